@@ -1,0 +1,1 @@
+//! The agent: observes, decides, guards and acts for one member.

@@ -1,0 +1,3 @@
+//! The `pgherd` binary: reads the command line and wires the crates together.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The DCS port on etcd v3, over gRPC.

@@ -1,0 +1,1 @@
+//! The peers port: other members' REST APIs, asked over HTTP.

@@ -1,0 +1,1 @@
+//! The PostgreSQL port: one local server, its processes, files and queries.

@@ -1,0 +1,1 @@
+//! The wire contract of REST and the tables of the command line, as documents.

@@ -1,0 +1,1 @@
+//! The words of pgherd: values that every other crate speaks in.

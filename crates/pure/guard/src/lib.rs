@@ -1,0 +1,1 @@
+//! The second pair of eyes: checks every decision against the observation before it is carried out.

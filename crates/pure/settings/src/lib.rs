@@ -1,0 +1,1 @@
+//! Settings: Patroni's YAML, environment and dynamic configuration, typed, with all faults told at once.
