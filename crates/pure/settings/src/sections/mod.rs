@@ -1,0 +1,27 @@
+//! One file per section of the YAML: its plain struct, and how it is read from the merged document.
+
+mod bootstrap;
+mod cluster;
+mod etcd;
+mod log;
+mod login;
+mod postgresql;
+mod restapi;
+mod slots;
+mod standby_cluster;
+mod timing;
+mod watchdog;
+
+pub use bootstrap::{Bootstrap, BootstrapUser, CustomBootstrap};
+pub use cluster::{Cluster, SynchronousMode};
+pub use etcd::{Etcd, EtcdTls};
+pub use log::{Log, LogFormat, LogType};
+pub use login::{Authentication, Login};
+pub use postgresql::{
+    Callbacks, Postgresql, ProgramNames, ProgramOption, ReplicaMethod, RoleLists, RoleParameters,
+};
+pub use restapi::{ClientLogin, Ctl, Restapi, VerifyClient};
+pub use slots::{PermanentSlot, SlotKind, SlotMatcher};
+pub use standby_cluster::StandbyCluster;
+pub use timing::Timing;
+pub use watchdog::{SafetyMargin, Watchdog, WatchdogMode};

@@ -1,0 +1,20 @@
+//! `standby_cluster`: a whole cluster that follows another (contract §14).
+
+/// What a standby cluster follows; present only when host, port or restore_command is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StandbyCluster {
+    /// Host, or comma-separated hosts, of the cluster that is followed.
+    pub host: Option<String>,
+    /// Port, or comma-separated ports.
+    pub port: Option<String>,
+    /// The slot to stream through, when configured.
+    pub primary_slot_name: Option<String>,
+    /// How the first member is cloned; empty means basebackup.
+    pub create_replica_methods: Vec<String>,
+    /// Command that fetches WAL from an archive.
+    pub restore_command: Option<String>,
+    /// Command that cleans the archive.
+    pub archive_cleanup_command: Option<String>,
+    /// Delay of replay on the leader, PostgreSQL's syntax.
+    pub recovery_min_apply_delay: Option<String>,
+}
