@@ -1,1 +1,19 @@
-//! The ports: what the agent needs of the outside world, as traits with two implementations each, real and simulated.
+//! The ports: what the agent needs of the outside world.
+//!
+//! Each is a trait with two implementations: the real one in a crate of its own beside this, and the
+//! simulated one in `crates/proof/sim`. What both must do is written here, and `contract` checks the DCS.
+
+mod clock;
+pub mod contract;
+mod dcs;
+mod desk;
+mod peers;
+mod postgres;
+mod wake;
+
+pub use clock::{Clock, SystemClock};
+pub use dcs::{Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, Renewal, Written};
+pub use desk::{Asked, Desk, Shown};
+pub use peers::{PeerError, Peers};
+pub use postgres::{AdjustError, LocalPostgres, Progress};
+pub use wake::Wake;

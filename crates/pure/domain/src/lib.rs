@@ -1,1 +1,38 @@
 //! The words of pgherd: values that every other crate speaks in.
+//!
+//! Read in this order: `time`, `lsn`, `timeline`, `name` (the small words); `postgres` and `tags` (one
+//! member); `documents` and `cluster` (what the DCS holds); `spec` (what is wanted), `observation` (what
+//! is seen), `work` and `action` (what can be done), `reason` (why).
+
+mod action;
+mod cluster;
+pub mod documents;
+mod lsn;
+mod name;
+mod observation;
+mod postgres;
+mod reason;
+mod spec;
+mod tags;
+mod time;
+mod timeline;
+mod work;
+
+pub use action::{Action, Adjustment, Answer, Question, Refusal};
+pub use cluster::{ClusterView, LeaderKey, Revision, Versioned};
+pub use lsn::{Lsn, ParseLsnError, WalBytes};
+pub use name::{MemberName, NameError, SlotName};
+pub use observation::{
+    Fact, LeaseSeen, Observation, Operation, PeerSeen, PeerStatus, Request, RequestId, Standing,
+    UpstreamSeen, WorkEnd, WorkSeen,
+};
+pub use postgres::{
+    ControlData, ControlState, DataDirectory, LiveSeen, PgRole, PgState, PostgresSeen, Receiver,
+    ServerVersion, SlotSeen, WalSenderSeen,
+};
+pub use reason::{Reason, Veto};
+pub use spec::{ClusterSpec, SyncMode};
+pub use tags::Tags;
+pub use time::{Moment, WallTime};
+pub use timeline::{SwitchPoint, TimelineHistory, TimelineId};
+pub use work::{StartAs, StopMode, Upstream, Work, WorkError, WorkKind};

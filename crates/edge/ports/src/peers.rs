@@ -1,0 +1,28 @@
+//! The peers port: what other members' REST APIs say.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pgherd_domain::PeerStatus;
+
+/// A peer that gave no usable answer. For decisions it is unreachable, whatever the reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    /// No connection, or no answer in time.
+    #[error("no answer: {0}")]
+    Unreachable(String),
+    /// An answer without what a race needs (contract §16.5: no `xlog` counts as unreachable).
+    #[error("not a usable answer: {0}")]
+    NotUsable(String),
+}
+
+/// Asks other members.
+#[async_trait]
+pub trait Peers: Send + Sync + fmt::Debug {
+    /// `GET api_url`, once, within `patience`.
+    async fn status(&self, api_url: &str, patience: Duration) -> Result<PeerStatus, PeerError>;
+
+    /// Whether anything answers HTTP at the `/liveness` of `api_url` (contract §1.5, step 3).
+    async fn is_alive(&self, api_url: &str, patience: Duration) -> bool;
+}

@@ -1,0 +1,153 @@
+//! What a turn may do: one variant per effect, with every detail, so that nothing is left to choose.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::documents::{FailoverDoc, HistoryDoc, MemberDoc, StatusDoc, SyncDoc};
+use crate::{Lsn, MemberName, RequestId, Revision, SlotName, Upstream, Work};
+
+/// One effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Writes my member key, under my lease.
+    PublishMember(Box<MemberDoc>),
+    /// Creates the leader key under my lease, if nobody holds it.
+    AcquireLeader,
+    /// Deletes the leader key, if it is mine. `optime` is written to `/status` first.
+    ReleaseLeader {
+        /// Where the WAL of the stopped primary ends.
+        optime: Option<Lsn>,
+    },
+    /// Gives the leader key to `to`, under its lease, in one transaction, if it is mine: no race.
+    HandOver {
+        /// The successor.
+        to: MemberName,
+        /// Where the WAL of the stopped primary ends.
+        optime: Option<Lsn>,
+    },
+    /// Writes `initialize` = "" if there is no such key: the right to bootstrap.
+    TakeInitialize,
+    /// Writes the system identifier to `initialize`, if it is still at `expected` (absent: `None`).
+    WriteInitialize {
+        /// The identifier.
+        system_id: String,
+        /// The revision this replaces.
+        expected: Option<Revision>,
+    },
+    /// Gives the right to bootstrap back after a failure.
+    DeleteInitialize {
+        /// The revision this deletes.
+        expected: Revision,
+    },
+    /// Writes `config`, if there is none, while leading.
+    RestoreConfig(Value),
+    /// Writes `status`, while leading.
+    WriteStatus(StatusDoc),
+    /// Writes `sync`, if it is still at `expected`, while leading.
+    WriteSync {
+        /// The document.
+        doc: SyncDoc,
+        /// The revision this replaces; `None`: there must be no key.
+        expected: Option<Revision>,
+    },
+    /// Deletes `sync`, if it is still at `expected`, while leading.
+    DeleteSync {
+        /// The revision this deletes.
+        expected: Revision,
+    },
+    /// Writes `history`, while leading.
+    WriteHistory(HistoryDoc),
+    /// Replaces or clears the order in `failover`, if it is still at `expected`.
+    WriteFailover {
+        /// The order that stays; the empty one clears the key.
+        doc: FailoverDoc,
+        /// The revision this replaces.
+        expected: Revision,
+    },
+    /// A small change to the running PostgreSQL.
+    Adjust(Adjustment),
+    /// Begins a long work. None may be running.
+    Begin(Work),
+    /// Calls the running work off.
+    CancelWork,
+    /// Answers an operator.
+    Answer {
+        /// Whom.
+        to: RequestId,
+        /// What.
+        answer: Answer,
+    },
+    /// Asks. The answer wakes the loop.
+    Ask(Question),
+    /// Ends the agent, its work being done.
+    Exit {
+        /// Why, when it is an error.
+        because: Option<String>,
+    },
+}
+
+/// Small changes to a running PostgreSQL: each takes milliseconds and is safe to repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adjustment {
+    /// Streams from `upstream` from now on (a reload where the version can, contract §3.5).
+    Follow {
+        /// The server to stream from; `None` for none.
+        upstream: Option<Upstream>,
+    },
+    /// Sets `synchronous_standby_names`; `None` gives it back to the user's own value.
+    SetSynchronousStandbyNames(Option<String>),
+    /// Makes a physical slot that keeps WAL from now on.
+    CreateSlot(SlotName),
+    /// Drops an inactive slot.
+    DropSlot(SlotName),
+    /// Moves an inactive physical slot forward.
+    AdvanceSlot {
+        /// Which.
+        slot: SlotName,
+        /// To where.
+        to: Lsn,
+    },
+    /// Removes the old data directory that a clone had set aside: the new one streams.
+    ForgetOldDirectory,
+}
+
+/// What is asked of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The REST status of a peer, within `patience`.
+    Peer {
+        /// Whom.
+        name: MemberName,
+        /// Its `api_url`.
+        api_url: String,
+        /// How long an answer is waited for.
+        patience: Duration,
+    },
+    /// The history of a server.
+    History(Upstream),
+}
+
+/// What an operator is told. The REST server turns it into codes and texts (contract §16.7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Done.
+    Done(String),
+    /// Will be done later.
+    Accepted(String),
+    /// Not done.
+    Refused(Refusal, String),
+}
+
+/// Why an operator's request is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The state of the member or the cluster forbids it now (503).
+    Unavailable,
+    /// Something else is in the way (409).
+    Conflict,
+    /// There is no such thing (404).
+    NotFound,
+    /// It can not be planned now (500).
+    Impossible,
+}

@@ -1,0 +1,82 @@
+//! What is wanted: the part of the settings that decisions depend on.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{MemberName, Tags, WalBytes};
+
+/// `synchronous_mode` (contract §2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SyncMode {
+    /// Commits do not wait for standbys.
+    Off,
+    /// Commits wait for the standbys named in `/sync`.
+    On,
+    /// Commits wait for a quorum of the voters in `/sync`.
+    Quorum,
+}
+
+/// What one member is to do, from its local settings and the cluster's dynamic configuration. Spans and
+/// numbers are already adjusted to the rules of contract §2.2.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the operator's own on/off settings"
+)]
+pub struct ClusterSpec {
+    /// This member.
+    pub me: MemberName,
+    /// `postgres://HOST:PORT/DATABASE` of this member.
+    pub conn_url: String,
+    /// `http(s)://HOST:PORT/patroni` of this member.
+    pub api_url: String,
+    /// URL of a pooler in front of this member.
+    pub proxy_url: Option<String>,
+    /// The version this member publishes.
+    pub version: String,
+    /// This member's tags.
+    pub tags: Tags,
+    /// How long a lease lives without renewal.
+    pub ttl: Duration,
+    /// The longest sleep between two turns.
+    pub loop_wait: Duration,
+    /// How long an operation on the DCS or PostgreSQL may be retried.
+    pub retry_timeout: Duration,
+    /// A replica further behind than this may not race.
+    pub maximum_lag_on_failover: WalBytes,
+    /// A candidate must be on the newest known timeline.
+    pub check_timeline: bool,
+    /// How long a crashed or starting primary may take before failover.
+    pub primary_start_timeout: Duration,
+    /// Replicas postpone the race this long while WAL still arrives.
+    pub primary_race_backoff: Duration,
+    /// Entries kept in `/history`; 0 keeps all.
+    pub max_timelines_history: usize,
+    /// Nothing is started, stopped, promoted or demoted automatically.
+    pub pause: bool,
+    /// How commits wait for standbys.
+    pub synchronous_mode: SyncMode,
+    /// With no standby left commits wait instead of going on alone.
+    pub synchronous_mode_strict: bool,
+    /// How many synchronous standbys there should be; at least 1.
+    pub synchronous_node_count: usize,
+    /// A synchronous candidate this far behind is replaced; `None`: never.
+    pub maximum_lag_on_syncnode: Option<WalBytes>,
+    /// Members stream through slots.
+    pub use_slots: bool,
+    /// How long the slot of an absent member is kept.
+    pub member_slots_ttl: Duration,
+    /// Slots the operator wants kept, by name.
+    pub permanent_slots: Vec<String>,
+    /// Diverged members are healed by pg_rewind.
+    pub use_pg_rewind: bool,
+    /// A new copy may replace a data directory that pg_rewind could not heal.
+    pub reclone_when_rewind_fails: bool,
+    /// A new copy may replace a diverged data directory without trying pg_rewind.
+    pub reclone_when_diverged: bool,
+    /// There is a `bootstrap` section: this member may start a new cluster.
+    pub may_bootstrap: bool,
+    /// The last good dynamic configuration, to be put back by the leader when `/config` is gone.
+    pub dynamic_config: Option<Value>,
+}

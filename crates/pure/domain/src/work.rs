@@ -1,0 +1,170 @@
+//! Long work on the local PostgreSQL: at most one at a time, beside the loop, cancellable.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{MemberName, Moment, SlotName};
+
+/// The server that a replica streams or copies from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Upstream {
+    /// The member, when it is one.
+    pub name: Option<MemberName>,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The slot on it that this member streams through.
+    pub slot: Option<SlotName>,
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} ({}:{})", self.host, self.port),
+            None => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// How PostgreSQL is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopMode {
+    /// SIGINT: ends sessions, writes a shutdown checkpoint, sends it to the standbys.
+    Fast,
+    /// SIGQUIT: ends at once; the next start recovers.
+    Immediate,
+}
+
+/// As what PostgreSQL is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartAs {
+    /// Accepting writes. Only while the lease is held.
+    Primary,
+    /// In recovery, streaming from `upstream` when there is one.
+    Replica {
+        /// The server to stream from.
+        upstream: Option<Upstream>,
+    },
+}
+
+/// One long work, with everything that carrying it out needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Makes a new cluster: initdb or the custom method, first start as a primary, users, scripts.
+    Bootstrap,
+    /// Copies `source` into the data directory. An old directory is set aside until the copy streams.
+    Clone {
+        /// The server to copy.
+        source: Upstream,
+    },
+    /// Starts PostgreSQL.
+    Start {
+        /// As what.
+        start_as: StartAs,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// Stops and starts PostgreSQL in the role it has.
+    Restart {
+        /// As what.
+        start_as: StartAs,
+        /// How long the start may take.
+        timeout: Duration,
+    },
+    /// Stops PostgreSQL.
+    Stop {
+        /// How.
+        mode: StopMode,
+        /// After this moment a fast stop becomes an immediate one, and then SIGKILL.
+        escalate_at: Option<Moment>,
+    },
+    /// Ends recovery. Valid only while the lease is held: the executor checks `valid_until` before the point of no return.
+    Promote {
+        /// The end of the lease under which this was decided.
+        valid_until: Moment,
+    },
+    /// Writes a checkpoint.
+    Checkpoint,
+    /// Recovers a crashed server in single-user mode, so that its control data tell where it ended.
+    CrashRecovery,
+    /// Winds the data directory back to where it forked off from `source` (pg_rewind).
+    Rewind {
+        /// The server to be like.
+        source: Upstream,
+    },
+}
+
+/// The kind of a work, for tables and matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WorkKind {
+    /// [`Work::Bootstrap`]
+    Bootstrap,
+    /// [`Work::Clone`]
+    Clone,
+    /// [`Work::Start`]
+    Start,
+    /// [`Work::Restart`]
+    Restart,
+    /// [`Work::Stop`]
+    Stop,
+    /// [`Work::Promote`]
+    Promote,
+    /// [`Work::Checkpoint`]
+    Checkpoint,
+    /// [`Work::CrashRecovery`]
+    CrashRecovery,
+    /// [`Work::Rewind`]
+    Rewind,
+}
+
+impl Work {
+    /// Its kind.
+    pub const fn kind(&self) -> WorkKind {
+        match self {
+            Self::Bootstrap => WorkKind::Bootstrap,
+            Self::Clone { .. } => WorkKind::Clone,
+            Self::Start { .. } => WorkKind::Start,
+            Self::Restart { .. } => WorkKind::Restart,
+            Self::Stop { .. } => WorkKind::Stop,
+            Self::Promote { .. } => WorkKind::Promote,
+            Self::Checkpoint => WorkKind::Checkpoint,
+            Self::CrashRecovery => WorkKind::CrashRecovery,
+            Self::Rewind { .. } => WorkKind::Rewind,
+        }
+    }
+}
+
+impl fmt::Display for WorkKind {
+    /// As the texts of contract §5.10 name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Bootstrap => "bootstrap",
+            Self::Clone => "creating replica",
+            Self::Start => "starting",
+            Self::Restart => "restarting",
+            Self::Stop => "stopping",
+            Self::Promote => "promote",
+            Self::Checkpoint => "checkpoint",
+            Self::CrashRecovery => "doing crash recovery in a single user mode",
+            Self::Rewind => "running pg_rewind",
+        })
+    }
+}
+
+/// Why a work failed. What the operator has to know is in the text; what decisions need is the kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkError {
+    /// Was called off before it was done.
+    #[error("called off")]
+    Cancelled,
+    /// Did not succeed; trying again may help.
+    #[error("{0}")]
+    Failed(String),
+    /// Did not succeed, and will not with this data directory.
+    #[error("{0}")]
+    Hopeless(String),
+    /// The lease ended before the point of no return.
+    #[error("the lease ended before the promotion")]
+    LeaseEnded,
+}
