@@ -1,0 +1,150 @@
+//! A real etcd cluster, one member per host.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::bed::Testbed;
+use crate::host::{Host, Port};
+use crate::http;
+use crate::processes::Process;
+use crate::wait::wait_for;
+
+/// A quorum answers well within this, also on a busy machine.
+const READY: Duration = Duration::from_secs(20);
+
+/// An etcd cluster that can be stopped, killed and started again.
+#[derive(Debug)]
+pub struct Etcd {
+    hosts: Vec<Host>,
+    token: String,
+    running: Vec<Option<Process>>,
+}
+
+impl Etcd {
+    /// Starts `size` members on hosts `etcd1`, `etcd2` and so on, and waits until they answer.
+    ///
+    /// # Errors
+    /// When etcd is not installed or finds no quorum.
+    pub async fn start(bed: &Testbed, size: usize) -> Result<Self> {
+        let hosts = bed.hosts("etcd", size)?;
+        let running = hosts.iter().map(|_| None).collect();
+        let mut etcd = Self {
+            hosts,
+            token: bed.id().to_owned(),
+            running,
+        };
+        etcd.start_all()?;
+        etcd.wait_ready().await?;
+        Ok(etcd)
+    }
+
+    /// Client addresses, `ADDRESS:PORT`.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        self.hosts
+            .iter()
+            .map(|host| host.at(Port::EtcdClient).to_string())
+            .collect()
+    }
+
+    /// The hosts, to cut or freeze them.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// Starts every member that was stopped or killed; data directories are kept.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start_all(&mut self) -> Result<()> {
+        for index in 0..self.hosts.len() {
+            self.start_one(index)?;
+        }
+        Ok(())
+    }
+
+    /// Starts member `index` (from 0) if it does not run.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start_one(&mut self, index: usize) -> Result<()> {
+        let host = self.hosts.get(index).context("no such etcd member")?;
+        if self.running[index].is_none() {
+            let argv = self.command_line(host);
+            self.running[index] = Some(host.start("etcd", None, &argv)?);
+        }
+        Ok(())
+    }
+
+    /// SIGKILL to every member.
+    ///
+    /// # Errors
+    /// When one survives.
+    pub fn kill_all(&mut self) -> Result<()> {
+        for (host, process) in self.hosts.iter().zip(&mut self.running) {
+            host.kill_all()?;
+            *process = None;
+        }
+        Ok(())
+    }
+
+    /// Waits until every member that was started answers with a quorum behind it.
+    ///
+    /// # Errors
+    /// When that takes longer than 20 s.
+    pub async fn wait_ready(&self) -> Result<()> {
+        for (host, process) in self.hosts.iter().zip(&self.running) {
+            if process.is_none() {
+                continue;
+            }
+            wait_for(
+                &format!("{} to be healthy", host.name()),
+                READY,
+                async || {
+                    let reply = http::get(host.at(Port::EtcdClient), "/health").await?;
+                    ensure!(
+                        reply.status == 200 && reply.body.contains("true"),
+                        reply.body
+                    );
+                    Ok(())
+                },
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn command_line(&self, host: &Host) -> Vec<String> {
+        let url = |host: &Host, port| format!("http://{}", host.at(port));
+        let (client, peer) = (url(host, Port::EtcdClient), url(host, Port::EtcdPeer));
+        let members: Vec<String> = self
+            .hosts
+            .iter()
+            .map(|host| format!("{}={}", host.name(), url(host, Port::EtcdPeer)))
+            .collect();
+        let data = host.dir().join("data").to_string_lossy().into_owned();
+        let options = [
+            ("--name", host.name()),
+            ("--data-dir", &data),
+            ("--listen-client-urls", &client),
+            ("--advertise-client-urls", &client),
+            ("--listen-peer-urls", &peer),
+            ("--initial-advertise-peer-urls", &peer),
+            ("--initial-cluster", &members.join(",")),
+            ("--initial-cluster-token", &self.token),
+            ("--initial-cluster-state", "new"),
+            ("--heartbeat-interval", "100"),
+            ("--election-timeout", "1000"),
+            ("--log-level", "warn"),
+        ];
+        let mut argv = vec!["etcd".to_owned()];
+        argv.extend(
+            options
+                .iter()
+                .flat_map(|(key, value)| [key.to_string(), value.to_string()]),
+        );
+        argv
+    }
+}

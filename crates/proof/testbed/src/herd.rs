@@ -1,0 +1,321 @@
+//! A whole cluster: etcd, members with agents, and the questions tests ask about it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::bed::Testbed;
+use crate::etcd::Etcd;
+use crate::http;
+use crate::member::Member;
+use crate::oracle::Endpoint;
+use crate::program::AgentProgram;
+use crate::wait::wait_for;
+
+/// initdb on the first and a base backup on each other member, two cores shared by all.
+const FORMED: Duration = Duration::from_secs(60);
+
+/// What kind of cluster to make.
+#[derive(Debug, Clone)]
+pub struct HerdOptions {
+    /// Members, each on its own host.
+    pub members: usize,
+    /// etcd members, each on its own host.
+    pub stores: usize,
+    /// Seconds a lease lives.
+    pub ttl: u32,
+    /// Longest sleep between turns, seconds.
+    pub loop_wait: u32,
+    /// Seconds an operation on the store may take.
+    pub retry_timeout: u32,
+    /// `off`, `on` or `quorum`.
+    pub synchronous: String,
+    /// Further lines for `bootstrap.dcs`.
+    pub dcs_lines: Vec<String>,
+    /// The agent; `None` finds the `pgherd` that was built.
+    pub agent: Option<AgentProgram>,
+}
+
+impl Default for HerdOptions {
+    /// Three members, three stores and the shortest lease: tests wait for it to run out.
+    fn default() -> Self {
+        Self {
+            members: 3,
+            stores: 3,
+            ttl: 5,
+            loop_wait: 1,
+            retry_timeout: 2,
+            synchronous: "off".to_owned(),
+            dcs_lines: Vec::new(),
+            agent: None,
+        }
+    }
+}
+
+/// A cluster on a bed of its own.
+#[derive(Debug)]
+pub struct Herd {
+    bed: Testbed,
+    /// The store.
+    pub etcd: Etcd,
+    /// The members, in the order of their names.
+    pub members: Vec<Member>,
+    scope: String,
+    program: AgentProgram,
+}
+
+impl Herd {
+    /// Makes the bed, starts etcd and writes the members' configurations; no agent runs yet.
+    ///
+    /// # Errors
+    /// When something needed is not installed or does not start.
+    pub async fn prepare(story: &str, options: &HerdOptions) -> Result<Self> {
+        let program = match &options.agent {
+            Some(program) => program.clone(),
+            None => AgentProgram::pgherd()?,
+        };
+        let bed = Testbed::new(story)?;
+        let etcd = Etcd::start(&bed, options.stores)
+            .await
+            .with_context(|| bed.report())?;
+        let endpoints = etcd.endpoints();
+        let members = bed
+            .hosts("pg", options.members)?
+            .into_iter()
+            .map(|host| Member::new(host, story, &endpoints, program.clone(), options))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            bed,
+            etcd,
+            members,
+            scope: story.to_owned(),
+            program,
+        })
+    }
+
+    /// Makes a cluster and waits until the first member leads and all others stream.
+    ///
+    /// # Errors
+    /// When it does not form within a minute; the error carries the logs.
+    pub async fn start(story: &str, options: &HerdOptions) -> Result<Self> {
+        let mut herd = Self::prepare(story, options).await?;
+        herd.members
+            .first_mut()
+            .context("a herd needs a member")?
+            .start()?;
+        herd.wait_leader(FORMED).await?;
+        for member in herd.members.iter_mut().skip(1) {
+            member.start()?;
+        }
+        herd.wait_formed(FORMED).await?;
+        Ok(herd)
+    }
+
+    /// The bed below.
+    #[must_use]
+    pub const fn bed(&self) -> &Testbed {
+        &self.bed
+    }
+
+    /// The cluster's name.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Index of the member whose `/primary` says 200.
+    ///
+    /// # Errors
+    /// When none or more than one does.
+    pub async fn leader_index(&self) -> Result<usize> {
+        let answers = self.members.iter().map(|member| member.health("/primary"));
+        let answers = futures_util::future::join_all(answers).await;
+        let mut leaders = answers
+            .iter()
+            .enumerate()
+            .filter(|(_, code)| **code == Some(200))
+            .map(|(at, _)| at);
+        let leader = leaders.next().with_context(|| {
+            let seen: Vec<_> = self
+                .members
+                .iter()
+                .map(Member::name)
+                .zip(&answers)
+                .collect();
+            format!("no member is the primary: {seen:?}")
+        })?;
+        ensure!(
+            leaders.next().is_none(),
+            "two members say that they are the primary"
+        );
+        Ok(leader)
+    }
+
+    /// The member whose `/primary` says 200.
+    ///
+    /// # Errors
+    /// As [`Self::leader_index`].
+    pub async fn leader(&self) -> Result<&Member> {
+        self.leader_index().await.map(|at| &self.members[at])
+    }
+
+    /// Waits for a leader that takes writes; returns its index.
+    ///
+    /// # Errors
+    /// With the logs, when there is none in time.
+    pub async fn wait_leader(&self, deadline: Duration) -> Result<usize> {
+        self.wait("a primary", deadline, async || {
+            let at = self.leader_index().await?;
+            let recovering = self.members[at].query("SELECT pg_is_in_recovery()").await?;
+            ensure!(
+                recovering == "f",
+                "{} leads but is in recovery",
+                self.members[at].name()
+            );
+            Ok(at)
+        })
+        .await
+    }
+
+    /// Waits for a leader other than `old`; returns its index.
+    ///
+    /// # Errors
+    /// With the logs, when there is none in time.
+    pub async fn wait_other_leader(&self, old: usize, deadline: Duration) -> Result<usize> {
+        let what = format!("a primary other than {}", self.members[old].name());
+        self.wait(&what, deadline, async || {
+            for (at, member) in self.members.iter().enumerate().filter(|(at, _)| *at != old) {
+                if member.health("/primary").await == Some(200)
+                    && member.query("SELECT pg_is_in_recovery()").await? == "f"
+                {
+                    return Ok(at);
+                }
+            }
+            bail!("none of them is")
+        })
+        .await
+    }
+
+    /// Waits until one member leads and every other streams from the same timeline.
+    ///
+    /// # Errors
+    /// With the logs, when that does not come in time.
+    pub async fn wait_formed(&self, deadline: Duration) -> Result<usize> {
+        self.wait(
+            "every replica to stream from the leader",
+            deadline,
+            async || {
+                let leader = self.leader_index().await?;
+                let members = self.cluster().await?;
+                let members = members["members"]
+                    .as_array()
+                    .context("/cluster without members")?;
+                ensure!(
+                    members.len() == self.members.len(),
+                    "/cluster shows {members:?}"
+                );
+                let timeline = members
+                    .iter()
+                    .find(|member| member["role"] == "leader")
+                    .and_then(|member| member["timeline"].as_u64())
+                    .with_context(|| format!("/cluster shows no running leader: {members:?}"))?;
+                for member in members.iter().filter(|member| member["role"] != "leader") {
+                    let fit = member["state"] == "streaming" && member["timeline"] == timeline;
+                    ensure!(fit, "not streaming on timeline {timeline}: {member}");
+                }
+                Ok(leader)
+            },
+        )
+        .await
+    }
+
+    /// `GET /cluster` from the first member that answers.
+    ///
+    /// # Errors
+    /// When none does.
+    pub async fn cluster(&self) -> Result<Value> {
+        let mut last = None;
+        for member in &self.members {
+            match http::get(member.rest(), "/cluster").await {
+                Ok(reply) if reply.status == 200 => return reply.json(),
+                Ok(reply) => last = Some(format!("{} from {}", reply.status, member.name())),
+                Err(error) => last = Some(format!("{error:#}")),
+            }
+        }
+        bail!("no agent answers /cluster: {}", last.unwrap_or_default())
+    }
+
+    /// A member's entry in `/cluster`.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn cluster_member(&self, name: &str) -> Result<Value> {
+        let cluster = self.cluster().await?;
+        let mut members = cluster["members"].as_array().into_iter().flatten();
+        let found = members.find(|member| member["name"] == name).cloned();
+        found.with_context(|| format!("{name} is not in /cluster: {cluster}"))
+    }
+
+    /// Runs the control program with a member's configuration; returns stdout.
+    ///
+    /// # Errors
+    /// When it ends with anything but 0; carries what it printed.
+    pub async fn ctl(&self, arguments: &[&str]) -> Result<String> {
+        let config = self
+            .members
+            .first()
+            .context("a herd needs a member")?
+            .config();
+        let argv = self.program.ctl(&config.to_string_lossy());
+        let (program, rest) = argv.split_first().context("an empty command line")?;
+        let run = tokio::process::Command::new(program)
+            .args(rest)
+            .args(arguments)
+            .output();
+        let output = tokio::time::timeout(FORMED, run)
+            .await
+            .context("ctl never ended")??;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        let command = arguments.join(" ");
+        ensure!(
+            output.status.success(),
+            "`{command}`: {}\n{said}{wrong}",
+            output.status
+        );
+        Ok(said)
+    }
+
+    /// Addresses of all members, for an oracle.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.members.iter().map(Member::endpoint).collect()
+    }
+
+    /// SIGKILL to every process of every host, etcd's too.
+    ///
+    /// # Errors
+    /// When something survives.
+    pub fn kill_everything(&mut self) -> Result<()> {
+        for member in &self.members {
+            member.host().kill_all()?;
+        }
+        self.etcd.kill_all()
+    }
+
+    /// [`wait_for`] with the cluster's logs in the error.
+    ///
+    /// # Errors
+    /// When the condition does not come in time.
+    pub async fn wait<T>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        probe: impl AsyncFnMut() -> Result<T>,
+    ) -> Result<T> {
+        wait_for(what, deadline, probe)
+            .await
+            .with_context(|| self.bed.report())
+    }
+}

@@ -1,0 +1,219 @@
+//! One member: a host with an agent and the PostgreSQL it looks after.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use crate::herd::HerdOptions;
+use crate::host::{Host, Port};
+use crate::http;
+use crate::oracle::{Endpoint, connect};
+use crate::postgres::{Login, PostgresTools};
+use crate::processes::Process;
+use crate::program::AgentProgram;
+use crate::yaml;
+
+/// A member of a herd.
+#[derive(Debug)]
+pub struct Member {
+    host: Host,
+    config: PathBuf,
+    program: AgentProgram,
+    tools: PostgresTools,
+    agent: Option<Process>,
+}
+
+impl Member {
+    /// Writes the configuration of a member on `host`; nothing is started yet.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed or files cannot be written.
+    pub(crate) fn new(
+        host: Host,
+        scope: &str,
+        endpoints: &[String],
+        program: AgentProgram,
+        options: &HerdOptions,
+    ) -> Result<Self> {
+        let tools = PostgresTools::find()?;
+        let config = host.dir().join("pgherd.yml");
+        fs_err::write(
+            &config,
+            yaml::render(&host, scope, endpoints, &tools, options),
+        )?;
+        tools.give(&config)?;
+        // The agent makes, renames and removes the data directory, so its parent is the account's too.
+        tools.give(host.dir())?;
+        tools.private_dir(&host.dir().join("socket"))?;
+        Ok(Self {
+            host,
+            config,
+            program,
+            tools,
+            agent: None,
+        })
+    }
+
+    /// Its name in the cluster.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.host.name()
+    }
+
+    /// The host it runs on.
+    #[must_use]
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Path of its configuration file.
+    #[must_use]
+    pub const fn config(&self) -> &PathBuf {
+        &self.config
+    }
+
+    /// Path of the data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.host.dir().join("data")
+    }
+
+    /// Starts the agent; its log continues in `agent.log`.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(&mut self) -> Result<()> {
+        let argv = self.program.agent(&self.config.to_string_lossy());
+        let account = self
+            .tools
+            .user
+            .as_deref()
+            .filter(|_| self.program.needs_account());
+        self.agent = Some(self.host.start("agent", account, &argv)?);
+        Ok(())
+    }
+
+    /// Sends a signal to the agent alone.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal_agent(&self, signal: Signal) -> Result<()> {
+        self.agent
+            .as_ref()
+            .context("the agent was not started")?
+            .signal(signal)
+    }
+
+    /// Process id of the agent.
+    #[must_use]
+    pub fn agent_pid(&self) -> Option<i32> {
+        self.agent
+            .as_ref()
+            .map(|agent| agent.pid().as_raw_nonzero().get())
+    }
+
+    /// Asks the agent to end and waits for it; returns its exit code.
+    ///
+    /// # Errors
+    /// When it still runs after `deadline`.
+    pub async fn stop(&mut self, deadline: Duration) -> Result<i32> {
+        let mut agent = self.agent.take().context("the agent was not started")?;
+        agent.signal(Signal::TERM)?;
+        agent.wait(deadline).await
+    }
+
+    /// Process id of the postmaster, from its lock file.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn postmaster(&self) -> Result<Pid> {
+        let lock = fs_err::read_to_string(self.data_dir().join("postmaster.pid"))?;
+        let first = lock
+            .lines()
+            .next()
+            .and_then(|line| line.trim().parse().ok());
+        first
+            .and_then(Pid::from_raw)
+            .context("postmaster.pid holds no pid")
+    }
+
+    /// SIGKILL to the postmaster, as the kernel's out-of-memory killer would.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub fn kill_postmaster(&self) -> Result<()> {
+        kill_process(self.postmaster()?, Signal::KILL).context("the postmaster is gone already")
+    }
+
+    /// Where PostgreSQL listens.
+    #[must_use]
+    pub fn sql(&self) -> SocketAddr {
+        self.host.at(Port::Postgres)
+    }
+
+    /// Where the REST API listens.
+    #[must_use]
+    pub fn rest(&self) -> SocketAddr {
+        self.host.at(Port::Rest)
+    }
+
+    /// Both addresses, for an oracle.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            name: self.name().to_owned(),
+            sql: self.sql(),
+            rest: Some(self.rest()),
+        }
+    }
+
+    /// Status of a health check such as `/primary`; `None` when nobody answers.
+    pub async fn health(&self, path: &str) -> Option<u16> {
+        http::get(self.rest(), path)
+            .await
+            .ok()
+            .map(|reply| reply.status)
+    }
+
+    /// The status document, `GET /patroni`.
+    ///
+    /// # Errors
+    /// When the agent does not answer.
+    pub async fn status(&self) -> Result<Value> {
+        http::get(self.rest(), "/patroni").await?.json()
+    }
+
+    /// A connection as superuser.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not take it.
+    pub async fn connect(&self) -> Result<Client> {
+        connect(self.sql(), &Login::superuser()).await
+    }
+
+    /// One value of one row, as text.
+    ///
+    /// # Errors
+    /// When the query fails or returns no text.
+    pub async fn query(&self, sql: &str) -> Result<String> {
+        use tokio_postgres::SimpleQueryMessage;
+        let messages = self.connect().await?.simple_query(sql).await?;
+        for message in &messages {
+            if let SimpleQueryMessage::Row(row) = message {
+                return Ok(row.get(0).unwrap_or_default().to_owned());
+            }
+        }
+        bail!("`{sql}` returned no row on {}", self.name())
+    }
+
+    /// Everything the agent has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs_err::read_to_string(self.host.dir().join("agent.log")).unwrap_or_default()
+    }
+}

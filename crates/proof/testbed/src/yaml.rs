@@ -1,0 +1,110 @@
+//! The configuration file of a member: what an operator would write, for this bed's addresses.
+
+use crate::herd::HerdOptions;
+use crate::host::{Host, Port};
+use crate::postgres::{Login, PostgresTools};
+use crate::program::AgentProgram;
+
+/// Renders the file for the member on `host`.
+///
+/// All paths are this member's own; `unix_socket_directories` above all, which servers on one machine must not share.
+pub(crate) fn render(
+    host: &Host,
+    scope: &str,
+    endpoints: &[String],
+    tools: &PostgresTools,
+    options: &HerdOptions,
+) -> String {
+    let dir = host.dir().display();
+    let rest = host.at(Port::Rest);
+    let sql = host.at(Port::Postgres);
+    let login = Login::superuser();
+    let hosts: String = endpoints
+        .iter()
+        .map(|endpoint| format!("  - {endpoint}\n"))
+        .collect();
+    let own = match options.agent {
+        Some(AgentProgram::Patroni(_)) => String::new(),
+        _ => format!("pgherd:\n  allow_short_ttl: {}\n", options.ttl < 20),
+    };
+    let dcs = bootstrap(options);
+    format!(
+        "scope: {scope}
+name: {name}
+restapi:
+  listen: {rest}
+  connect_address: {rest}
+etcd3:
+  hosts:
+{hosts}{dcs}  initdb:
+  - encoding: UTF8
+  - data-checksums
+  pg_hba:
+  - local all all trust
+  - host replication replicator 0.0.0.0/0 scram-sha-256
+  - host all all 0.0.0.0/0 scram-sha-256
+postgresql:
+  listen: {sql}
+  connect_address: {sql}
+  data_dir: {dir}/data
+  bin_dir: {bin}
+  pgpass: {dir}/pgpass
+  authentication:
+    superuser:
+      username: {user}
+      password: {password}
+    replication:
+      username: replicator
+      password: replicator-pw
+    rewind:
+      username: rewinder
+      password: rewinder-pw
+  parameters:
+    unix_socket_directories: {dir}/socket
+    dynamic_shared_memory_type: mmap
+  basebackup:
+  - checkpoint: fast
+watchdog:
+  mode: 'off'
+{own}",
+        name = host.name(),
+        bin = tools.bin_dir.display(),
+        user = login.user,
+        password = login.password,
+    )
+}
+
+fn bootstrap(options: &HerdOptions) -> String {
+    format!(
+        "bootstrap:
+  dcs:
+    ttl: {ttl}
+    loop_wait: {loop_wait}
+    retry_timeout: {retry_timeout}
+    maximum_lag_on_failover: 1048576
+    synchronous_mode: {synchronous}
+{extra}    postgresql:
+      use_pg_rewind: true
+      use_slots: true
+      parameters:
+        wal_level: replica
+        hot_standby: 'on'
+        wal_log_hints: 'on'
+        max_connections: 60
+        max_wal_senders: 10
+        max_replication_slots: 10
+        wal_keep_size: 64MB
+        shared_buffers: 16MB
+        log_line_prefix: '%m [%p] '
+",
+        ttl = options.ttl,
+        loop_wait = options.loop_wait,
+        retry_timeout = options.retry_timeout,
+        synchronous = options.synchronous,
+        extra = options
+            .dcs_lines
+            .iter()
+            .map(|line| format!("    {line}\n"))
+            .collect::<String>(),
+    )
+}
