@@ -126,7 +126,7 @@ pub struct Renewal {
 /// What came of an attempt to take the leader key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acquisition {
-    /// It is mine, on my lease. The lease is good for ttl from the moment before the call.
+    /// It is mine, on my lease. How long that lease is good only a renewal tells.
     Mine,
     /// Somebody was faster.
     Taken,

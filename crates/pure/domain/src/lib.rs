@@ -23,8 +23,8 @@ pub use cluster::{ClusterView, LeaderKey, Revision, Versioned};
 pub use lsn::{Lsn, ParseLsnError, WalBytes};
 pub use name::{MemberName, NameError, SlotName};
 pub use observation::{
-    Fact, LeaseSeen, Observation, Operation, PeerSeen, PeerStatus, Request, RequestId, Standing,
-    UpstreamSeen, WorkEnd, WorkSeen,
+    Effect, Fact, LeaseSeen, Observation, Operation, Outcome, PeerSeen, PeerStatus, Request,
+    RequestId, Standing, UpstreamSeen, WorkEnd, WorkSeen,
 };
 pub use postgres::{
     ControlData, ControlState, DataDirectory, LiveSeen, PgRole, PgState, PostgresSeen, Receiver,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{
-    ClusterView, Lsn, MemberName, Moment, PgRole, PgState, PostgresSeen, TimelineHistory,
+    Action, ClusterView, Lsn, MemberName, Moment, PgRole, PgState, PostgresSeen, TimelineHistory,
     TimelineId, Upstream, WallTime, Work, WorkError, WorkKind,
 };
 
@@ -250,6 +250,26 @@ pub enum Operation {
     },
 }
 
+/// What came of one effect of the last turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    /// What was to be done.
+    pub action: Action,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// How an effect went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Its fence held it back: the world had moved on. Nothing was changed.
+    Refused,
+    /// Nobody knows: it may have happened or not.
+    Unknown(String),
+}
+
 /// Everything that one turn may look at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
@@ -269,6 +289,8 @@ pub struct Observation {
     pub upstream: Option<(Upstream, Result<UpstreamSeen, String>)>,
     /// The long work.
     pub work: WorkSeen,
+    /// What came of the last turn's writes to the DCS and small changes, in their order.
+    pub effects: Vec<Effect>,
     /// What operators ask, oldest first; each is answered once.
     pub requests: Vec<Request>,
     /// The agent is to stop.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::{Fact, Lsn, MemberName, Moment, TimelineId};
+use crate::{Fact, Lsn, MemberName, Moment, TimelineHistory, TimelineId};
 
 /// The state of a member's PostgreSQL, with the texts and metric indexes of contract §4.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -326,6 +326,9 @@ pub struct LiveSeen {
     pub configured_upstream: Option<(String, u16)>,
     /// A restore_command is set: WAL may come from an archive.
     pub restores_from_archive: bool,
+    /// On a primary: the switch points of its own timeline's history file; empty on timeline 1 and on a
+    /// replica.
+    pub history: TimelineHistory,
     /// Settings that wait for a restart: name to (running, wanted).
     pub pending_restart: BTreeMap<String, (String, String)>,
 }
