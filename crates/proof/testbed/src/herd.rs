@@ -100,16 +100,19 @@ impl Herd {
     /// When it does not form within a minute; the error carries the logs.
     pub async fn start(story: &str, options: &HerdOptions) -> Result<Self> {
         let mut herd = Self::prepare(story, options).await?;
-        herd.members
-            .first_mut()
-            .context("a herd needs a member")?
-            .start()?;
-        herd.wait_leader(FORMED).await?;
-        for member in herd.members.iter_mut().skip(1) {
+        herd.form().await.with_context(|| herd.bed.report())?;
+        Ok(herd)
+    }
+
+    async fn form(&mut self) -> Result<()> {
+        let first = self.members.first_mut().context("a herd needs a member")?;
+        first.start()?;
+        self.wait_leader(FORMED).await?;
+        for member in self.members.iter_mut().skip(1) {
             member.start()?;
         }
-        herd.wait_formed(FORMED).await?;
-        Ok(herd)
+        self.wait_formed(FORMED).await?;
+        Ok(())
     }
 
     /// The bed below.
@@ -163,9 +166,9 @@ impl Herd {
     /// Waits for a leader that takes writes; returns its index.
     ///
     /// # Errors
-    /// With the logs, when there is none in time.
+    /// When there is none in time.
     pub async fn wait_leader(&self, deadline: Duration) -> Result<usize> {
-        self.wait("a primary", deadline, async || {
+        wait_for("a primary", deadline, async || {
             let at = self.leader_index().await?;
             let recovering = self.members[at].query("SELECT pg_is_in_recovery()").await?;
             ensure!(
@@ -181,10 +184,10 @@ impl Herd {
     /// Waits for a leader other than `old`; returns its index.
     ///
     /// # Errors
-    /// With the logs, when there is none in time.
+    /// When there is none in time.
     pub async fn wait_other_leader(&self, old: usize, deadline: Duration) -> Result<usize> {
         let what = format!("a primary other than {}", self.members[old].name());
-        self.wait(&what, deadline, async || {
+        wait_for(&what, deadline, async || {
             for (at, member) in self.members.iter().enumerate().filter(|(at, _)| *at != old) {
                 if member.health("/primary").await == Some(200)
                     && member.query("SELECT pg_is_in_recovery()").await? == "f"
@@ -200,9 +203,9 @@ impl Herd {
     /// Waits until one member leads and every other streams from the same timeline.
     ///
     /// # Errors
-    /// With the logs, when that does not come in time.
+    /// When that does not come in time.
     pub async fn wait_formed(&self, deadline: Duration) -> Result<usize> {
-        self.wait(
+        wait_for(
             "every replica to stream from the leader",
             deadline,
             async || {
@@ -302,20 +305,5 @@ impl Herd {
             member.host().kill_all()?;
         }
         self.etcd.kill_all()
-    }
-
-    /// [`wait_for`] with the cluster's logs in the error.
-    ///
-    /// # Errors
-    /// When the condition does not come in time.
-    pub async fn wait<T>(
-        &self,
-        what: &str,
-        deadline: Duration,
-        probe: impl AsyncFnMut() -> Result<T>,
-    ) -> Result<T> {
-        wait_for(what, deadline, probe)
-            .await
-            .with_context(|| self.bed.report())
     }
 }

@@ -196,6 +196,14 @@ impl Member {
         connect(self.sql(), &Login::superuser()).await
     }
 
+    /// Runs statements that return nothing.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses one.
+    pub async fn execute(&self, sql: &str) -> Result<()> {
+        Ok(self.connect().await?.batch_execute(sql).await?)
+    }
+
     /// One value of one row, as text.
     ///
     /// # Errors
