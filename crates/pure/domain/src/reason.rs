@@ -132,7 +132,7 @@ fn bytes(count: WalBytes) -> String {
         if count >= size {
             #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
             let figure = count as f64 / size as f64;
-            return if count % size == 0 {
+            return if count.is_multiple_of(size) {
                 format!("{} {unit}", count / size)
             } else {
                 format!("{figure:.1} {unit}")
@@ -312,6 +312,27 @@ impl fmt::Display for Reason {
             Self::Sync(text) | Self::Note(text) => f.write_str(text),
         }
     }
+}
+
+fn write_comparison(
+    f: &mut fmt::Formatter<'_>,
+    (timeline, lsn): (TimelineId, Lsn),
+    theirs: TimelineId,
+    fork: Option<Lsn>,
+    diverged: bool,
+) -> fmt::Result {
+    write!(
+        f,
+        "local WAL ends at {lsn} on timeline {timeline}, leader is on {theirs}"
+    )?;
+    if let Some(fork) = fork {
+        write!(f, ", which left timeline {timeline} at {fork}")?;
+    }
+    f.write_str(if diverged {
+        ": rewind needed"
+    } else {
+        ": no rewind needed"
+    })
 }
 
 #[cfg(test)]

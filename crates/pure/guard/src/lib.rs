@@ -1,1 +1,292 @@
 //! The second pair of eyes: checks every decision against the observation before it is carried out.
+//!
+//! It knows nothing of how a decision was made; its rules are written down again from the promises. It
+//! may hold back what is risky. It never holds back what makes things safer: stopping, giving the key
+//! up, calling off, answering, publishing.
+
+use std::fmt;
+
+use pgherd_domain::{
+    Action, ClusterSpec, ControlState, DataDirectory, MemberName, Observation, Standing, StartAs,
+    SyncMode, Work,
+};
+
+/// A rule that an action breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The rule's id, such as `G-01`; shared with the documentation.
+    pub rule: &'static str,
+    /// What is wrong, with its inputs.
+    pub text: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.text)
+    }
+}
+
+/// Splits `actions` into what may be carried out, in order, and the notes on what is held back. A held
+/// action holds back every risky one after it: the order of steps is part of the decision.
+pub fn check(
+    spec: &ClusterSpec,
+    seen: &Observation,
+    actions: Vec<Action>,
+) -> (Vec<Action>, Vec<Note>) {
+    let mut passed = Vec::new();
+    let mut notes = Vec::new();
+    for action in actions {
+        match fault(spec, seen, &action, &passed) {
+            Some(note) => notes.push(note),
+            None if notes.is_empty() || makes_safer(&action) => passed.push(action),
+            None => notes.push(Note {
+                rule: "G-00",
+                text: format!("held with what came before it: {}", name(&action)),
+            }),
+        }
+    }
+    (passed, notes)
+}
+
+/// What is carried out whatever else is wrong.
+fn makes_safer(action: &Action) -> bool {
+    match action {
+        Action::PublishMember(_)
+        | Action::ReleaseLeader { .. }
+        | Action::CancelWork
+        | Action::Answer { .. }
+        | Action::Ask(_)
+        | Action::Exit { .. }
+        | Action::Begin(Work::Stop { .. }) => true,
+        Action::AcquireLeader
+        | Action::HandOver { .. }
+        | Action::TakeInitialize
+        | Action::WriteInitialize { .. }
+        | Action::DeleteInitialize { .. }
+        | Action::RestoreConfig(_)
+        | Action::WriteStatus(_)
+        | Action::WriteSync { .. }
+        | Action::DeleteSync { .. }
+        | Action::WriteHistory(_)
+        | Action::WriteFailover { .. }
+        | Action::Adjust(_)
+        | Action::Begin(_) => false,
+    }
+}
+
+fn fault(
+    spec: &ClusterSpec,
+    seen: &Observation,
+    action: &Action,
+    before: &[Action],
+) -> Option<Note> {
+    match action {
+        Action::Begin(work) => busy(seen, before).or_else(|| work_fault(spec, seen, work)),
+        Action::HandOver { to, .. } => hand_over_fault(spec, seen, to),
+        Action::AcquireLeader => acquire_fault(spec, seen),
+        Action::WriteInitialize { system_id, .. } => initialize_fault(seen, system_id),
+        Action::WriteSync { doc, .. } => {
+            let mine = doc.leader.as_ref() == Some(&spec.me);
+            (!mine).then(|| note("G-09", "writes /sync in another member's name"))
+        }
+        Action::WriteStatus(_) | Action::WriteHistory(_) | Action::RestoreConfig(_) => {
+            let lease = seen.lease.is_mine(seen.now) || matches!(action, Action::RestoreConfig(_));
+            (!lease).then(|| note("G-10", "writes the leader's keys without the lease"))
+        }
+        Action::PublishMember(_)
+        | Action::ReleaseLeader { .. }
+        | Action::TakeInitialize
+        | Action::DeleteInitialize { .. }
+        | Action::DeleteSync { .. }
+        | Action::WriteFailover { .. }
+        | Action::Adjust(_)
+        | Action::CancelWork
+        | Action::Answer { .. }
+        | Action::Ask(_)
+        | Action::Exit { .. } => None,
+    }
+}
+
+/// G-01: one long work at a time.
+fn busy(seen: &Observation, before: &[Action]) -> Option<Note> {
+    let cancelled = before.contains(&Action::CancelWork);
+    let twice = before
+        .iter()
+        .any(|action| matches!(action, Action::Begin(_)));
+    match &seen.work.running {
+        Some((work, _, _)) if !cancelled => {
+            Some(note("G-01", format!("{} is still running", work.kind())))
+        }
+        Some(_) | None => twice.then(|| note("G-01", "two works in one turn")),
+    }
+}
+
+fn work_fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Option<Note> {
+    match work {
+        Work::Promote { valid_until } => {
+            let good = seen.lease.is_mine(seen.now)
+                && seen
+                    .lease
+                    .good_until
+                    .is_some_and(|until| *valid_until <= until);
+            if !good {
+                return Some(note("G-02", "promotes without the lease"));
+            }
+            same_cluster(seen).or_else(|| sync_names_me(spec, seen))
+        }
+        Work::Start {
+            start_as: StartAs::Primary,
+            ..
+        } => {
+            let good = seen.lease.is_mine(seen.now);
+            if !good {
+                return Some(note("G-03", "starts a primary without the lease"));
+            }
+            same_cluster(seen)
+        }
+        Work::Restart {
+            start_as: StartAs::Primary,
+            ..
+        } => {
+            let good = seen.lease.is_mine(seen.now) || spec.pause;
+            (!good).then(|| note("G-03", "restarts a primary without the lease"))
+        }
+        Work::Clone { source } => not_running("G-04", "copies over", seen)
+            .or_else(|| not_from_me(spec, source.name.as_ref()))
+            .or_else(|| leader_is_known("G-06", seen)),
+        Work::Rewind { source } => not_running("G-04", "winds back", seen)
+            .or_else(|| not_from_me(spec, source.name.as_ref()))
+            .or_else(|| rewind_source(seen, source.name.as_ref())),
+        Work::CrashRecovery => not_running("G-04", "recovers in single-user mode", seen),
+        Work::Bootstrap => {
+            let empty = seen.postgres.data == DataDirectory::Empty;
+            (!empty).then(|| note("G-05", "bootstraps into a directory that is not empty"))
+        }
+        Work::Start {
+            start_as: StartAs::Replica { .. },
+            ..
+        }
+        | Work::Restart {
+            start_as: StartAs::Replica { .. },
+            ..
+        }
+        | Work::Stop { .. }
+        | Work::Checkpoint => None,
+    }
+}
+
+fn not_running(rule: &'static str, does: &str, seen: &Observation) -> Option<Note> {
+    seen.postgres
+        .is_running()
+        .then(|| note(rule, format!("{does} the directory of a running server")))
+}
+
+fn not_from_me(spec: &ClusterSpec, source: Option<&MemberName>) -> Option<Note> {
+    (source == Some(&spec.me)).then(|| note("G-06", "takes itself as the source"))
+}
+
+/// G-06: data are only replaced while the store says, now, who leads.
+fn leader_is_known(rule: &'static str, seen: &Observation) -> Option<Note> {
+    let known = seen.dcs.known().is_some_and(|view| view.leader.is_some());
+    (!known).then(|| note(rule, "replaces data without knowing who leads"))
+}
+
+/// G-07: only the leader of now is a source for pg_rewind, and only when it has checkpointed.
+fn rewind_source(seen: &Observation, source: Option<&MemberName>) -> Option<Note> {
+    let view = seen.dcs.known();
+    let leads = view.is_some_and(|view| view.leader_name() == source && source.is_some());
+    let ready = view
+        .and_then(|view| view.leader_member())
+        .is_some_and(|member| !member.checkpoint_pending);
+    (!leads || !ready).then(|| {
+        note(
+            "G-07",
+            "rewinds from somebody who is not a leader ready for it",
+        )
+    })
+}
+
+/// G-08: a server of another cluster never takes part.
+fn same_cluster(seen: &Observation) -> Option<Note> {
+    let cluster = seen
+        .dcs
+        .known()
+        .or_else(|| seen.dcs.last())
+        .and_then(|view| view.system_id())?;
+    let mine = seen
+        .postgres
+        .control()
+        .map(|control| control.system_id.as_str());
+    (mine != Some(cluster)).then(|| note("G-08", "the data directory is another cluster's"))
+}
+
+/// G-09: in synchronous mode `/sync` names the leader before it is promoted.
+fn sync_names_me(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
+    if spec.synchronous_mode == SyncMode::Off {
+        return None;
+    }
+    let sync = seen.dcs.known().and_then(|view| view.sync_state());
+    let mine = sync.is_some_and(|sync| sync.leader.as_ref() == Some(&spec.me));
+    (!mine).then(|| note("G-09", "promotes before /sync names it"))
+}
+
+/// G-11: the key goes to somebody else only from a server that has stopped in good order.
+fn hand_over_fault(spec: &ClusterSpec, seen: &Observation, to: &MemberName) -> Option<Note> {
+    let stopped = !seen.postgres.is_running()
+        && seen
+            .postgres
+            .control()
+            .is_some_and(|control| control.state == ControlState::ShutDown);
+    if !stopped {
+        return Some(note(
+            "G-11",
+            "hands the key over before PostgreSQL has stopped in good order",
+        ));
+    }
+    (*to == spec.me).then(|| note("G-11", "hands the key over to itself"))
+}
+
+/// G-12: a key whose loss was proven is not taken back by a server that still runs as the old primary.
+fn acquire_fault(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
+    let stale =
+        seen.lease.standing == Standing::Lost && seen.postgres.runs_as_primary() && !spec.pause;
+    if stale {
+        return Some(note(
+            "G-12",
+            "takes a lost key back under a running primary",
+        ));
+    }
+    let other = seen
+        .dcs
+        .known()
+        .and_then(|view| view.leader_name())
+        .filter(|name| **name != spec.me);
+    other.map(|name| note("G-12", format!("takes the key while {name} holds it")))
+}
+
+/// G-13: a cluster's identity is never replaced by another.
+fn initialize_fault(seen: &Observation, system_id: &str) -> Option<Note> {
+    let known = seen.dcs.known()?.system_id()?;
+    (known != system_id).then(|| {
+        note(
+            "G-13",
+            format!("replaces the identity {known} by {system_id}"),
+        )
+    })
+}
+
+fn note(rule: &'static str, text: impl Into<String>) -> Note {
+    Note {
+        rule,
+        text: text.into(),
+    }
+}
+
+fn name(action: &Action) -> String {
+    let debug = format!("{action:?}");
+    debug
+        .split([' ', '(', '{'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}

@@ -1,0 +1,260 @@
+//! Is the local WAL a prefix of the leader's history? (contract §10)
+//!
+//! Decided by arithmetic on timelines, never by reading logs.
+
+use std::time::Duration;
+
+use pgherd_domain::{
+    Action, ControlData, ControlState, Lsn, PgRole, Question, Reason, TimelineId, Upstream,
+    UpstreamSeen, Work,
+};
+
+use crate::memory::Divergence;
+use crate::turn::Turn;
+
+/// Where the local WAL ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LocalEnd {
+    pub timeline: TimelineId,
+    pub lsn: Lsn,
+    /// `lsn` is where the shutdown checkpoint of a primary begins, so the WAL ends after it.
+    pub shutdown_checkpoint: bool,
+}
+
+impl LocalEnd {
+    /// Where the WAL of a server that does not run ends.
+    pub(crate) fn of_control(control: &ControlData) -> Self {
+        let (recovered, timeline) = control.min_recovery;
+        let replica = matches!(
+            control.state,
+            ControlState::ShutDownInRecovery | ControlState::InArchiveRecovery
+        );
+        if replica && !recovered.is_zero() {
+            return Self {
+                timeline,
+                lsn: recovered,
+                shutdown_checkpoint: false,
+            };
+        }
+        Self {
+            timeline: control.timeline,
+            lsn: control.checkpoint,
+            shutdown_checkpoint: true,
+        }
+    }
+}
+
+/// Whether WAL that ends at `end` is no prefix of `leader`'s history. Where the leader left the local
+/// timeline at S: a checkpoint that begins at S or later is not in the leader's history, and neither is
+/// anything beyond S.
+pub(crate) fn is_diverged(end: LocalEnd, leader: &UpstreamSeen) -> bool {
+    if leader.timeline == end.timeline {
+        return false;
+    }
+    if leader.timeline < end.timeline {
+        return true;
+    }
+    match leader.history.switch_of(end.timeline) {
+        None => true,
+        Some(fork) if end.shutdown_checkpoint => end.lsn >= fork,
+        Some(fork) => end.lsn > fork,
+    }
+}
+
+impl Turn<'_> {
+    /// What is known about the local WAL beside `leader`'s; `None` while the leader is being asked.
+    pub(crate) fn compare_with(&mut self, leader: &Upstream) -> Option<Divergence> {
+        match &self.memory.divergence {
+            Divergence::None { leader: checked } if Some(checked) == leader.name.as_ref() => {
+                return Some(self.memory.divergence.clone());
+            }
+            Divergence::Diverged { leader: checked } if Some(checked) == leader.name.as_ref() => {
+                return Some(self.memory.divergence.clone());
+            }
+            Divergence::Hopeless => return Some(Divergence::Hopeless),
+            Divergence::None { .. } | Divergence::Diverged { .. } | Divergence::Unchecked => {}
+        }
+        let end = self.local_end()?;
+        if self.is_on_leaders_timeline(end) {
+            let leader = leader.name.clone()?;
+            self.memory.divergence = Divergence::None { leader };
+            return Some(self.memory.divergence.clone());
+        }
+        let Some(theirs) = self.history_of(leader) else {
+            self.actions
+                .push(Action::Ask(Question::History(leader.clone())));
+            return None;
+        };
+        // A server in recovery is no judge: it may yet be on its way to another timeline. But as long as
+        // it is on the local timeline there is nothing to judge either.
+        if theirs.in_recovery && theirs.timeline != end.timeline {
+            self.actions
+                .push(Action::Ask(Question::History(leader.clone())));
+            self.wake_in(Duration::from_millis(250));
+            return None;
+        }
+        let diverged = is_diverged(end, theirs);
+        self.say(Reason::Compared {
+            mine: (end.timeline, end.lsn),
+            theirs: theirs.timeline,
+            fork: theirs.history.switch_of(end.timeline),
+            diverged,
+        });
+        let leader = leader.name.clone()?;
+        self.memory.divergence = if diverged {
+            Divergence::Diverged { leader }
+        } else {
+            Divergence::None { leader }
+        };
+        Some(self.memory.divergence.clone())
+    }
+
+    /// The leader says in its member key that it is on the local timeline, as a primary: nobody forked.
+    fn is_on_leaders_timeline(&self, end: LocalEnd) -> bool {
+        self.view()
+            .and_then(|view| view.leader_member())
+            .is_some_and(|member| {
+                member.role == Some(PgRole::Primary) && member.timeline == Some(end.timeline)
+            })
+    }
+
+    /// The leader was asked and could not be.
+    pub(crate) fn leader_is_mute(&self, leader: &Upstream) -> bool {
+        matches!(&self.seen.upstream, Some((of, Err(_))) if of.host == leader.host && of.port == leader.port)
+    }
+
+    fn local_end(&self) -> Option<LocalEnd> {
+        match self.live() {
+            Some(live) => Some(LocalEnd {
+                timeline: live.timeline,
+                lsn: live.position(),
+                shutdown_checkpoint: false,
+            }),
+            None => self.control().map(LocalEnd::of_control),
+        }
+    }
+
+    /// The answer of `leader`, when this turn brings one.
+    fn history_of(&self, leader: &Upstream) -> Option<&'_ UpstreamSeen> {
+        match &self.seen.upstream {
+            Some((of, Ok(theirs))) if of.host == leader.host && of.port == leader.port => {
+                Some(theirs)
+            }
+            Some((_, Ok(_) | Err(_))) | None => None,
+        }
+    }
+
+    /// The local WAL is not a prefix: pg_rewind when it can work and is allowed, else a new copy.
+    pub(crate) fn wind_back(&mut self, leader: &Upstream) {
+        let can_rewind = self.control().is_some_and(|control| control.can_rewind);
+        if !self.spec.use_pg_rewind || !can_rewind || self.spec.reclone_when_diverged {
+            self.say(Reason::Says("reinitializing due to diverged timelines"));
+            self.memory.divergence = Divergence::Hopeless;
+            self.wake_at(self.now());
+            return;
+        }
+        let waiting = self
+            .view()
+            .and_then(|view| view.leader_member())
+            .is_none_or(|member| member.checkpoint_pending);
+        if waiting {
+            let name = leader
+                .name
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string);
+            self.say(Reason::Note(format!(
+                "Waiting for checkpoint on {name} before rewind"
+            )));
+            self.wake_in(Duration::from_millis(500));
+            return;
+        }
+        self.say(Reason::Says("running pg_rewind from the leader"));
+        self.begin(Work::Rewind {
+            source: leader.clone(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pgherd_domain::{SwitchPoint, TimelineHistory};
+
+    use super::*;
+
+    fn leader(timeline: u32, switches: &[(u32, u64)]) -> UpstreamSeen {
+        UpstreamSeen {
+            in_recovery: false,
+            system_id: "7000000000000000000".into(),
+            timeline: TimelineId(timeline),
+            history: TimelineHistory {
+                switches: switches
+                    .iter()
+                    .map(|&(timeline, at)| SwitchPoint {
+                        timeline: TimelineId(timeline),
+                        at: Lsn::new(at),
+                        reason: String::new(),
+                    })
+                    .collect(),
+            },
+        }
+    }
+
+    fn end(timeline: u32, lsn: u64, shutdown_checkpoint: bool) -> LocalEnd {
+        LocalEnd {
+            timeline: TimelineId(timeline),
+            lsn: Lsn::new(lsn),
+            shutdown_checkpoint,
+        }
+    }
+
+    #[test]
+    fn a_primary_whose_shutdown_checkpoint_the_leader_has_is_a_prefix() {
+        assert!(!is_diverged(
+            end(1, 0x1000, true),
+            &leader(2, &[(1, 0x1078)])
+        ));
+    }
+
+    #[test]
+    fn a_primary_whose_shutdown_checkpoint_begins_at_the_fork_is_not() {
+        assert!(is_diverged(
+            end(1, 0x1000, true),
+            &leader(2, &[(1, 0x1000)])
+        ));
+        assert!(is_diverged(
+            end(1, 0x2000, true),
+            &leader(2, &[(1, 0x1000)])
+        ));
+    }
+
+    #[test]
+    fn a_replica_may_end_exactly_at_the_fork_and_not_beyond() {
+        assert!(!is_diverged(
+            end(1, 0x1000, false),
+            &leader(2, &[(1, 0x1000)])
+        ));
+        assert!(is_diverged(
+            end(1, 0x1001, false),
+            &leader(2, &[(1, 0x1000)])
+        ));
+    }
+
+    #[test]
+    fn a_timeline_that_the_leader_never_had_is_diverged() {
+        assert!(is_diverged(
+            end(2, 0x1000, false),
+            &leader(3, &[(1, 0x500)])
+        ));
+        assert!(is_diverged(
+            end(3, 0x1000, false),
+            &leader(2, &[(1, 0x500)])
+        ));
+    }
+
+    #[test]
+    fn an_ancestor_two_promotions_ago_counts() {
+        let leader = leader(3, &[(1, 0x1000), (2, 0x2000)]);
+        assert!(!is_diverged(end(1, 0x900, false), &leader));
+        assert!(is_diverged(end(2, 0x2100, true), &leader));
+    }
+}

@@ -1,0 +1,195 @@
+//! Who may become primary, and why not (contract §5.4). Every rule gives a veto with its inputs.
+
+use std::collections::BTreeMap;
+
+use pgherd_domain::documents::SyncDoc;
+use pgherd_domain::{
+    LiveSeen, Lsn, MemberName, Moment, PeerStatus, SyncMode, TimelineId, Veto, WorkKind,
+};
+
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// What speaks against this member by itself, without asking anybody. Empty: it is a candidate.
+    /// Kept up to date every turn, so that a race is one conditional write.
+    pub(crate) fn own_vetoes(&self) -> Vec<Veto> {
+        let mut vetoes = Vec::new();
+        if self.spec.tags.nofailover {
+            vetoes.push(Veto::TaggedNoFailover);
+        }
+        match self.seen.work.kind() {
+            None | Some(WorkKind::Checkpoint | WorkKind::Promote) => {}
+            Some(kind) => vetoes.push(Veto::Busy(kind)),
+        }
+        let Some(control) = self.control() else {
+            vetoes.push(Veto::NoData);
+            return vetoes;
+        };
+        if let Some(cluster) = self.view().and_then(|view| view.system_id())
+            && cluster != control.system_id
+        {
+            vetoes.push(Veto::OtherCluster);
+        }
+        if !self.pg().is_running() {
+            vetoes.push(Veto::NotRunning);
+        } else if !self.pg().accepting {
+            vetoes.push(Veto::Starting);
+        } else if let Some(live) = self.live() {
+            self.position_vetoes(live, &mut vetoes);
+        } else {
+            vetoes.push(Veto::NotAnswering);
+        }
+        vetoes.extend(self.sync_veto());
+        vetoes
+    }
+
+    fn position_vetoes(&self, live: &LiveSeen, vetoes: &mut Vec<Veto>) {
+        let Some(view) = self.view().or_else(|| self.seen.dcs.last()) else {
+            return;
+        };
+        if live.in_recovery {
+            if live.position().is_zero() {
+                vetoes.push(Veto::UnknownPosition);
+            }
+            let lag = live
+                .position()
+                .behind(view.status.optime.unwrap_or_default());
+            let limit = self.spec.maximum_lag_on_failover;
+            if lag > limit {
+                vetoes.push(Veto::Lagging { lag, limit });
+            }
+        }
+        let wants = view
+            .history
+            .as_ref()
+            .map_or(TimelineId(0), |history| history.current_timeline());
+        // A replica may still be on its way to the newest timeline; a running primary may not.
+        if live.timeline < wants && (self.spec.check_timeline || !live.in_recovery) {
+            vetoes.push(Veto::OldTimeline {
+                has: live.timeline,
+                wants,
+            });
+        }
+    }
+
+    /// Synchronous mode: only who is named in `/sync` certainly has every acknowledged commit.
+    pub(crate) fn sync_veto(&self) -> Option<Veto> {
+        let sync = self.sync_in_force()?;
+        (!sync.names(&self.spec.me)).then(|| {
+            let names: Vec<_> = sync
+                .leader
+                .iter()
+                .chain(&sync.standbys)
+                .map(MemberName::as_str)
+                .collect();
+            Veto::NotSynchronous {
+                sync: names.join(", "),
+            }
+        })
+    }
+
+    /// `/sync` when it binds: synchronous mode is on and the key names a leader.
+    pub(crate) fn sync_in_force(&self) -> Option<&SyncDoc> {
+        match self.spec.synchronous_mode {
+            SyncMode::Off => None,
+            SyncMode::On | SyncMode::Quorum => {
+                self.view().or_else(|| self.seen.dcs.last())?.sync_state()
+            }
+        }
+    }
+
+    /// What the other members' answers say against this one. Asks who has not answered since `since`;
+    /// while answers are missing the veto says so.
+    pub(crate) fn peer_vetoes(&mut self, since: Moment, with_lag: bool) -> Vec<Veto> {
+        let others = self.electors();
+        if self.ask(&others, since) > 0 {
+            return vec![Veto::AskingPeers];
+        }
+        let Some(live) = self.live() else {
+            return vec![Veto::NotAnswering];
+        };
+        let mine = Standing {
+            timeline: live.timeline,
+            position: live.position(),
+            priority: self.spec.tags.failover_priority,
+        };
+        let mut vetoes = Vec::new();
+        for name in others.keys() {
+            let Some(peer) = self.answer_of(name, since) else {
+                continue;
+            };
+            vetoes.extend(self.veto_of_peer(name, peer, mine, live.in_recovery));
+        }
+        if !with_lag {
+            vetoes.retain(|veto| !matches!(veto, Veto::Lagging { .. }));
+        }
+        vetoes
+    }
+
+    /// Who is asked: everybody, or in synchronous mode only who is named in `/sync` (contract §5.4, step 9);
+    /// the others may lack commits, so being ahead of them proves nothing and being behind them can not be.
+    fn electors(&self) -> BTreeMap<MemberName, String> {
+        let mut others = self.others();
+        if let Some(sync) = self.sync_in_force() {
+            others.retain(|name, _| sync.names(name));
+        }
+        others
+    }
+
+    fn veto_of_peer(
+        &self,
+        name: &MemberName,
+        peer: &PeerStatus,
+        mine: Standing,
+        in_recovery: bool,
+    ) -> Option<Veto> {
+        if peer.watchdog_failed {
+            return None;
+        }
+        if peer.is_primary && in_recovery {
+            return Some(Veto::PrimaryAlive { peer: name.clone() });
+        }
+        if peer.nofailover {
+            return None;
+        }
+        let theirs = peer.timeline.unwrap_or(mine.timeline);
+        // The former leader in /sync can not miss anything, but it has just stepped down or lost its
+        // lease: being ahead by its own unacknowledged tail does not count (contract §5.4; S29).
+        let former = self.sync_in_force().is_some_and(|sync| {
+            sync.leader
+                .as_ref()
+                .is_some_and(|leader| leader.same_as(name.as_str()))
+        });
+        if theirs > mine.timeline {
+            return Some(Veto::OldTimeline {
+                has: mine.timeline,
+                wants: theirs,
+            });
+        }
+        if theirs < mine.timeline || former {
+            return None;
+        }
+        if peer.position > mine.position {
+            let by = mine.position.behind(peer.position);
+            return Some(Veto::PeerAhead {
+                peer: name.clone(),
+                by,
+            });
+        }
+        let preferred = peer.position == mine.position && peer.failover_priority > mine.priority;
+        let former_leader = self.memory.last_leader.as_ref() == Some(name);
+        (preferred && !former_leader).then(|| Veto::PeerPreferred {
+            peer: name.clone(),
+            priority: peer.failover_priority,
+            mine: mine.priority,
+        })
+    }
+}
+
+/// What a race compares.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    timeline: TimelineId,
+    position: Lsn,
+    priority: i64,
+}

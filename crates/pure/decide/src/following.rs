@@ -1,0 +1,180 @@
+//! Somebody else holds the leader key (contract §5.6, "Someone else").
+
+use std::time::Duration;
+
+use pgherd_domain::{
+    Action, Adjustment, LiveSeen, MemberName, PgRole, Reason, StartAs, StopMode, Upstream, Work,
+};
+
+use crate::memory::{Divergence, OldDirectory};
+use crate::turn::Turn;
+
+/// A replica that has not streamed for this long is compared with the leader again.
+const NOT_STREAMING_MAX: Duration = Duration::from_secs(1);
+
+impl Turn<'_> {
+    /// PostgreSQL accepts connections and `leader` leads.
+    pub(crate) fn follow(&mut self, leader: &MemberName) {
+        if self.pg().runs_as_primary() {
+            if self.spec.pause {
+                self.say(Reason::Says("continue to run as primary without lock"));
+            } else {
+                self.memory.divergence = Divergence::Unchecked;
+                self.stop_now("demoting self because I do not have the lock and I was a leader");
+            }
+            return;
+        }
+        if self.restart_on_schedule() {
+            return;
+        }
+        let following = Reason::Following {
+            me: self.spec.me.clone(),
+            leader: leader.clone(),
+        };
+        let Some(upstream) = self.wanted_upstream(leader) else {
+            // Losing knowledge never changes replication: the last upstream stays.
+            self.say(following);
+            return;
+        };
+        self.memory.role = PgRole::Replica;
+        self.follow_upstream(&upstream);
+        let streams = self
+            .live()
+            .is_some_and(|live| is_streaming_from(live, &upstream));
+        if streams {
+            self.memory.not_streaming_since = None;
+            self.memory.backoff.succeeded();
+            if let Some(leader) = &upstream.name {
+                self.memory.divergence = Divergence::None {
+                    leader: leader.clone(),
+                };
+            }
+            self.forget_old_directory();
+            self.say(following);
+        } else if !self.heal_replication(leader, &following) {
+            self.say(following);
+        }
+    }
+
+    /// Whom to stream from: `replicatefrom` when that member is there, else the leader.
+    fn wanted_upstream(&self, leader: &MemberName) -> Option<Upstream> {
+        let view = self.view()?;
+        let tagged = self
+            .spec
+            .tags
+            .replicatefrom
+            .as_ref()
+            .filter(|name| **name != self.spec.me);
+        let (name, member) = tagged
+            .and_then(|name| {
+                Some((
+                    name,
+                    view.members
+                        .get(name)
+                        .filter(|member| member.is_running())?,
+                ))
+            })
+            .or_else(|| Some((leader, view.members.get(leader)?)))?;
+        self.upstream_of(name, member)
+    }
+
+    /// Points PostgreSQL at `upstream` if it is not yet.
+    pub(crate) fn follow_upstream(&mut self, upstream: &Upstream) {
+        let changed = self.memory.last_upstream.as_ref() != Some(upstream);
+        self.memory.last_upstream = Some(upstream.clone());
+        let Some(live) = self.live().filter(|live| live.in_recovery) else {
+            return;
+        };
+        let streams_by_slot = live.receiver.as_ref().is_none_or(|receiver| {
+            receiver.slot.as_deref() == upstream.slot.as_ref().map(|slot| slot.as_str())
+        });
+        let configured = live
+            .configured_upstream
+            .as_ref()
+            .is_some_and(|(host, port)| *host == upstream.host && *port == upstream.port);
+        if configured && streams_by_slot && !changed {
+            return;
+        }
+        if !self.spec.pause || !configured {
+            let upstream = Some(upstream.clone());
+            self.actions
+                .push(Action::Adjust(Adjustment::Follow { upstream }));
+        }
+    }
+
+    fn forget_old_directory(&mut self) {
+        if self.memory.old_directory == OldDirectory::Unknown {
+            self.actions
+                .push(Action::Adjust(Adjustment::ForgetOldDirectory));
+        }
+    }
+
+    /// A running replica that does not stream: is it diverged? `true` when this turn does something
+    /// about it.
+    fn heal_replication(&mut self, leader: &MemberName, following: &Reason) -> bool {
+        let now = self.now();
+        let since = *self.memory.not_streaming_since.get_or_insert(now);
+        if self.spec.pause || self.live().is_none() {
+            return false;
+        }
+        if now.since(since) < NOT_STREAMING_MAX {
+            self.wake_at(since.plus(NOT_STREAMING_MAX));
+            return false;
+        }
+        let Some(member) = self.view().and_then(|view| view.members.get(leader)) else {
+            return false;
+        };
+        if member.role != Some(PgRole::Primary) {
+            self.wake_in(Duration::from_millis(250));
+            return false;
+        }
+        let Some(upstream) = self.upstream_of(leader, member) else {
+            return false;
+        };
+        if matches!(&self.memory.divergence, Divergence::None { .. }) {
+            // Was a prefix when it was last compared, and still does not stream: compare again.
+            self.memory.divergence = Divergence::Unchecked;
+        }
+        self.wake_in(NOT_STREAMING_MAX);
+        match self.compare_with(&upstream) {
+            Some(Divergence::Diverged { .. } | Divergence::Hopeless) => {
+                self.because.insert(0, following.clone());
+                self.say(Reason::Note(
+                    "stopping PostgreSQL: its WAL is not the leader's".into(),
+                ));
+                self.begin(Work::Stop {
+                    mode: StopMode::Fast,
+                    escalate_at: Some(now.plus(Duration::from_secs(10))),
+                });
+                true
+            }
+            Some(Divergence::None { .. } | Divergence::Unchecked) | None => {
+                self.because.insert(0, following.clone());
+                true
+            }
+        }
+    }
+
+    /// As what PostgreSQL is to be started again in the role it has.
+    pub(crate) fn start_as_it_is(&self) -> StartAs {
+        if self.pg().runs_as_primary() {
+            StartAs::Primary
+        } else {
+            StartAs::Replica {
+                upstream: self.memory.last_upstream.clone(),
+            }
+        }
+    }
+}
+
+/// Whether a replica receives WAL from `upstream` now.
+fn is_streaming_from(live: &LiveSeen, upstream: &Upstream) -> bool {
+    live.receiver.as_ref().is_some_and(|receiver| {
+        let host = receiver
+            .host
+            .as_ref()
+            .is_none_or(|host| *host == upstream.host);
+        let port = receiver.port.is_none_or(|port| port == upstream.port);
+        receiver.streaming && host && port
+    })
+}

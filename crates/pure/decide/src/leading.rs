@@ -1,0 +1,220 @@
+//! The leader key says my name (contract §5.6, §5.7).
+
+use std::time::Duration;
+
+use pgherd_domain::documents::FailoverDoc;
+use pgherd_domain::{
+    Action, Adjustment, Lsn, PgRole, Reason, Standing, SyncMode, TimelineId, Work,
+};
+
+use crate::sync_standby::names_setting;
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// PostgreSQL accepts connections and the leader key says my name.
+    pub(crate) fn with_my_key(&mut self) {
+        if !self.i_lead() {
+            return self.claim_my_key();
+        }
+        self.memory.sit_out_until = None;
+        let Some(live) = self.live() else {
+            // Unknown is not "not primary" (contract §5.14, rule 9): the role it had goes on.
+            self.say(Reason::Leading {
+                me: self.spec.me.clone(),
+            });
+            self.say(Reason::Note(
+                "PostgreSQL does not answer the heartbeat query".into(),
+            ));
+            self.wake_in(Duration::from_secs(1));
+            return;
+        };
+        if live.in_recovery {
+            self.be_promoted(live.received.max(live.replayed));
+        } else {
+            self.lead(live.timeline);
+        }
+    }
+
+    /// The key says my name, but the lease behind it is not mine, or not proven to be: it was handed over
+    /// to me, or a former agent of this member took it. A claim is a conditional write.
+    fn claim_my_key(&mut self) {
+        if self.seen.lease.standing == Standing::Lost {
+            return self.stop_now("demoted self because failed to update leader lock in DCS");
+        }
+        self.say(Reason::Says("trying to acquire the leader key"));
+        self.actions.push(Action::AcquireLeader);
+        self.wake_in(Duration::from_millis(500));
+    }
+
+    /// A replica holds the key: `/sync` first, then the promotion. The order must not be changed.
+    fn be_promoted(&mut self, position: Lsn) {
+        if self.spec.pause && !self.named_by_order() {
+            let line = "removed leader lock because postgres is not running as primary";
+            self.say(Reason::Says(line));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
+        if self.spec.tags.nofailover {
+            let line = "following a different leader because I am not allowed to promote";
+            self.say(Reason::Says(line));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
+        if position.is_zero() && self.control().is_none() {
+            self.say(Reason::Says(
+                "postponing promotion because the WAL position is not known",
+            ));
+            return;
+        }
+        if !self.sync_is_ready_for_me() {
+            return;
+        }
+        let Some(valid_until) = self.seen.lease.good_until else {
+            return;
+        };
+        self.say(Reason::Says(
+            "promoted self to leader by acquiring session lock",
+        ));
+        self.memory.checkpointed = None;
+        self.begin(Work::Promote { valid_until });
+    }
+
+    /// The last promotion failed. After three somebody else is to try.
+    fn wait_to_promote(&mut self, left: Duration) {
+        self.say(Reason::Says("waiting to try the promotion again"));
+        self.wake_in(left);
+        if self.memory.backoff.failures >= 3 {
+            self.actions.push(Action::ReleaseLeader { optime: None });
+        }
+    }
+
+    fn named_by_order(&self) -> bool {
+        self.view()
+            .and_then(|view| view.failover.as_ref())
+            .is_some_and(|failover| failover.value.member.as_ref() == Some(&self.spec.me))
+    }
+
+    /// Synchronous mode, before promotion (contract §6.5): `/sync` names me as leader, then
+    /// synchronous_standby_names follows; only then may commits be acknowledged under a new timeline.
+    fn sync_is_ready_for_me(&mut self) -> bool {
+        let Some(view) = self.view() else {
+            return false;
+        };
+        if self.spec.synchronous_mode == SyncMode::Off {
+            if let Some(sync) = &view.sync
+                && sync.value.leader.is_some()
+            {
+                self.actions.push(Action::DeleteSync {
+                    expected: sync.revision,
+                });
+            }
+            return true;
+        }
+        let mine = view
+            .sync_state()
+            .is_some_and(|sync| sync.leader.as_ref() == Some(&self.spec.me));
+        if !mine {
+            let doc = self.sync_for_promotion();
+            let expected = view.sync.as_ref().map(|sync| sync.revision);
+            self.say(Reason::Says("writing /sync before the promotion"));
+            self.actions.push(Action::WriteSync { doc, expected });
+            self.wake_in(Duration::from_millis(200));
+            return false;
+        }
+        let names = view
+            .sync_state()
+            .map(|sync| sync.standbys.clone())
+            .unwrap_or_default();
+        let wanted = names_setting(&names, self.spec.synchronous_mode_strict);
+        let running = self
+            .live()
+            .map(|live| live.synchronous_standby_names.clone());
+        if running.as_deref() != Some(wanted.as_str()) {
+            self.say(Reason::Says(
+                "setting synchronous_standby_names before the promotion",
+            ));
+            let change = Adjustment::SetSynchronousStandbyNames(Some(wanted));
+            self.actions.push(Action::Adjust(change));
+            self.wake_in(Duration::from_millis(200));
+            return false;
+        }
+        true
+    }
+
+    /// A primary with the key: everything in order.
+    fn lead(&mut self, timeline: TimelineId) {
+        self.memory.role = PgRole::Primary;
+        self.repair_cluster_keys();
+        if self.switch_on_order() {
+            return;
+        }
+        self.clear_fulfilled_order();
+        if self.restart_on_schedule() {
+            return;
+        }
+        self.say(Reason::Leading {
+            me: self.spec.me.clone(),
+        });
+        let idle = self.seen.work.kind().is_none() && !self.begins_work();
+        let rested = self.memory.backoff.left(self.now()).is_zero();
+        if !self.has_checkpointed(timeline) && idle && rested && !self.spec.pause {
+            self.begin(Work::Checkpoint);
+        }
+        self.keep_sync();
+        self.keep_history();
+    }
+
+    pub(crate) fn begins_work(&self) -> bool {
+        self.actions
+            .iter()
+            .any(|action| matches!(action, Action::Begin(_)))
+    }
+
+    /// Whether a checkpoint of this timeline is still to come: nobody may rewind from me before.
+    pub(crate) fn checkpoint_pending(&self) -> bool {
+        let Some(live) = self.live().filter(|live| !live.in_recovery) else {
+            return false;
+        };
+        self.memory.checkpointed != Some(live.timeline)
+            && (live.timeline > TimelineId(1)
+                || self.seen.work.kind() == Some(WorkKind::Checkpoint))
+    }
+
+    /// `initialize` and `config` are put back by the leader when they are gone (contract §5.1, step 4).
+    fn repair_cluster_keys(&mut self) {
+        let (Some(view), Some(control)) = (self.view(), self.control()) else {
+            return;
+        };
+        if view.system_id().is_none() {
+            self.actions.push(Action::WriteInitialize {
+                system_id: control.system_id.clone(),
+                expected: view
+                    .initialize
+                    .as_ref()
+                    .map(|initialize| initialize.revision),
+            });
+        }
+        if let (None, Some(config)) = (&view.config, &self.spec.dynamic_config) {
+            self.actions.push(Action::RestoreConfig(config.clone()));
+        }
+    }
+
+    /// An order that has brought me here is done.
+    fn clear_fulfilled_order(&mut self) {
+        let Some(failover) = self.view().and_then(|view| view.failover.as_ref()) else {
+            return;
+        };
+        let order = &failover.value;
+        let fulfilled = order.member.as_ref() == Some(&self.spec.me)
+            || order
+                .leader
+                .as_ref()
+                .is_some_and(|leader| *leader != self.spec.me);
+        if fulfilled {
+            self.actions.push(Action::WriteFailover {
+                doc: FailoverDoc::default(),
+                expected: failover.revision,
+            });
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What one turn leaves for the next. Everything that can be seen again is not here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pgherd_domain::documents::MemberDoc;
+use pgherd_domain::{
+    Lsn, MemberName, Moment, Operation, PgRole, RequestId, Revision, TimelineId, Upstream,
+};
+
+/// The memory of one member's brain. A new agent starts with [`Memory::new`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Memory {
+    /// When this agent made its first turn.
+    pub(crate) began: Moment,
+    /// The role that PostgreSQL last ran in.
+    pub(crate) role: PgRole,
+    /// How far a bootstrap of this cluster by this member is.
+    pub(crate) bootstrap: Bootstrap,
+    /// Since when `initialize` has been empty with nobody at it.
+    pub(crate) orphaned_initialize_since: Option<Moment>,
+    /// Since when there has been no leader.
+    pub(crate) leaderless_since: Option<Moment>,
+    /// The last leader, and all members beside it, as last seen with a leader.
+    pub(crate) last_leader: Option<MemberName>,
+    /// The members as last seen while there was a leader.
+    pub(crate) last_members: BTreeMap<MemberName, MemberDoc>,
+    /// The last server that was followed or was to be followed.
+    pub(crate) last_upstream: Option<Upstream>,
+    /// What is known about the local WAL beside the leader's.
+    pub(crate) divergence: Divergence,
+    /// Since when a running replica has not streamed.
+    pub(crate) not_streaming_since: Option<Moment>,
+    /// Single-user recovery was done for the data directory as it is.
+    pub(crate) crash_recovered: bool,
+    /// A switchover or failover that this leader carries out.
+    pub(crate) switching: Option<Switching>,
+    /// Stay out of the race until then, so that somebody else wins.
+    pub(crate) sit_out_until: Option<Moment>,
+    /// Failed attempts of the work that heals this member, and when the next may begin.
+    pub(crate) backoff: Backoff,
+    /// The timeline on which this primary has written a checkpoint.
+    pub(crate) checkpointed: Option<TimelineId>,
+    /// A restart that an operator waits for.
+    pub(crate) restarting: Option<RequestId>,
+    /// A planned restart.
+    pub(crate) scheduled_restart: Option<ScheduledRestart>,
+    /// This replica is to be made anew; whether from the leader only.
+    pub(crate) reinitialize: Option<bool>,
+    /// A copy has been made whose forerunner still lies beside it.
+    pub(crate) old_directory: OldDirectory,
+    /// The last WAL position while leaderless, for `primary_race_backoff`.
+    pub(crate) last_position: Option<Lsn>,
+    /// Since when member slots have had no member.
+    pub(crate) absent_since: BTreeMap<String, Moment>,
+    /// When sync names were last changed, and the flush position then.
+    pub(crate) sync_changed: Option<(String, Lsn)>,
+    /// Since when this server has run as a primary without a lease.
+    pub(crate) primary_without_lease_since: Option<Moment>,
+}
+
+impl Memory {
+    /// The memory of an agent that begins at `now`.
+    pub const fn new(now: Moment) -> Self {
+        Self {
+            began: now,
+            role: PgRole::Replica,
+            bootstrap: Bootstrap::No,
+            orphaned_initialize_since: None,
+            leaderless_since: None,
+            last_leader: None,
+            last_members: BTreeMap::new(),
+            last_upstream: None,
+            divergence: Divergence::Unchecked,
+            not_streaming_since: None,
+            crash_recovered: false,
+            switching: None,
+            sit_out_until: None,
+            backoff: Backoff {
+                failures: 0,
+                not_before: None,
+            },
+            checkpointed: None,
+            restarting: None,
+            scheduled_restart: None,
+            reinitialize: None,
+            old_directory: OldDirectory::Unknown,
+            last_position: None,
+            absent_since: BTreeMap::new(),
+            sync_changed: None,
+            primary_without_lease_since: None,
+        }
+    }
+}
+
+/// How far a bootstrap by this member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bootstrap {
+    /// This member does not bootstrap.
+    No,
+    /// `initialize` is ours; the work is to begin or goes on.
+    Mine,
+    /// The server runs; identity, configuration and leader key are to be written.
+    Created,
+    /// It failed: `initialize` is to be given back, then the agent ends.
+    Failed,
+}
+
+/// What is known about the local WAL beside the leader's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Divergence {
+    /// Not compared since something changed.
+    Unchecked,
+    /// A prefix of this leader's history.
+    None {
+        /// Whose.
+        leader: MemberName,
+    },
+    /// Not a prefix: pg_rewind is due.
+    Diverged {
+        /// From whom.
+        leader: MemberName,
+    },
+    /// pg_rewind can not help: a new copy is due.
+    Hopeless,
+}
+
+/// Whether the directory that a copy replaced may still lie about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OldDirectory {
+    /// A former agent may have left one.
+    Unknown,
+    /// Nothing of that kind.
+    Gone,
+}
+
+/// A role change that this leader carries out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Switching {
+    /// The named candidate.
+    pub to: Option<MemberName>,
+    /// When it began.
+    pub began: Moment,
+    /// The revision of the order.
+    pub order: Revision,
+    /// How far it is.
+    pub phase: SwitchPhase,
+    /// The hand-over was refused: the key is released for a race instead.
+    pub race: bool,
+}
+
+/// How far a switchover is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SwitchPhase {
+    /// A checkpoint is written while clients go on, so that the one at shutdown is short.
+    Checkpoint,
+    /// PostgreSQL is being stopped.
+    Stopping {
+        /// Since when.
+        since: Moment,
+    },
+    /// The successor is found and given the key.
+    HandingOver {
+        /// When PostgreSQL was first seen stopped.
+        since: Moment,
+    },
+}
+
+/// Failed attempts, and when the next may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backoff {
+    pub failures: u32,
+    pub not_before: Option<Moment>,
+}
+
+impl Backoff {
+    /// One more failure: the wait doubles from half a second to half a minute.
+    pub(crate) fn failed(&mut self, now: Moment) {
+        self.failures = self.failures.saturating_add(1);
+        let wait = Duration::from_millis(500 << self.failures.min(6)).min(Duration::from_secs(30));
+        self.not_before = Some(now.plus(wait));
+    }
+
+    /// Success: nothing is held against the next attempt.
+    pub(crate) const fn succeeded(&mut self) {
+        *self = Self {
+            failures: 0,
+            not_before: None,
+        };
+    }
+
+    /// What is left to wait at `now`.
+    pub(crate) fn left(&self, now: Moment) -> Duration {
+        self.not_before
+            .map_or(Duration::ZERO, |moment| moment.since(now))
+    }
+}
+
+/// A restart planned for later.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ScheduledRestart {
+    /// What was asked, with its schedule.
+    pub operation: Operation,
+    /// `pg_postmaster_start_time()` when it was planned: another start cancels it.
+    pub postmaster_started: String,
+}

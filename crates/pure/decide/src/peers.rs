@@ -1,0 +1,72 @@
+//! Asking the other members: who is asked, how long an answer is waited for, and what counts as fresh.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pgherd_domain::{Action, MemberName, Moment, PeerSeen, PeerStatus, Question};
+
+use crate::turn::Turn;
+
+/// The longest wait for a peer (contract §2.2).
+const PATIENCE_MAX: Duration = Duration::from_secs(2);
+/// The wait for a member whose key is gone: its lease ended, so it is probably dead.
+const PATIENCE_VANISHED_MAX: Duration = Duration::from_millis(250);
+
+impl Turn<'_> {
+    /// Everybody but me who is worth asking in a race: the members now, and those that were members
+    /// while there was a leader; with their api_url.
+    pub(crate) fn others(&self) -> BTreeMap<MemberName, String> {
+        let now = self.view().map(|view| &view.members);
+        self.memory
+            .last_members
+            .iter()
+            .chain(now.into_iter().flatten())
+            .filter(|(name, member)| **name != self.spec.me && !member.api_url.is_empty())
+            .map(|(name, member)| (name.clone(), member.api_url.clone()))
+            .collect()
+    }
+
+    /// Asks all of `names` that have no answer newer than `since`. Returns how many answers are missing.
+    pub(crate) fn ask(&mut self, names: &BTreeMap<MemberName, String>, since: Moment) -> usize {
+        let mut missing = 0;
+        for (name, api_url) in names {
+            let patience = self.patience(name);
+            let open = match self.seen.peers.get(name) {
+                Some(peer) if peer.answered_to().is_some_and(|asked| asked >= since) => continue,
+                Some(PeerSeen::Asking { since: asked }) => *asked >= since,
+                Some(_) | None => false,
+            };
+            missing += 1;
+            if !open {
+                self.actions.push(Action::Ask(Question::Peer {
+                    name: name.clone(),
+                    api_url: api_url.clone(),
+                    patience,
+                }));
+            }
+            self.wake_in(patience);
+        }
+        missing
+    }
+
+    /// The answer of `name` to a question sent at or after `since`.
+    pub(crate) fn answer_of(&self, name: &MemberName, since: Moment) -> Option<&PeerStatus> {
+        match self.seen.peers.get(name)? {
+            PeerSeen::Answered { asked, status } if *asked >= since => Some(status),
+            PeerSeen::Answered { .. } | PeerSeen::Asking { .. } | PeerSeen::Unreachable { .. } => {
+                None
+            }
+        }
+    }
+
+    fn patience(&self, name: &MemberName) -> Duration {
+        let present = self
+            .view()
+            .is_some_and(|view| view.members.contains_key(name));
+        if present {
+            PATIENCE_MAX.min(self.spec.ttl / 4)
+        } else {
+            PATIENCE_VANISHED_MAX.min(self.spec.ttl / 16)
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! PostgreSQL does not run (contract §5.2), is starting (§5.11), or is to be made anew (§5.13).
+
+use std::time::Duration;
+
+use pgherd_domain::{
+    Action, ControlState, PgRole, PgState, Reason, StartAs, StopMode, Upstream, Work,
+};
+
+use crate::memory::{Divergence, OldDirectory};
+use crate::turn::Turn;
+
+/// So many starts may fail before a leader gives the key up, or a replica is made anew.
+const START_FAILURES_MAX: u32 = 3;
+
+impl Turn<'_> {
+    /// PostgreSQL does not run.
+    pub(crate) fn recover(&mut self) {
+        let leading = self.i_lead();
+        if self.memory.switching.is_some() {
+            return self.switch_after_stop();
+        }
+        self.state = Some(match self.control().map(|control| control.state) {
+            Some(ControlState::ShutDown | ControlState::ShutDownInRecovery) => PgState::Stopped,
+            Some(_) | None if self.memory.backoff.failures > 0 => PgState::StartFailed,
+            Some(_) | None => PgState::Crashed,
+        });
+        if self.spec.pause {
+            return self.recover_paused(leading);
+        }
+        let left = self.memory.backoff.left(self.now());
+        if leading {
+            self.recover_leader();
+        } else if let Some(leader) = self.other_leader() {
+            if left.is_zero() {
+                self.recover_follower(&leader);
+            } else {
+                self.say(Reason::Says("failed to start postgres"));
+                self.wake_in(left);
+            }
+        } else if left.is_zero() {
+            // Nobody leads: everybody comes up as a replica, and the race finds the most advanced one.
+            self.say(Reason::Says("starting as a secondary"));
+            let upstream = self.memory.last_upstream.clone().filter(|upstream| {
+                upstream
+                    .name
+                    .as_ref()
+                    .is_some_and(|name| *name != self.spec.me)
+            });
+            self.begin(self.start_replica(upstream));
+        } else {
+            self.say(Reason::Says("failed to start postgres"));
+            self.wake_in(left);
+        }
+    }
+
+    fn recover_paused(&mut self, leading: bool) {
+        if leading {
+            self.say(Reason::Says(
+                "removed leader lock because postgres is not running",
+            ));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+        } else {
+            self.say(Reason::Says("postgres is not running"));
+        }
+    }
+
+    /// The leader, if it is somebody else and known as a server.
+    fn other_leader(&self) -> Option<Upstream> {
+        let view = self.view()?;
+        let leader = view
+            .leader_name()
+            .filter(|leader| **leader != self.spec.me)?;
+        self.upstream_of(leader, view.leader_member()?)
+    }
+
+    fn recover_leader(&mut self) {
+        if self.memory.backoff.failures >= START_FAILURES_MAX && self.somebody_else_could_lead() {
+            let line = "removed leader key after trying and failing to start postgres";
+            self.say(Reason::Says(line));
+            self.memory.role = PgRole::Demoted;
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
+        if self.spec.primary_start_timeout.is_zero() && self.somebody_else_could_lead() {
+            self.say(Reason::Says(
+                "stopped PostgreSQL to fail over after a crash",
+            ));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
+        let left = self.memory.backoff.left(self.now());
+        if !left.is_zero() {
+            self.say(Reason::Says("failed to start postgres"));
+            self.wake_in(left);
+            return;
+        }
+        let was_primary = self
+            .control()
+            .is_some_and(|control| control.state.was_primary());
+        if was_primary && !self.pg().standby_signal {
+            self.say(Reason::Says("starting primary after failure"));
+            self.begin(Work::Start {
+                start_as: StartAs::Primary,
+                timeout: self.spec.primary_start_timeout,
+            });
+        } else {
+            self.say(Reason::Says(
+                "starting as readonly because i had the session lock",
+            ));
+            self.begin(self.start_replica(None));
+        }
+    }
+
+    /// Another running member could take over, as far as the store knows.
+    fn somebody_else_could_lead(&self) -> bool {
+        self.view().is_some_and(|view| {
+            view.members.iter().any(|(name, member)| {
+                *name != self.spec.me && member.is_running() && !member.tags().nofailover
+            })
+        })
+    }
+
+    fn recover_follower(&mut self, leader: &Upstream) {
+        let Some(control) = self.control() else {
+            return;
+        };
+        let crashed_primary = control.state.was_primary()
+            && control.state != ControlState::ShutDown
+            && !self.pg().standby_signal;
+        if crashed_primary && !self.memory.crash_recovered {
+            if self.memory.backoff.failures >= START_FAILURES_MAX {
+                return self.copy_anew(leader);
+            }
+            self.say(Reason::Says("doing crash recovery in a single user mode"));
+            self.memory.divergence = Divergence::Unchecked;
+            self.begin(Work::CrashRecovery);
+            return;
+        }
+        match self.compare_with(leader) {
+            None => {
+                self.say(Reason::Says(
+                    "waiting for the leader's history before following it",
+                ));
+                self.wake_in(Duration::from_secs(1));
+            }
+            Some(Divergence::Diverged { .. }) => self.wind_back(leader),
+            Some(Divergence::Hopeless) => self.copy_anew(leader),
+            Some(Divergence::None { .. } | Divergence::Unchecked) => {
+                if self.memory.backoff.failures >= START_FAILURES_MAX {
+                    return self.copy_anew(leader);
+                }
+                self.start_following(leader);
+            }
+        }
+    }
+
+    fn start_following(&mut self, leader: &Upstream) {
+        self.say(Reason::Says("starting as a secondary"));
+        self.memory.last_upstream = Some(leader.clone());
+        self.begin(self.start_replica(Some(leader.clone())));
+    }
+
+    /// The last step of the ladder: a new copy, with the old directory kept until it streams.
+    fn copy_anew(&mut self, leader: &Upstream) {
+        let name = leader
+            .name
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string);
+        self.say(Reason::CloningFrom {
+            source: name,
+            leader: true,
+        });
+        self.state = Some(PgState::CreatingReplica);
+        let ready = self
+            .view()
+            .and_then(|view| view.leader_member())
+            .is_some_and(|member| {
+                member.role == Some(PgRole::Primary) || member.role == Some(PgRole::StandbyLeader)
+            });
+        if ready {
+            self.begin(Work::Clone {
+                source: leader.clone(),
+            });
+        } else {
+            self.wake_in(Duration::from_millis(500));
+        }
+    }
+
+    /// The postmaster runs and does not accept connections yet.
+    pub(crate) fn starting(&mut self) {
+        let now = self.now();
+        self.state = Some(PgState::Starting);
+        self.wake_in(Duration::from_millis(200));
+        let since = self.pg().up_since.unwrap_or(now);
+        let timeout = self.spec.primary_start_timeout;
+        let running_for = now.since(since);
+        if self.i_lead() {
+            if running_for >= timeout && self.somebody_else_could_lead() && !self.spec.pause {
+                self.say(Reason::Says(
+                    "stopped PostgreSQL because of startup timeout",
+                ));
+                self.memory.role = PgRole::Demoted;
+                self.actions.push(Action::ReleaseLeader { optime: None });
+                self.begin(Work::Stop {
+                    mode: StopMode::Immediate,
+                    escalate_at: Some(now),
+                });
+            } else if running_for >= timeout {
+                let line = "primary start has timed out, but continuing to wait because failover is not possible";
+                self.say(Reason::Says(line));
+            } else {
+                let seconds = i64::try_from((timeout - running_for).as_secs()).unwrap_or(i64::MAX);
+                self.say(Reason::StillStarting { seconds });
+            }
+        } else if self.pg().runs_as_primary() && !self.spec.pause {
+            self.stop_now("stopped PostgreSQL while starting up because leader key was lost");
+        } else {
+            self.say(Reason::Says("PostgreSQL is still starting up"));
+            if let Some(leader) = self.other_leader() {
+                self.follow_upstream(&leader);
+            }
+        }
+    }
+
+    /// An operator wants this replica made anew (contract §5.13).
+    pub(crate) fn make_anew(&mut self) {
+        let from_leader = self.memory.reinitialize.unwrap_or(false);
+        let leads = self.view().and_then(|view| view.leader_name()) == Some(&self.spec.me);
+        if leads {
+            self.memory.reinitialize = None;
+            self.say(Reason::Says("I am the leader, can not reinitialize"));
+            return;
+        }
+        let Some((source, leader)) = self.clone_source(from_leader) else {
+            self.say(Reason::Says("waiting for leader to bootstrap"));
+            self.wake_in(Duration::from_millis(500));
+            return;
+        };
+        self.state = Some(PgState::CreatingReplica);
+        let name = source
+            .name
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string);
+        self.say(Reason::CloningFrom {
+            source: name,
+            leader,
+        });
+        if self.pg().is_running() {
+            self.begin(Work::Stop {
+                mode: StopMode::Immediate,
+                escalate_at: Some(self.now().plus(Duration::from_secs(5))),
+            });
+            return;
+        }
+        let left = self.memory.backoff.left(self.now());
+        if left.is_zero() {
+            self.memory.old_directory = OldDirectory::Unknown;
+            self.begin(Work::Clone { source });
+        } else {
+            self.wake_in(left);
+        }
+    }
+}

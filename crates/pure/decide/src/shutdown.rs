@@ -1,0 +1,58 @@
+//! The agent is to stop (contract §5.12): PostgreSQL goes first, then the key, then the agent.
+
+use std::time::Duration;
+
+use pgherd_domain::{Action, ControlState, Effect, Outcome, Reason, StopMode, Work, WorkKind};
+
+use crate::lease::{demote_budget, fence_margin};
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// One turn of a shutdown.
+    pub(crate) fn shut_down(&mut self) {
+        self.wake_in(Duration::from_millis(200));
+        let exit = Action::Exit { because: None };
+        if self.spec.pause {
+            let line = "Leader key is not deleted and Postgresql is not stopped due paused state";
+            self.say(Reason::Says(line));
+            if self.seen.work.running.is_some() {
+                self.actions.push(Action::CancelWork);
+            }
+            self.actions.push(exit);
+            return;
+        }
+        self.say(Reason::Says("shutting down"));
+        if self.seen.work.kind() == Some(WorkKind::Stop) {
+            return;
+        }
+        if self.pg().is_running() {
+            let escalate_at = self
+                .seen
+                .lease
+                .good_until
+                .map(|until| until.minus(fence_margin(self.spec.ttl)))
+                .filter(|_| self.seen.lease.trouble.is_some());
+            self.preempt(Work::Stop {
+                mode: StopMode::Fast,
+                escalate_at,
+            });
+            return;
+        }
+        if self.seen.work.running.is_some() {
+            self.actions.push(Action::CancelWork);
+        }
+        let tried = self.seen.effects.iter().any(|Effect { action, outcome }| {
+            matches!(action, Action::ReleaseLeader { .. }) && *outcome != Outcome::Done
+        });
+        let budget_left = self.seen.lease.left(self.now()) > demote_budget(self.spec.ttl);
+        if self.i_lead() && (!tried || budget_left) {
+            let optime = self
+                .control()
+                .filter(|control| control.state == ControlState::ShutDown)
+                .map(|control| control.checkpoint);
+            self.actions.push(Action::ReleaseLeader { optime });
+            return;
+        }
+        self.actions.push(exit);
+    }
+}

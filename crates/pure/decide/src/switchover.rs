@@ -1,0 +1,325 @@
+//! A leader steps down on order (contract §5.8), without a race and without a lost record:
+//! checkpoint, stop, see that the successor has the last record, hand the key over. Until the key has
+//! been handed over every failure resumes on this server.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pgherd_domain::documents::FailoverDoc;
+use pgherd_domain::{
+    Action, ControlState, Lsn, MemberName, Moment, PeerStatus, Reason, Revision, StartAs, StopMode,
+    Work, WorkKind,
+};
+
+use crate::memory::{SwitchPhase, Switching};
+use crate::turn::Turn;
+
+/// How long a stopped leader looks for a member that has its last record before it resumes.
+const SUCCESSOR_MAX: Duration = Duration::from_secs(5);
+/// How long clients may go on while the checkpoint before the stop is written.
+const CHECKPOINT_MAX: Duration = Duration::from_secs(60);
+/// How old the answers may be by which candidates are judged.
+const FRESH: Duration = Duration::from_secs(2);
+
+impl Turn<'_> {
+    /// Begins or continues a switchover. `true` when that is what this turn does.
+    pub(crate) fn switch_on_order(&mut self) -> bool {
+        if let Some(switching) = self.memory.switching.clone() {
+            return self.continue_switch(&switching);
+        }
+        let Some(failover) = self.view().and_then(|view| view.failover.as_ref()) else {
+            return false;
+        };
+        let (order, revision) = (failover.value.clone(), failover.revision);
+        if order
+            .leader
+            .as_ref()
+            .is_some_and(|leader| *leader != self.spec.me)
+            || order.member.as_ref() == Some(&self.spec.me)
+            || !self.is_due(&order, revision)
+        {
+            return false;
+        }
+        if self.spec.pause && order.member.is_none() {
+            self.call_off_order(
+                revision,
+                "Switchover is possible only to a specific candidate in a paused state",
+            );
+            return false;
+        }
+        let Some(candidates) = self.judge_candidates(&order) else {
+            let to = order.member;
+            self.say(Reason::Switching {
+                to,
+                phase: "asking the candidates",
+            });
+            return true;
+        };
+        if candidates.is_empty() {
+            self.call_off_order(revision, "no good candidates have been found");
+            return false;
+        }
+        self.begin_switch(order.member, revision);
+        true
+    }
+
+    /// Whether the order's moment has come; one that is long past is cleared.
+    fn is_due(&mut self, order: &FailoverDoc, revision: Revision) -> bool {
+        let Some(schedule) = &order.scheduled_at else {
+            return true;
+        };
+        if self.spec.pause {
+            return false;
+        }
+        let seconds = self.seen.wall.seconds_until(schedule.at);
+        let late = (self.spec.loop_wait.as_secs_f64() * 1.5).floor();
+        if seconds > 0.0 {
+            #[expect(clippy::cast_possible_truncation, reason = "a figure for people")]
+            let whole = seconds.round() as i64;
+            let at = schedule.text.clone();
+            self.say(Reason::Awaiting {
+                what: "switchover",
+                at,
+                seconds: whole,
+            });
+            self.wake_in(Duration::from_secs_f64(seconds.min(3600.0)));
+            return false;
+        }
+        if -seconds > late {
+            self.call_off_order(revision, "its moment has passed");
+            return false;
+        }
+        true
+    }
+
+    fn call_off_order(&mut self, expected: Revision, why: &str) {
+        self.say(Reason::SwitchCalledOff(why.to_owned()));
+        let doc = FailoverDoc::default();
+        self.actions.push(Action::WriteFailover { doc, expected });
+    }
+
+    /// The members that could take over, best first; `None` while they are being asked.
+    fn judge_candidates(&mut self, order: &FailoverDoc) -> Option<Vec<MemberName>> {
+        let since = self.now().minus(FRESH);
+        let mut others: BTreeMap<_, _> = self.others();
+        let view = self.view()?;
+        others.retain(|name, _| view.members.contains_key(name));
+        if let Some(member) = &order.member {
+            others.retain(|name, _| name == member);
+        }
+        // Synchronous mode: only who is in /sync, but a manual failover may name anybody.
+        if let Some(sync) = self.sync_in_force()
+            && (order.is_switchover() || order.member.is_none())
+        {
+            others.retain(|name, _| sync.names(name));
+        }
+        if self.ask(&others, since) > 0 {
+            return None;
+        }
+        let mine = self.live().map_or(Lsn::default(), |live| live.flushed);
+        let limit = self.spec.maximum_lag_on_failover;
+        let mut able: Vec<(MemberName, PeerStatus)> = others
+            .into_keys()
+            .filter_map(|name| Some((name.clone(), self.answer_of(&name, since)?.clone())))
+            .filter(|(_, peer)| {
+                !peer.nofailover && !peer.watchdog_failed && peer.position.behind(mine) <= limit
+            })
+            .collect();
+        sort_best_first(&mut able);
+        Some(able.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn begin_switch(&mut self, to: Option<MemberName>, order: Revision) {
+        let phase = SwitchPhase::Checkpoint;
+        let began = self.now();
+        self.memory.switching = Some(Switching {
+            to: to.clone(),
+            began,
+            order,
+            phase,
+            race: false,
+        });
+        self.say(Reason::Switching {
+            to,
+            phase: "writing a checkpoint while clients go on",
+        });
+        self.begin(Work::Checkpoint);
+    }
+
+    /// The key is mine, PostgreSQL runs, and a switchover goes on.
+    fn continue_switch(&mut self, switching: &Switching) -> bool {
+        let to = switching.to.clone();
+        match switching.phase {
+            SwitchPhase::Checkpoint => {
+                let waited = self.now().since(switching.began);
+                let running = self.seen.work.kind() == Some(WorkKind::Checkpoint);
+                if running && waited < CHECKPOINT_MAX {
+                    self.say(Reason::Switching {
+                        to,
+                        phase: "writing a checkpoint while clients go on",
+                    });
+                    self.wake_in(Duration::from_secs(1));
+                    return true;
+                }
+                self.stop_for_switch(switching);
+                true
+            }
+            SwitchPhase::Stopping { since } => {
+                // The stop ended, or was never begun, and the server still runs.
+                if self.seen.work.kind().is_none() && self.now().since(since) > SUCCESSOR_MAX {
+                    self.memory.switching = None;
+                    self.call_off_order(switching.order, "PostgreSQL could not be stopped");
+                    return false;
+                }
+                self.say(Reason::Switching {
+                    to,
+                    phase: "stopping PostgreSQL",
+                });
+                self.begin_fast_stop();
+                true
+            }
+            // It runs again: the switchover was given up, and the server resumed.
+            SwitchPhase::HandingOver { .. } => {
+                self.memory.switching = None;
+                self.call_off_order(switching.order, "no member had the last record; resumed");
+                false
+            }
+        }
+    }
+
+    fn stop_for_switch(&mut self, switching: &Switching) {
+        let to = switching.to.clone();
+        let since = self.now();
+        if let Some(switching) = &mut self.memory.switching {
+            switching.phase = SwitchPhase::Stopping { since };
+        }
+        self.say(Reason::Switching {
+            to,
+            phase: "stopping PostgreSQL",
+        });
+        self.begin_fast_stop();
+    }
+
+    fn begin_fast_stop(&mut self) {
+        self.begin(Work::Stop {
+            mode: StopMode::Fast,
+            escalate_at: None,
+        });
+        self.wake_in(Duration::from_millis(100));
+    }
+
+    /// While PostgreSQL stops the candidates are asked again and again, so that the successor is known
+    /// the moment the last record is written.
+    pub(crate) fn keep_candidates_fresh(&mut self) {
+        self.wake_in(Duration::from_millis(500));
+    }
+
+    /// PostgreSQL has stopped for a switchover, or died in one.
+    pub(crate) fn switch_after_stop(&mut self) {
+        let Some(switching) = self.memory.switching.clone() else {
+            return;
+        };
+        if !self.i_lead() {
+            // The key went elsewhere: a replica is started by the next turn's ordinary rules.
+            self.memory.switching = None;
+            self.wake_at(self.now());
+            self.say(Reason::Switching {
+                to: switching.to,
+                phase: "the key has been taken over",
+            });
+            return;
+        }
+        let since = match switching.phase {
+            SwitchPhase::HandingOver { since } => since,
+            SwitchPhase::Checkpoint | SwitchPhase::Stopping { .. } => {
+                let since = self.now();
+                if let Some(switching) = &mut self.memory.switching {
+                    switching.phase = SwitchPhase::HandingOver { since };
+                }
+                since
+            }
+        };
+        let control = self
+            .control()
+            .filter(|control| control.state == ControlState::ShutDown);
+        let Some(last) = control.map(|control| control.checkpoint) else {
+            return self.resume(&switching, "PostgreSQL did not stop in good order");
+        };
+        if switching.race {
+            self.say(Reason::Switching {
+                to: switching.to,
+                phase: "releasing the leader key",
+            });
+            self.actions
+                .push(Action::ReleaseLeader { optime: Some(last) });
+            return;
+        }
+        self.find_successor(&switching, since, last);
+    }
+
+    fn find_successor(&mut self, switching: &Switching, since: Moment, last: Lsn) {
+        let Some(view) = self.view() else { return };
+        let mut others: BTreeMap<_, _> = self.others();
+        others.retain(|name, _| view.members.contains_key(name));
+        if let Some(to) = &switching.to {
+            others.retain(|name, _| name == to);
+        } else if let Some(sync) = self.sync_in_force() {
+            others.retain(|name, _| sync.names(name));
+        }
+        let mut able: Vec<(MemberName, PeerStatus)> = others
+            .keys()
+            .filter_map(|name| Some((name.clone(), self.answer_of(name, since)?.clone())))
+            .filter(|(_, peer)| {
+                // `last` is where the shutdown checkpoint begins: who is beyond it has it.
+                peer.position > last && !peer.nofailover && !peer.watchdog_failed
+            })
+            .collect();
+        sort_best_first(&mut able);
+        if let Some((to, _)) = able.into_iter().next() {
+            self.say(Reason::Switching {
+                to: Some(to.clone()),
+                phase: "handing the leader key over",
+            });
+            self.actions.push(Action::HandOver {
+                to,
+                optime: Some(last),
+            });
+            self.wake_in(Duration::from_millis(200));
+            return;
+        }
+        if self.now().since(since) > SUCCESSOR_MAX {
+            return self.resume(switching, "no candidate has the last record");
+        }
+        let to = switching.to.clone();
+        self.say(Reason::Switching {
+            to,
+            phase: "waiting for a candidate to have the last record",
+        });
+        // Answers that came too early are asked for again, twenty times a second.
+        let pause = Duration::from_millis(50);
+        let ask_since = self.now().minus(pause).max(since);
+        if self.ask(&others, ask_since) == 0 {
+            self.wake_in(pause);
+        }
+    }
+
+    /// Nobody could take over: this server goes on as the primary.
+    fn resume(&mut self, switching: &Switching, why: &str) {
+        self.memory.switching = None;
+        self.call_off_order(switching.order, why);
+        self.say(Reason::Says("starting primary after failure"));
+        self.begin(Work::Start {
+            start_as: StartAs::Primary,
+            timeout: self.spec.primary_start_timeout,
+        });
+    }
+}
+
+/// Most WAL first, then the higher priority, then the name.
+fn sort_best_first(able: &mut [(MemberName, PeerStatus)]) {
+    able.sort_by(|(left_name, left), (right_name, right)| {
+        (right.position, right.failover_priority)
+            .cmp(&(left.position, left.failover_priority))
+            .then_with(|| left_name.cmp(right_name))
+    });
+}

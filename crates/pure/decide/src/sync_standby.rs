@@ -1,0 +1,345 @@
+//! Synchronous standbys (contract §6, on-mode): `/sync` names who certainly has every acknowledged commit.
+//!
+//! A name leaves `/sync` before it leaves synchronous_standby_names and enters it after, so a crash
+//! between any two writes leaves `/sync` a subset of those that commits waited for. `synchronous_mode:
+//! quorum` is treated as on-mode here: stricter, never looser.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use pgherd_domain::documents::SyncDoc;
+use pgherd_domain::{
+    Action, Adjustment, LiveSeen, Lsn, MemberName, Reason, SyncMode, WalSenderSeen,
+};
+
+use crate::turn::Turn;
+
+/// Nobody's name: with it in synchronous_standby_names commits wait (contract §6.1).
+const PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder__";
+
+/// `synchronous_standby_names` for these standbys: nothing, `a`, or `2 (a,b)`; with nobody in strict
+/// mode the placeholder (contract §6.1).
+pub fn names_setting(names: &BTreeSet<MemberName>, strict: bool) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| quote(name.as_str())).collect();
+    match quoted.as_slice() {
+        [] if strict => PLACEHOLDER.to_owned(),
+        [] => String::new(),
+        [one] => one.clone(),
+        several => format!("{} ({})", several.len(), several.join(",")),
+    }
+}
+
+/// Quoted unless it is a plain word that is none of the grammar's own.
+fn quote(name: &str) -> String {
+    let mut letters = name.chars();
+    let plain = letters
+        .next()
+        .is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_')
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '$');
+    let word = name.eq_ignore_ascii_case("first") || name.eq_ignore_ascii_case("any");
+    if plain && !word {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
+/// The names that a setting of this agent's or Patroni's lists; `*` and the placeholder are nobody's.
+fn names_in(setting: &str) -> BTreeSet<MemberName> {
+    let list = match (setting.find('('), setting.rfind(')')) {
+        (Some(open), Some(close)) if open < close => &setting[open + 1..close],
+        _ => setting,
+    };
+    list.split(',')
+        .map(|name| name.trim().trim_matches('"').replace("\"\"", "\""))
+        .filter(|name| name != "*")
+        .filter_map(|name| MemberName::new(&name).ok())
+        .collect()
+}
+
+impl Turn<'_> {
+    /// `/sync` before a promotion: I lead, and nobody is confirmed yet. In strict mode the former
+    /// members stay, so that nothing is acknowledged that only I have.
+    pub(crate) fn sync_for_promotion(&self) -> SyncDoc {
+        let former = self.view().and_then(|view| view.sync_state());
+        let standbys = match former {
+            Some(sync) if self.spec.synchronous_mode_strict => sync
+                .standbys
+                .iter()
+                .chain(&sync.leader)
+                .filter(|name| !name.same_as(self.spec.me.as_str()))
+                .cloned()
+                .collect(),
+            Some(_) | None => BTreeSet::new(),
+        };
+        SyncDoc {
+            leader: Some(self.spec.me.clone()),
+            quorum: 0,
+            standbys,
+        }
+    }
+
+    /// One step of the two-phase upkeep on the leader (contract §6.3).
+    pub(crate) fn keep_sync(&mut self) {
+        let (Some(view), Some(live)) = (self.view(), self.live()) else {
+            return;
+        };
+        let expected = view.sync.as_ref().map(|sync| sync.revision);
+        if self.spec.synchronous_mode == SyncMode::Off {
+            return self.switch_sync_off(live);
+        }
+        let me = Some(self.spec.me.clone());
+        let Some(sync) = view.sync_state().filter(|sync| sync.leader == me) else {
+            if view.sync_state().is_some() {
+                self.say(Reason::Sync(
+                    "Inconsistent state of /sync key detected".into(),
+                ));
+            } else {
+                self.say(Reason::Sync("Enabled synchronous replication".into()));
+            }
+            let doc = SyncDoc {
+                leader: me,
+                ..SyncDoc::default()
+            };
+            self.actions.push(Action::WriteSync { doc, expected });
+            return self.wake_in(Duration::from_millis(100));
+        };
+        let running = names_in(&live.synchronous_standby_names);
+        let voters = sync.standbys.clone();
+        let picked = self.pick_standbys(live, &voters);
+        let confirmed = self.confirmed(live, &voters, &running);
+        self.step_sync(
+            &SyncStep {
+                voters,
+                picked,
+                confirmed,
+                running,
+            },
+            live,
+        );
+    }
+
+    fn step_sync(&mut self, step: &SyncStep, live: &LiveSeen) {
+        let expected = self
+            .view()
+            .and_then(|view| view.sync.as_ref())
+            .map(|sync| sync.revision);
+        let leader = Some(self.spec.me.clone());
+        // Shrink /sync first: to who stays picked and is really waited for.
+        let keep: BTreeSet<_> = if self.spec.synchronous_mode_strict && step.picked.is_empty() {
+            step.voters.intersection(&step.running).cloned().collect()
+        } else {
+            step.voters
+                .iter()
+                .filter(|name| step.picked.contains(name) && step.running.contains(name))
+                .cloned()
+                .collect()
+        };
+        if keep != step.voters {
+            let text = format!(
+                "Updating /sync key temporarily from {} to {}",
+                list(&step.voters),
+                list(&keep)
+            );
+            self.say(Reason::Sync(text));
+            let doc = SyncDoc {
+                leader,
+                quorum: 0,
+                standbys: keep,
+            };
+            self.actions.push(Action::WriteSync { doc, expected });
+            return self.wake_in(Duration::from_millis(100));
+        }
+        // Then the setting.
+        let strict = self.spec.synchronous_mode_strict;
+        let wait_for = if strict && step.picked.is_empty() {
+            &step.voters
+        } else {
+            &step.picked
+        };
+        let wanted = names_setting(wait_for, strict);
+        if live.synchronous_standby_names != wanted {
+            if strict && step.picked.is_empty() {
+                self.say(Reason::Sync(
+                    "No active replication connections from Patroni members and \
+                     synchronous_mode_strict is requested. Commits will be delayed."
+                        .into(),
+                ));
+            }
+            self.memory.sync_changed = Some((wanted.clone(), live.flushed));
+            self.actions
+                .push(Action::Adjust(Adjustment::SetSynchronousStandbyNames(
+                    Some(wanted),
+                )));
+            return self.wake_in(Duration::from_millis(100));
+        }
+        // Then /sync grows: by who is waited for and has caught up with what was there before.
+        let grown: BTreeSet<_> = step.picked.intersection(&step.confirmed).cloned().collect();
+        if grown != step.voters && grown.is_superset(&step.voters) {
+            self.say(Reason::Sync(format!(
+                "Synchronous standby status assigned to {}",
+                list(&grown)
+            )));
+            let doc = SyncDoc {
+                leader,
+                quorum: 0,
+                standbys: grown,
+            };
+            self.actions.push(Action::WriteSync { doc, expected });
+            self.wake_in(Duration::from_millis(100));
+        } else if step.picked != step.voters {
+            self.wake_in(Duration::from_millis(250));
+        }
+    }
+
+    fn switch_sync_off(&mut self, live: &LiveSeen) {
+        let Some(sync) = self.view().and_then(|view| view.sync.as_ref()) else {
+            return;
+        };
+        if sync.value.leader.is_none() {
+            return;
+        }
+        // The key goes first, then the setting: as long as it is there, commits wait.
+        self.say(Reason::Sync("Disabled synchronous replication".into()));
+        self.actions.push(Action::DeleteSync {
+            expected: sync.revision,
+        });
+        if !live.synchronous_standby_names.is_empty() {
+            self.actions
+                .push(Action::Adjust(Adjustment::SetSynchronousStandbyNames(None)));
+        }
+    }
+
+    /// Who is to be synchronous (contract §6.2): streaming members, the preferred and most advanced
+    /// first; who is already synchronous stays as long as it can.
+    fn pick_standbys(
+        &self,
+        live: &LiveSeen,
+        voters: &BTreeSet<MemberName>,
+    ) -> BTreeSet<MemberName> {
+        let Some(view) = self.view() else {
+            return BTreeSet::new();
+        };
+        let mut able: Vec<(bool, i64, bool, Lsn, &MemberName)> = view
+            .members
+            .iter()
+            .filter(|(name, member)| {
+                let tags = member.tags();
+                **name != self.spec.me && member.is_running() && !tags.nosync && !tags.nostream
+            })
+            .filter_map(|(name, member)| {
+                let sender = live
+                    .senders_to(name)
+                    .find(|sender| sender.state == "streaming")?;
+                let position = position_of(sender, &live.synchronous_commit)?;
+                let tags = member.tags();
+                Some((
+                    !tags.nofailover,
+                    tags.sync_priority,
+                    voters.contains(name),
+                    position,
+                    name,
+                ))
+            })
+            .collect();
+        let best = able
+            .iter()
+            .map(|(.., position, _)| *position)
+            .max()
+            .unwrap_or_default();
+        let reference = if able.len() > 1 { best } else { live.flushed };
+        if let Some(limit) = self.spec.maximum_lag_on_syncnode {
+            able.retain(|(.., position, _)| position.behind(reference) <= limit);
+        }
+        able.sort_by(|left, right| {
+            let key =
+                |entry: &(bool, i64, bool, Lsn, &MemberName)| (entry.0, entry.1, entry.2, entry.3);
+            key(right).cmp(&key(left)).then_with(|| left.4.cmp(right.4))
+        });
+        let count = self.spec.synchronous_node_count.max(1);
+        able.into_iter()
+            .take(count)
+            .map(|(.., name)| name.clone())
+            .collect()
+    }
+
+    /// Who is waited for, and has everything that was there when the waiting began.
+    fn confirmed(
+        &self,
+        live: &LiveSeen,
+        voters: &BTreeSet<MemberName>,
+        running: &BTreeSet<MemberName>,
+    ) -> BTreeSet<MemberName> {
+        let from = match &self.memory.sync_changed {
+            Some((setting, from)) if *setting == live.synchronous_standby_names => *from,
+            Some(_) | None => live.flushed,
+        };
+        running
+            .iter()
+            .filter(|name| {
+                voters.contains(name)
+                    || live.senders_to(name).any(|sender| {
+                        sender.sync_state == "sync"
+                            && sender.flush.is_some_and(|flush| flush >= from)
+                    })
+            })
+            .cloned()
+            .collect()
+    }
+}
+
+/// What one step of the upkeep looks at.
+struct SyncStep {
+    /// Who is in `/sync`.
+    voters: BTreeSet<MemberName>,
+    /// Who should be.
+    picked: BTreeSet<MemberName>,
+    /// Who is waited for and has caught up.
+    confirmed: BTreeSet<MemberName>,
+    /// Who is in the running synchronous_standby_names.
+    running: BTreeSet<MemberName>,
+}
+
+/// A standby's position by the kind of wait that commits do (contract §6.2).
+fn position_of(sender: &WalSenderSeen, synchronous_commit: &str) -> Option<Lsn> {
+    match synchronous_commit {
+        "remote_apply" => sender.replay,
+        "remote_write" => sender.write,
+        _ => sender.flush,
+    }
+}
+
+fn list(names: &BTreeSet<MemberName>) -> String {
+    let names: Vec<&str> = names.iter().map(MemberName::as_str).collect();
+    format!("[{}]", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> BTreeSet<MemberName> {
+        list.iter()
+            .map(|name| MemberName::new(name).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn the_setting_follows_the_contract() {
+        assert_eq!(names_setting(&names(&[]), false), "");
+        assert_eq!(names_setting(&names(&[]), true), PLACEHOLDER);
+        assert_eq!(names_setting(&names(&["a"]), true), "a");
+        assert_eq!(names_setting(&names(&["b", "a-1"]), false), "2 (\"a-1\",b)");
+        assert_eq!(names_setting(&names(&["any"]), false), "\"any\"");
+    }
+
+    #[test]
+    fn names_are_read_back_from_every_form() {
+        assert_eq!(names_in("2 (\"a-1\",b)"), names(&["a-1", "b"]));
+        assert_eq!(names_in("ANY 1 (a, b)"), names(&["a", "b"]));
+        assert_eq!(names_in("a"), names(&["a"]));
+        assert_eq!(names_in(PLACEHOLDER), names(&[]));
+        assert_eq!(names_in("*"), names(&[]));
+        assert_eq!(names_in(""), names(&[]));
+    }
+}

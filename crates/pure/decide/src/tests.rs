@@ -1,0 +1,1 @@
+//! One rule, one test: the smallest observation that shows it.

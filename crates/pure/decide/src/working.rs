@@ -1,0 +1,105 @@
+//! A long work goes on (contract §5.10): it is watched, and called off when its ground is gone.
+
+use std::time::Duration;
+
+use pgherd_domain::{Action, PgState, Reason, StartAs, Work, WorkKind};
+
+use crate::memory::SwitchPhase;
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// `true` when the work that runs is all there is to say this turn.
+    pub(crate) fn working(&mut self) -> bool {
+        let Some((work, since, _)) = &self.seen.work.running else {
+            return false;
+        };
+        let kind = work.kind();
+        let leading = self.i_lead();
+        self.state = state_of(work);
+        match work {
+            // A checkpoint holds nobody up: the turn goes on beside it.
+            Work::Checkpoint => {
+                self.state = None;
+                return false;
+            }
+            Work::Promote { .. }
+            | Work::Start {
+                start_as: StartAs::Primary,
+                ..
+            } if !leading => {
+                self.call_off(kind);
+            }
+            Work::Restart {
+                start_as: StartAs::Primary,
+                ..
+            } if !leading && !self.spec.pause => {
+                self.call_off(kind);
+            }
+            Work::Clone { source } | Work::Rewind { source } if self.is_gone(source) => {
+                self.say(Reason::Note(format!("called off {kind}: {source} is gone")));
+                self.actions.push(Action::CancelWork);
+            }
+            Work::Stop { .. } => self.watch_stop(leading),
+            Work::Bootstrap
+            | Work::Clone { .. }
+            | Work::Rewind { .. }
+            | Work::Start { .. }
+            | Work::Restart { .. }
+            | Work::Promote { .. }
+            | Work::CrashRecovery => self.say(Reason::WorkInProgress { kind, leading }),
+        }
+        // Progress is shown about once a second.
+        let shown = since.plus(Duration::from_secs(self.now().since(*since).as_secs() + 1));
+        self.wake_at(shown);
+        true
+    }
+
+    fn watch_stop(&mut self, leading: bool) {
+        match &self.memory.switching {
+            Some(switching) if matches!(switching.phase, SwitchPhase::Stopping { .. }) => {
+                let to = switching.to.clone();
+                self.say(Reason::Switching {
+                    to,
+                    phase: "stopping PostgreSQL",
+                });
+                self.keep_candidates_fresh();
+            }
+            Some(_) | None => {
+                self.say(Reason::WorkInProgress {
+                    kind: WorkKind::Stop,
+                    leading,
+                });
+            }
+        }
+    }
+
+    fn call_off(&mut self, kind: WorkKind) {
+        self.say(Reason::LostLockDuring(kind));
+        self.actions.push(Action::CancelWork);
+        self.wake_in(Duration::from_millis(50));
+    }
+
+    /// The member that is copied from has left, and somebody else leads: waiting for it would hang.
+    fn is_gone(&self, source: &pgherd_domain::Upstream) -> bool {
+        let (Some(name), Some(view)) = (&source.name, self.view()) else {
+            return false;
+        };
+        !view.members.contains_key(name)
+            && view
+                .leader_name()
+                .is_some_and(|leader| leader != name && *leader != self.spec.me)
+    }
+}
+
+/// The state to show while a work goes on.
+const fn state_of(work: &Work) -> Option<PgState> {
+    match work {
+        Work::Bootstrap => Some(PgState::InitializingCluster),
+        Work::Clone { .. } => Some(PgState::CreatingReplica),
+        Work::Start { .. } => Some(PgState::Starting),
+        Work::Restart { .. } => Some(PgState::Restarting),
+        Work::Stop { .. } => Some(PgState::Stopping),
+        Work::CrashRecovery | Work::Rewind { .. } => Some(PgState::Stopped),
+        Work::Promote { .. } | Work::Checkpoint => None,
+    }
+}
