@@ -1,1 +1,27 @@
-//! The DCS port on etcd v3, over gRPC.
+//! The DCS port on etcd v3, over gRPC (contract §4.6, "etcd3").
+//!
+//! Read in this order: `options` (what it is told), `store` (one cluster's prefix, and the port), then what a
+//! store does: `view` reads, `write` writes, `leader` and `renew` hold the lease, `watch` wakes the loop. Below
+//! them `pool` asks several endpoints at once and `endpoint` holds one connection.
+
+mod endpoint;
+mod event;
+mod fault;
+mod leader;
+mod lease;
+mod members;
+mod options;
+mod pace;
+mod pool;
+mod prefix;
+mod race;
+mod renew;
+mod store;
+mod terms;
+mod tls;
+mod view;
+mod watch;
+mod write;
+
+pub use options::EtcdOptions;
+pub use store::Etcd;

@@ -1,0 +1,159 @@
+//! The endpoints: which is asked first, and how one operation asks several.
+
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use etcd_client::Client;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use pgherd_ports::DcsError;
+use tokio::time::{Instant, sleep_until};
+
+use crate::endpoint::Endpoint;
+use crate::fault::Fault;
+use crate::pace::{Pace, penalty};
+use crate::race::Race;
+use crate::tls::Login;
+
+/// How many endpoints are kept; etcd clusters have 3 to 7 members.
+const ENDPOINTS_MAX: usize = 16;
+
+/// All endpoints of one etcd cluster.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    login: Arc<Login>,
+    configured: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    endpoints: Vec<Arc<Endpoint>>,
+    /// The one that answered last is asked first.
+    sticky: String,
+}
+
+/// Counts the attempts of one operation. With more than one, a conflict may be with ourselves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tries(Arc<AtomicU32>);
+
+impl Tries {
+    /// Whether some other attempt of the same operation may have reached etcd.
+    pub(crate) fn repeated(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 1
+    }
+}
+
+impl Pool {
+    /// Endpoints as configured. `seed` spreads clients over them: each begins with another one.
+    pub(crate) fn new(urls: &[String], login: Login, seed: &str) -> Self {
+        let login = Arc::new(login);
+        let endpoints: Vec<_> = urls
+            .iter()
+            .take(ENDPOINTS_MAX)
+            .map(|url| Arc::new(Endpoint::new(url.clone(), Arc::clone(&login))))
+            .collect();
+        let mut hasher = DefaultHasher::new();
+        seed.hash(&mut hasher);
+        let first = hasher.finish() % u64::try_from(endpoints.len().max(1)).unwrap_or(1);
+        let sticky = usize::try_from(first)
+            .ok()
+            .and_then(|first| endpoints.get(first))
+            .map(|endpoint| endpoint.url().to_owned())
+            .unwrap_or_default();
+        Self {
+            login,
+            configured: endpoints.len(),
+            state: Mutex::new(State { endpoints, sticky }),
+        }
+    }
+
+    /// The addresses that were configured.
+    pub(crate) fn configured(&self) -> Vec<String> {
+        let state = self.state();
+        let configured = state.endpoints.iter().take(self.configured);
+        configured
+            .map(|endpoint| endpoint.url().to_owned())
+            .collect()
+    }
+
+    /// Takes the addresses that etcd names itself in use, after the configured ones; others learned before
+    /// are dropped.
+    pub(crate) fn learn(&self, urls: &[String]) {
+        let mut state = self.state();
+        let known = state.endpoints.split_off(self.configured);
+        for url in urls {
+            let listed = state.endpoints.iter().any(|there| there.url() == url);
+            if listed || state.endpoints.len() >= ENDPOINTS_MAX {
+                continue;
+            }
+            let endpoint = match known.iter().find(|there| there.url() == url) {
+                Some(endpoint) => Arc::clone(endpoint),
+                None => Arc::new(Endpoint::new(url.clone(), Arc::clone(&self.login))),
+            };
+            state.endpoints.push(endpoint);
+        }
+    }
+
+    /// Endpoints in the order in which to ask them: the last that answered, the others as listed, and those
+    /// that failed lately at the end.
+    pub(crate) fn order(&self) -> Vec<Arc<Endpoint>> {
+        let now = Instant::now();
+        let state = self.state();
+        let mut order = state.endpoints.clone();
+        let first = order.iter().position(|one| one.url() == state.sticky);
+        order.rotate_left(first.unwrap_or(0));
+        order.sort_by_key(|endpoint| endpoint.is_avoided(now));
+        order
+    }
+
+    /// How long a failing endpoint is asked last.
+    pub(crate) fn penalty(&self) -> std::time::Duration {
+        penalty(self.login.ttl)
+    }
+
+    /// Runs `attempt` on one endpoint after another, and beside one another, until one answers or the
+    /// deadline passes (see `race`). Attempts that lost are dropped.
+    pub(crate) async fn ask<T, F, Fut>(&self, pace: Pace, attempt: F) -> Result<T, DcsError>
+    where
+        F: Fn(Client, Tries) -> Fut + Sync,
+        Fut: Future<Output = Result<T, Fault>> + Send,
+        T: Send,
+    {
+        let mut race = Race::new(self.order(), pace, self.penalty());
+        let tries = Tries::default();
+        let mut running = FuturesUnordered::new();
+        loop {
+            while let Some((lane, endpoint)) = race.due(Instant::now()) {
+                tries.0.fetch_add(1, Ordering::SeqCst);
+                let (attempt, tries) = (&attempt, tries.clone());
+                running.push(Box::pin(async move {
+                    let result = endpoint.run(|client| attempt(client, tries.clone())).await;
+                    (lane, endpoint, result)
+                }));
+            }
+            tokio::select! {
+                biased;
+                Some((lane, endpoint, result)) = running.next() => match result {
+                    Ok(value) => {
+                        race.won(lane, Instant::now());
+                        self.state().sticky = endpoint.url().to_owned();
+                        return Ok(value);
+                    }
+                    Err(fault) => race.failed(lane, fault.settle(endpoint.url())?, Instant::now()),
+                },
+                () = sleep_until(race.next()) => {}
+            }
+            let now = Instant::now();
+            if race.is_over(now) {
+                return Err(race.lost(now));
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

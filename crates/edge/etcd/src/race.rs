@@ -1,0 +1,165 @@
+//! When which endpoint is asked within one operation.
+//!
+//! The first is asked at once; whenever one fails the next follows at once, and whenever one is silent for
+//! `hedge` the next is asked beside it. One that failed is asked again after a pause, one that stays silent
+//! is asked again over a new connection. The first answer wins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgherd_ports::DcsError;
+use tokio::time::Instant;
+
+use crate::endpoint::Endpoint;
+use crate::pace::Pace;
+
+/// How many attempts may hang at one endpoint: the first, and one over a new connection.
+const HANGING_MAX: u8 = 2;
+
+/// One operation's attempts.
+#[derive(Debug)]
+pub(crate) struct Race {
+    lanes: Vec<Lane>,
+    pace: Pace,
+    penalty: Duration,
+}
+
+#[derive(Debug)]
+struct Lane {
+    endpoint: Arc<Endpoint>,
+    /// When it may be asked next.
+    at: Instant,
+    /// When it was first asked.
+    since: Option<Instant>,
+    running: u8,
+    said: Option<String>,
+}
+
+impl Race {
+    /// A race over `endpoints`, best first.
+    pub(crate) fn new(mut endpoints: Vec<Arc<Endpoint>>, pace: Pace, penalty: Duration) -> Self {
+        if pace.once {
+            endpoints.truncate(1);
+        }
+        let mut at = Instant::now();
+        let mut lanes = Vec::with_capacity(endpoints.len());
+        for endpoint in endpoints {
+            lanes.push(Lane {
+                endpoint,
+                at,
+                since: None,
+                running: 0,
+                said: None,
+            });
+            at += pace.hedge;
+        }
+        Self {
+            lanes,
+            pace,
+            penalty,
+        }
+    }
+
+    /// The next lane that is to be asked now, with its endpoint; counts it as asked.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<(usize, Arc<Endpoint>)> {
+        if now >= self.pace.deadline {
+            return None;
+        }
+        let (index, lane) = self
+            .lanes
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, lane)| lane.may_be_asked(self.pace.once) && lane.at <= now)
+            .min_by_key(|(_, lane)| lane.at)?;
+        if lane.running > 0 {
+            lane.endpoint.hang_up_if_silent(lane.since.unwrap_or(now));
+        }
+        lane.running += 1;
+        lane.since.get_or_insert(now);
+        lane.at = now + self.pace.again;
+        Some((index, Arc::clone(&lane.endpoint)))
+    }
+
+    /// When something is to be done next, at the latest the deadline.
+    pub(crate) fn next(&self) -> Instant {
+        self.lanes
+            .iter()
+            .filter(|lane| lane.may_be_asked(self.pace.once))
+            .map(|lane| lane.at)
+            .min()
+            .map_or(self.pace.deadline, |at| at.min(self.pace.deadline))
+    }
+
+    /// Whether nothing can come any more.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        let exhausted = || {
+            self.lanes
+                .iter()
+                .all(|lane| lane.running == 0 && !lane.may_be_asked(self.pace.once))
+        };
+        now >= self.pace.deadline || exhausted()
+    }
+
+    /// An attempt failed: the next endpoint is asked at once, this one after a pause.
+    pub(crate) fn failed(&mut self, index: usize, why: String, now: Instant) {
+        let (pause, penalty) = (self.pace.hedge, self.penalty);
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.running = lane.running.saturating_sub(1);
+            lane.said = Some(why);
+            lane.at = now + pause;
+            lane.endpoint.avoid_until(now + penalty);
+        }
+        let unasked = self.lanes.iter_mut().find(|lane| lane.since.is_none());
+        if let Some(lane) = unasked {
+            lane.at = lane.at.min(now);
+        }
+    }
+
+    /// An attempt succeeded: whoever was asked well before and is still silent is asked later next time.
+    pub(crate) fn won(&self, index: usize, now: Instant) {
+        for (other, lane) in self.lanes.iter().enumerate() {
+            if other == index {
+                lane.endpoint.forgive();
+            } else if let Some(since) = lane.since.filter(|_| lane.running > 0)
+                && now.duration_since(since) >= self.pace.hedge
+            {
+                lane.endpoint.avoid_until(now + self.penalty);
+                lane.endpoint.hang_up_if_silent(since);
+            }
+        }
+    }
+
+    /// Nobody answered in time.
+    pub(crate) fn lost(&self, now: Instant) -> DcsError {
+        let mut silent = false;
+        let mut said = Vec::with_capacity(self.lanes.len());
+        for lane in &self.lanes {
+            if let Some(since) = lane.since.filter(|_| lane.running > 0) {
+                silent = true;
+                lane.endpoint.hang_up_if_silent(since);
+                lane.endpoint.avoid_until(now + self.penalty);
+            }
+            let why = match &lane.said {
+                Some(why) => why,
+                None if lane.since.is_some() => "no answer",
+                None => "not asked",
+            };
+            said.push(format!("{}: {why}", lane.endpoint.url()));
+        }
+        let said = said.join("; ");
+        if silent {
+            DcsError::TimedOut(self.pace.total(), said)
+        } else {
+            DcsError::Unreachable(said)
+        }
+    }
+}
+
+impl Lane {
+    const fn may_be_asked(&self, once: bool) -> bool {
+        if once {
+            return self.since.is_none();
+        }
+        self.running < HANGING_MAX
+    }
+}

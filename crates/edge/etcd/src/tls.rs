@@ -1,0 +1,79 @@
+//! Certificates and user towards etcd, made into connection options.
+
+use std::time::Duration;
+
+use camino::Utf8Path;
+use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use pgherd_settings::{EtcdTls, Secret};
+use tokio::time::timeout;
+
+use crate::fault::{Fault, needs_no_login};
+use crate::pace::connecting;
+
+/// Pings more often than each five seconds make etcd close the connection.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a ping may stay unanswered.
+const PING_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How connections are made: the same for every endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Login {
+    /// Certificates and key.
+    pub(crate) tls: EtcdTls,
+    /// User and password of etcd's own authentication.
+    pub(crate) user: Option<(String, Secret)>,
+    /// The lease's ttl, from which the deadlines follow.
+    pub(crate) ttl: Duration,
+}
+
+impl Login {
+    /// A client for one endpoint. Without a user this touches no network: the first request connects.
+    /// Certificates are read again each time, so that renewed ones need no restart.
+    pub(crate) async fn connect(&self, url: &str) -> Result<Client, Fault> {
+        let patience = connecting(self.ttl);
+        let options = self.options(url)?;
+        let Some((user, password)) = &self.user else {
+            return Ok(Client::connect([url], Some(options)).await?);
+        };
+        let with_user = options.clone().with_user(user, password.reveal());
+        match timeout(patience, Client::connect([url], Some(with_user))).await {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(error)) if needs_no_login(&error) => {
+                tracing::debug!(endpoint = url, "etcd needs no user; go on without");
+                Ok(Client::connect([url], Some(options)).await?)
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(Fault::silent(format!(
+                "no answer to the login in {patience:?}"
+            ))),
+        }
+    }
+
+    fn options(&self, url: &str) -> Result<ConnectOptions, Fault> {
+        let options = ConnectOptions::new()
+            .with_connect_timeout(connecting(self.ttl))
+            .with_keep_alive(PING_INTERVAL, PING_PATIENCE)
+            // etcd allows pings only beside open requests.
+            .with_keep_alive_while_idle(false)
+            .with_tcp_keepalive(PING_INTERVAL)
+            // A member without a leader says so at once instead of letting us wait.
+            .with_require_leader(true);
+        if !url.starts_with("https://") {
+            return Ok(options);
+        }
+        let mut tls = TlsOptions::new();
+        tls = match &self.tls.cacert {
+            Some(path) => tls.ca_certificate(Certificate::from_pem(read(path)?)),
+            None => tls.with_native_roots(),
+        };
+        if let Some(cert) = &self.tls.cert {
+            let key = self.tls.key.as_ref().unwrap_or(cert);
+            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+        }
+        Ok(options.with_tls(tls))
+    }
+}
+
+fn read(path: &Utf8Path) -> Result<Vec<u8>, Fault> {
+    fs_err::read(path).map_err(|error| Fault::silent(error.to_string()))
+}
