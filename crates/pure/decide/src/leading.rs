@@ -172,12 +172,18 @@ impl Turn<'_> {
 
     /// Whether a checkpoint of this timeline is still to come: nobody may rewind from me before.
     pub(crate) fn checkpoint_pending(&self) -> bool {
-        let Some(live) = self.live().filter(|live| !live.in_recovery) else {
-            return false;
-        };
-        self.memory.checkpointed != Some(live.timeline)
-            && (live.timeline > TimelineId(1)
-                || self.seen.work.kind() == Some(WorkKind::Checkpoint))
+        self.live()
+            .is_some_and(|live| !live.in_recovery && !self.has_checkpointed(live.timeline))
+    }
+
+    /// Whether this server has written a checkpoint on `timeline`: pg_rewind reads the timeline of its
+    /// source from there. The first timeline begins with one.
+    fn has_checkpointed(&self, timeline: TimelineId) -> bool {
+        timeline == TimelineId(1)
+            || self.memory.checkpointed == Some(timeline)
+            || self
+                .control()
+                .is_some_and(|control| control.timeline == timeline)
     }
 
     /// `initialize` and `config` are put back by the leader when they are gone (contract §5.1, step 4).

@@ -137,6 +137,10 @@ impl Turn<'_> {
             return;
         }
         match self.compare_with(leader) {
+            // A replica is of use for reads also while the leader can not be asked; it is compared later.
+            None if !control.state.was_primary() && self.leader_is_mute(leader) => {
+                self.start_following(leader);
+            }
             None => {
                 self.say(Reason::Says(
                     "waiting for the leader's history before following it",

@@ -285,24 +285,11 @@ impl fmt::Display for Reason {
             ),
             Self::WorkFailed { kind, why } => write!(f, "{kind} failed: {why}"),
             Self::Compared {
-                mine: (timeline, lsn),
+                mine,
                 theirs,
                 fork,
                 diverged,
-            } => {
-                write!(
-                    f,
-                    "local WAL ends at {lsn} on timeline {timeline}, leader is on {theirs}"
-                )?;
-                if let Some(fork) = fork {
-                    write!(f, ", which left timeline {timeline} at {fork}")?;
-                }
-                f.write_str(if *diverged {
-                    ": rewind needed"
-                } else {
-                    ": no rewind needed"
-                })
-            }
+            } => write_comparison(f, *mine, *theirs, *fork, *diverged),
             Self::SwitchCalledOff(why) => write!(f, "Cleaning up failover key: {why}"),
             Self::Switching { to, phase } => match to {
                 Some(to) => write!(f, "switchover to {to}: {phase}"),
