@@ -14,8 +14,9 @@ use crate::{link, signals};
 
 /// Number of the bridge's own address: where clients in the test process come from.
 const BRIDGE: u8 = 254;
-/// Lines of each log that a failure report shows.
-const TAIL: usize = 25;
+/// Lines of each log that a failure report shows: agents tell the story, stores seldom add to it.
+const TAIL: usize = 40;
+const STORE_TAIL: usize = 5;
 
 /// How hosts are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +172,12 @@ impl Bed {
         let mut text = String::new();
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         for host in hosts.iter() {
-            for (name, lines) in host.log_tails(TAIL) {
+            let lines = if host.name().starts_with("etcd") {
+                STORE_TAIL
+            } else {
+                TAIL
+            };
+            for (name, lines) in host.log_tails(lines) {
                 text.push_str(&format!(
                     "--- {} {name}, last lines\n{lines}\n",
                     host.name()

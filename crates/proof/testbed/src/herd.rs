@@ -210,6 +210,7 @@ impl Herd {
             deadline,
             async || {
                 let leader = self.leader_index().await?;
+                self.streams_to_all(leader).await?;
                 let members = self.cluster().await?;
                 let members = members["members"]
                     .as_array()
@@ -231,6 +232,19 @@ impl Herd {
             },
         )
         .await
+    }
+
+    /// Asks the leader's PostgreSQL itself: what the store says may be older than a fault.
+    async fn streams_to_all(&self, leader: usize) -> Result<()> {
+        let streaming = "SELECT count(DISTINCT application_name) FROM pg_stat_replication \
+                         WHERE state = 'streaming' AND NOT pg_is_in_recovery()";
+        let streaming = self.members[leader].query(streaming).await?;
+        let wanted = self.members.len() - 1;
+        ensure!(
+            streaming == wanted.to_string(),
+            "{streaming} of {wanted} replicas stream"
+        );
+        Ok(())
     }
 
     /// `GET /cluster` from the first member that answers.

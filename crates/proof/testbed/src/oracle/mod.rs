@@ -150,6 +150,12 @@ impl Oracle {
         self.epoch.elapsed()
     }
 
+    /// The moment the oracle was made.
+    #[must_use]
+    pub const fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
     /// Rows acknowledged so far to clients that follow their aim.
     #[must_use]
     pub fn acknowledged(&self) -> usize {

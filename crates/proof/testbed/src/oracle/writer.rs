@@ -53,13 +53,14 @@ impl Writer {
     async fn open(&self) -> Result<Session> {
         let server = self.compass.point().await?;
         let client = connect(server.sql, &Login::superuser()).await?;
-        // On a standby this fails ("recovery is in progress"): no session with a server that takes no writes.
-        let timeline = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+        let timeline = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN \
+                        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
         let row = client
             .query_one(timeline, &[])
             .await
-            .context("not a primary")?;
-        let timeline = u32::from_str_radix(row.get(0), 16)?;
+            .context("cannot ask for the role")?;
+        let timeline: Option<&str> = row.get(0);
+        let timeline = u32::from_str_radix(timeline.context("not a primary")?, 16)?;
         let insert = client
             .prepare("INSERT INTO pgherd_oracle (client, seq) VALUES ($1, $2)")
             .await

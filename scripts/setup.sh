@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Installs what the demo, the tests or the benchmarks need on Debian 12. Fast when all of it is there already.
+# Usage: scripts/setup.sh demo|test|bench
+# A system PostgreSQL cluster or etcd that runs is left alone, and none is created or started here.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+purpose=${1:-demo}
+started=$SECONDS
+
+say() { printf '\033[1m==>\033[0m [%3ds] %s\n' $((SECONDS - started)) "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+have() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+    if have sudo; then as_root=(sudo); fi
+fi
+
+# --- packages: asked for by the program they bring, so that a machine that has it by other means is left alone ---
+missing=()
+need() { have "$1" || missing+=("$2"); }
+need etcd etcd-server
+need etcdctl etcd-client
+need ip iproute2
+need nft nftables
+need iptables iptables
+need ping iputils-ping
+need ps procps
+need setpriv util-linux
+need python3 python3-minimal
+need curl curl
+need protoc protobuf-compiler
+need cc build-essential
+need pkg-config pkg-config
+[ -e /usr/include/google/protobuf/empty.proto ] || missing+=(libprotobuf-dev)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb || missing+=(postgresql-15)
+if [ "$purpose" = bench ]; then
+    need wrk wrk
+    need haproxy haproxy
+    need jq jq
+    [ -z "${PATRONI:-}" ] || /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+fi
+
+# Packages of servers would start them, or make a cluster. A drop-in and a policy prevent both while we install,
+# and neither outlives this script.
+dropin=/etc/postgresql-common/createcluster.d/pgherd-setup.conf
+policy=/usr/sbin/policy-rc.d
+made=()
+undo() { [ ${#made[@]} = 0 ] || "${as_root[@]}" rm -f "${made[@]}"; }
+
+install_packages() {
+    have apt-get || fail "these Debian packages (or their like) are needed: ${missing[*]}"
+    [ "$(id -u)" = 0 ] || [ ${#as_root[@]} -gt 0 ] ||
+        fail "run this as root or install sudo; these packages are needed: ${missing[*]}"
+    trap undo EXIT
+    "${as_root[@]}" mkdir -p "$(dirname $dropin)"
+    if [ ! -e $dropin ]; then
+        echo 'create_main_cluster = false' | "${as_root[@]}" tee $dropin >/dev/null
+        made+=($dropin)
+    fi
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
+        "${as_root[@]}" chmod 755 $policy
+        made+=($policy)
+    fi
+    say "apt-get update"
+    "${as_root[@]}" apt-get update -qq
+    say "installing ${missing[*]}"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    # The packages enable their services for the next boot; we run programs of our own instead.
+    for service in etcd haproxy; do
+        if [[ " ${missing[*]} " == *" $service"* ]] && have systemctl; then
+            "${as_root[@]}" systemctl disable "$service" >/dev/null 2>&1 || true
+        fi
+    done
+    undo
+    made=()
+}
+
+if [ ${#missing[@]} -gt 0 ]; then install_packages; else say "all packages are there"; fi
+
+# --- Rust: the toolchain that rust-toolchain.toml pins ---
+have cargo || [ ! -e "$HOME/.cargo/bin/cargo" ] || export PATH="$HOME/.cargo/bin:$PATH"
+if ! have cargo && ! have rustup; then
+    say "no cargo here: installing rustup for $(id -un)"
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+        sh -s -- -y --no-modify-path --profile minimal --default-toolchain none ||
+        fail "cannot install Rust; get rustup from https://rustup.rs and run this again"
+    export PATH="$HOME/.cargo/bin:$PATH"
+fi
+if ! cargo --version >/dev/null 2>&1; then
+    channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    say "installing the Rust toolchain $channel"
+    rustup toolchain install "$channel" --profile minimal --component clippy --component rustfmt
+fi
+say "$(cargo --version)"
+
+# --- the test runner ---
+if [ "$purpose" = test ] && ! cargo nextest --version >/dev/null 2>&1; then
+    version=0.9.143
+    say "installing cargo-nextest $version"
+    case "$(uname -m)" in aarch64) build=linux-arm ;; *) build=linux ;; esac
+    mkdir -p "${CARGO_HOME:-$HOME/.cargo}/bin"
+    curl --proto '=https' --tlsv1.2 -sSfL "https://get.nexte.st/$version/$build" 2>/dev/null |
+        tar xz -C "${CARGO_HOME:-$HOME/.cargo}/bin" 2>/dev/null ||
+        cargo install cargo-nextest --locked --version "$version" ||
+        say "no cargo-nextest: the tests will run with cargo test, more slowly"
+fi
+say "ready"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands; the test runner's summary is the last line.
+# Network namespaces need root: as another user each test program is run through sudo.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin" RUST_LIB_BACKTRACE=0
+started=$SECONDS
+step() { printf '\033[1m==>\033[0m [%4ds] %s\n' $((SECONDS - started)) "$*"; }
+
+step "1/5 formatting"
+cargo fmt --all --check
+step "2/5 clippy, warnings denied"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+step "3/5 building the binary that end-to-end tests run"
+cargo build --locked -p pgherd
+if [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null; then
+        host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+        step "tests make network namespaces: sudo may ask for your password"
+        sudo -v
+        export "CARGO_TARGET_${host}_RUNNER=sudo -E env PATH=$PATH"
+    else
+        step "neither root nor sudo: hosts are loopback addresses and tests that cut links are skipped"
+    fi
+fi
+step "4/5 examples in the documentation"
+cargo test --workspace --doc --locked --quiet
+step "5/5 unit, scenario, contract, simulator and end-to-end tests"
+if cargo nextest --version >/dev/null 2>&1; then
+    exec cargo nextest run --workspace --locked --profile ci
+fi
+exec cargo test --workspace --all-targets --locked --no-fail-fast -- --test-threads=1
