@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::ProgramOption;
-use crate::Secret;
+use crate::reader::{Reader, texts};
+use crate::{Secret, check, value};
 
 /// How a new cluster is made.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,4 +51,84 @@ pub struct CustomBootstrap {
     pub recovery_conf: BTreeMap<String, String>,
     /// Further arguments `--key=value`.
     pub params: BTreeMap<String, String>,
+}
+
+/// Keys of a method's section that are not arguments of its command.
+const RESERVED: [&str; 6] = [
+    "command",
+    "no_params",
+    "keep_existing_recovery_conf",
+    "recovery_conf",
+    "scope",
+    "datadir",
+];
+
+impl Bootstrap {
+    /// Reads section `bootstrap`.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let configured = reader.has("bootstrap");
+        if configured && !reader.has("bootstrap.dcs") {
+            let problem = "is missing; without it a new cluster starts with every default";
+            reader.warn("bootstrap.dcs", problem);
+        }
+        let users = reader.mapping("bootstrap.users").into_iter().flatten();
+        Self {
+            dcs: reader.mapping("bootstrap.dcs").cloned().unwrap_or_default(),
+            configured,
+            initdb: reader.options("bootstrap.initdb"),
+            custom: custom(reader),
+            pg_hba: reader.lines("bootstrap.pg_hba").unwrap_or_default(),
+            users: users
+                .map(|(name, user)| (name.clone(), BootstrapUser::read(user)))
+                .collect(),
+            post_bootstrap: reader
+                .given("bootstrap.post_bootstrap")
+                .or_else(|| reader.given("bootstrap.post_init")),
+        }
+    }
+}
+
+impl BootstrapUser {
+    fn read(user: &Value) -> Self {
+        Self {
+            password: user
+                .get("password")
+                .and_then(value::scalar)
+                .map(Secret::new),
+            options: user
+                .get("options")
+                .and_then(check::list)
+                .unwrap_or_default(),
+        }
+    }
+}
+
+fn custom(reader: &mut Reader<'_>) -> Option<CustomBootstrap> {
+    let name = reader
+        .given("bootstrap.method")
+        .filter(|name| name != "initdb")?;
+    let path = format!("bootstrap.{name}");
+    let section = reader.mapping(&path);
+    let command = section
+        .and_then(|section| section.get("command"))
+        .and_then(value::scalar);
+    let (Some(section), Some(command)) = (section, command) else {
+        let problem = format!("names `{name}`; add a section `{path}` with a `command`");
+        reader.fault("bootstrap.method", problem);
+        return None;
+    };
+    let flag = |name: &str| section.get(name).and_then(value::flag).unwrap_or(false);
+    let params = section
+        .iter()
+        .filter(|(key, _)| !RESERVED.contains(&key.as_str()));
+    Some(CustomBootstrap {
+        command,
+        no_params: flag("no_params"),
+        keep_existing_recovery_conf: flag("keep_existing_recovery_conf"),
+        recovery_conf: section.get("recovery_conf").map(texts).unwrap_or_default(),
+        params: params
+            .filter_map(|(key, value)| Some((key.clone(), value::argument(value)?)))
+            .collect(),
+        name,
+    })
 }

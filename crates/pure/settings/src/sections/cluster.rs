@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{PermanentSlot, SlotMatcher, StandbyCluster, Timing};
+use pgherd_domain::SyncMode;
+
+use super::{PermanentSlot, SlotMatcher, StandbyCluster, Timing, slots};
+use crate::reader::Reader;
 
 /// What holds for the whole cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +28,7 @@ pub struct Cluster {
     /// Replicas postpone the race that long while WAL still arrives.
     pub primary_race_backoff: Duration,
     /// Whether commits wait for standbys.
-    pub synchronous_mode: SynchronousMode,
+    pub synchronous_mode: SyncMode,
     /// Without a synchronous standby, writes wait.
     pub synchronous_mode_strict: bool,
     /// How many standbys a commit waits for; at least 1.
@@ -44,18 +47,6 @@ pub struct Cluster {
     pub standby_cluster: Option<StandbyCluster>,
 }
 
-/// Whether commits wait for standbys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SynchronousMode {
-    /// No.
-    #[default]
-    Off,
-    /// For the chosen ones.
-    On,
-    /// For any `n` of the eligible ones.
-    Quorum,
-}
-
 impl Default for Cluster {
     fn default() -> Self {
         Self {
@@ -67,7 +58,7 @@ impl Default for Cluster {
             primary_start_timeout: Duration::from_secs(300),
             primary_stop_timeout: None,
             primary_race_backoff: Duration::ZERO,
-            synchronous_mode: SynchronousMode::Off,
+            synchronous_mode: SyncMode::Off,
             synchronous_mode_strict: false,
             synchronous_node_count: 1,
             failsafe_mode: false,
@@ -78,4 +69,49 @@ impl Default for Cluster {
             standby_cluster: None,
         }
     }
+}
+
+impl Cluster {
+    /// Reads the keys of `/config` outside `postgresql`.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let stop_timeout = either(reader, "primary_stop_timeout", "master_stop_timeout");
+        Self {
+            timing: Timing::read(reader),
+            maximum_lag_on_failover: unsigned(reader.bytes("maximum_lag_on_failover")),
+            maximum_lag_on_syncnode: Some(unsigned(reader.bytes("maximum_lag_on_syncnode")))
+                .filter(|lag| *lag > 0),
+            check_timeline: reader.flag("check_timeline"),
+            max_timelines_history: reader.count("max_timelines_history"),
+            primary_start_timeout: either(reader, "primary_start_timeout", "master_start_timeout"),
+            primary_stop_timeout: Some(stop_timeout).filter(|timeout| !timeout.is_zero()),
+            primary_race_backoff: reader.span("primary_race_backoff"),
+            synchronous_mode: match reader.choice("synchronous_mode") {
+                "quorum" => SyncMode::Quorum,
+                "on" | "true" | "yes" | "1" => SyncMode::On,
+                _ => SyncMode::Off,
+            },
+            synchronous_mode_strict: reader.flag("synchronous_mode_strict"),
+            synchronous_node_count: reader.count("synchronous_node_count").max(1),
+            failsafe_mode: reader.flag("failsafe_mode"),
+            pause: reader.flag("pause"),
+            member_slots_ttl: reader.span("member_slots_ttl"),
+            slots: slots::permanent(reader),
+            ignore_slots: slots::ignored(reader),
+            standby_cluster: StandbyCluster::read(reader),
+        }
+    }
+}
+
+/// A time under its new name, else under its old one.
+fn either(reader: &Reader<'_>, name: &str, old_name: &str) -> Duration {
+    let name = if !reader.has(name) && reader.has(old_name) {
+        old_name
+    } else {
+        name
+    };
+    reader.span(name)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }

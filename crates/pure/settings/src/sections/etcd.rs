@@ -2,7 +2,8 @@
 
 use camino::Utf8PathBuf;
 
-use crate::Secret;
+use crate::reader::Reader;
+use crate::{HostPort, Place, Secret};
 
 /// How etcd is reached.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,4 +29,215 @@ pub struct EtcdTls {
     pub cert: Option<Utf8PathBuf>,
     /// The client's key; the certificate file when absent.
     pub key: Option<Utf8PathBuf>,
+}
+
+/// The sections of stores that this version does not speak to.
+const OTHER_STORES: [&str; 5] = ["consul", "zookeeper", "exhibitor", "kubernetes", "raft"];
+const DISCOVERY: [&str; 4] = ["srv", "srv_suffix", "discovery_srv", "srv_domain"];
+const PORT: u16 = 2379;
+
+impl Etcd {
+    /// Reads section `etcd3`, else `etcd`. Reports other stores, and no store at all.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let section = match (reader.has("etcd3"), reader.has("etcd")) {
+            (true, true) => {
+                reader.fault(
+                    "etcd",
+                    "stands beside `etcd3`; keep one of the two sections",
+                );
+                Some("etcd3")
+            }
+            (true, false) => Some("etcd3"),
+            (false, true) => {
+                let problem = "is read with etcd's v3 API; where Patroni members still use the v2 \
+                               API, move them to section `etcd3` first";
+                reader.warn("etcd", problem);
+                Some("etcd")
+            }
+            (false, false) => None,
+        };
+        let others = OTHER_STORES.map(|other| (other, reader.has(other)));
+        for (other, _) in others.into_iter().filter(|(_, given)| *given) {
+            // a variable that a container platform left behind makes a section, too
+            let first = reader.mapping(other).and_then(|keys| keys.keys().next());
+            let inside = first.map_or(other.to_owned(), |first| format!("{other}.{first}"));
+            let stray = matches!(reader.place(&inside), Place::Environment(_));
+            if section.is_some() && stray {
+                reader.warn(&inside, "is left alone; the DCS is etcd");
+            } else {
+                let problem = format!("DCS {other} is not supported by this version; use etcd3");
+                reader.fault(other, problem);
+            }
+        }
+        let Some(section) = section else {
+            if others.iter().all(|(_, given)| !given) {
+                let problem = "Can not find suitable configuration of distributed configuration \
+                               store; give `hosts`. Available implementations: etcd, etcd3";
+                reader.fault("etcd3", problem);
+            }
+            return None;
+        };
+        Some(Self::read_section(reader, section))
+    }
+
+    fn read_section(reader: &mut Reader<'_>, section: &str) -> Self {
+        let key = |name: &str| format!("{section}.{name}");
+        let discovery = DISCOVERY.map(|name| (name, reader.has(&key(name))));
+        for (name, _) in discovery.into_iter().filter(|(_, given)| *given) {
+            let problem = "discovery through DNS is not supported by this version; list the \
+                           endpoints under `hosts`";
+            reader.fault(&key(name), problem);
+        }
+        let mut read = Self {
+            hosts: Vec::new(),
+            use_proxies: reader.flag(&key("use_proxies")) || reader.has(&key("proxy")),
+            username: reader.given(&key("username")),
+            password: reader.secret(&key("password")),
+            tls: EtcdTls {
+                cacert: reader.path(&key("cacert")),
+                cert: reader.path(&key("cert")),
+                key: reader.path(&key("key")),
+            },
+        };
+        let port = u16::try_from(reader.whole(&key("port"))).unwrap_or(PORT);
+        let scheme = reader.choice(&key("protocol"));
+        let Some((name, endpoints)) = endpoints(reader, section) else {
+            if discovery.iter().all(|(_, given)| !given) {
+                reader.fault(
+                    section,
+                    "names no endpoint; give `hosts` as a list of `host:port`",
+                );
+            }
+            return read;
+        };
+        for (number, endpoint) in endpoints.into_iter().enumerate() {
+            match Endpoint::parse(&endpoint, scheme, port) {
+                Ok(endpoint) => {
+                    read.hosts.push(endpoint.url);
+                    read.username = read.username.or(endpoint.username);
+                    read.password = read.password.or(endpoint.password);
+                }
+                Err(problem) if name == "hosts" => {
+                    reader.fault(&key(&format!("hosts.{number}")), problem);
+                }
+                Err(problem) => reader.fault(&key(name), problem),
+            }
+        }
+        read
+    }
+}
+
+/// The endpoints and the key that gave them.
+fn endpoints(reader: &Reader<'_>, section: &str) -> Option<(&'static str, Vec<String>)> {
+    let hosts = reader.list(&format!("{section}.hosts"));
+    if !hosts.is_empty() {
+        return Some(("hosts", hosts));
+    }
+    ["proxy", "url", "host"]
+        .into_iter()
+        .find_map(|name| Some((name, vec![reader.given(&format!("{section}.{name}"))?])))
+}
+
+/// One endpoint, with the user that its URL may hold.
+pub(crate) struct Endpoint {
+    /// `scheme://host:port`.
+    pub(crate) url: String,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Secret>,
+    /// What stands behind the address, without slashes.
+    pub(crate) path: String,
+}
+
+impl Endpoint {
+    /// Reads `host:port` or a URL.
+    pub(crate) fn parse(text: &str, scheme: &str, port: u16) -> Result<Self, String> {
+        let (scheme, rest) = text
+            .trim()
+            .split_once("://")
+            .unwrap_or((scheme, text.trim()));
+        let scheme = scheme.to_ascii_lowercase();
+        if scheme != "http" && scheme != "https" {
+            return Err(format!(
+                "`{scheme}` is no scheme of etcd's; use http or https"
+            ));
+        }
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, address) = match authority.rsplit_once('@') {
+            Some((user, address)) => (Some(user), address),
+            None => (None, authority),
+        };
+        let address = HostPort::parse(address, port)?;
+        if address.host.is_empty() {
+            return Err("an endpoint has no host; use `host:port`".to_owned());
+        }
+        let (username, password) = match user.map(|user| user.split_once(':').unwrap_or((user, "")))
+        {
+            Some((name, password)) => {
+                let password = decoded(password);
+                let password = (!password.is_empty()).then(|| Secret::new(password));
+                (Some(decoded(name)), password)
+            }
+            None => (None, None),
+        };
+        let path = path.trim_matches('/').to_owned();
+        Ok(Self {
+            url: format!("{scheme}://{address}"),
+            username,
+            password,
+            path,
+        })
+    }
+}
+
+/// Replaces `%41` by what it stands for; anything else behind a `%` stays.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let code = tail
+            .get(..2)
+            .and_then(|code| std::str::from_utf8(code).ok());
+        let code = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        match code {
+            Some(code) if *first == b'%' => {
+                bytes.push(code);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_become_urls() {
+        for (text, url) in [
+            ("10.0.2.10:2379", "http://10.0.2.10:2379"),
+            ("etcd1", "http://etcd1:2379"),
+            ("https://etcd1", "https://etcd1:2379"),
+            ("HTTPS://[::1]:1/", "https://[::1]:1"),
+        ] {
+            assert_eq!(
+                Endpoint::parse(text, "http", PORT).map(|read| read.url),
+                Ok(url.to_owned())
+            );
+        }
+        assert!(Endpoint::parse("ftp://a", "http", PORT).is_err());
+        assert!(Endpoint::parse(":2379", "http", PORT).is_err());
+    }
+
+    #[test]
+    fn a_url_may_hold_a_user() {
+        let read = Endpoint::parse("http://ro%6Ft:p%40ss%@e:1/x/", "http", PORT).unwrap();
+        assert_eq!(read.username.as_deref(), Some("root"));
+        assert_eq!(read.password, Some(Secret::new("p@ss%")));
+        assert_eq!((read.url.as_str(), read.path.as_str()), ("http://e:1", "x"));
+    }
 }

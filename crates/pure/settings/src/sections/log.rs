@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
+use crate::reader::Reader;
+
 /// How the agent logs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
@@ -72,5 +74,70 @@ impl Default for Log {
             loggers: BTreeMap::new(),
             deduplicate_heartbeat_logs: false,
         }
+    }
+}
+
+impl Log {
+    /// Reads section `log`.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let static_fields = reader
+            .mapping("log.static_fields")
+            .cloned()
+            .unwrap_or_default();
+        Self {
+            kind: match reader.choice("log.type") {
+                "json" => LogType::Json,
+                _ => LogType::Plain,
+            },
+            level: level(reader.choice("log.level")),
+            traceback_level: level(reader.choice("log.traceback_level")),
+            format: format(reader),
+            date_format: reader.given("log.dateformat"),
+            static_fields: static_fields.into_iter().collect(),
+            max_queue_size: reader.count("log.max_queue_size"),
+            dir: reader.path("log.dir"),
+            mode: reader
+                .given_whole("log.mode")
+                .and_then(|mode| u32::try_from(mode).ok()),
+            file_size: u64::try_from(reader.bytes("log.file_size")).unwrap_or(0),
+            file_num: reader.count("log.file_num"),
+            loggers: reader.texts("log.loggers"),
+            deduplicate_heartbeat_logs: reader.flag("log.deduplicate_heartbeat_logs"),
+        }
+    }
+}
+
+/// One name per level.
+fn level(given: &str) -> String {
+    match given {
+        "WARN" => "WARNING",
+        "FATAL" => "CRITICAL",
+        given => given,
+    }
+    .to_owned()
+}
+
+fn format(reader: &mut Reader<'_>) -> LogFormat {
+    let fields = match reader.raw("log.format") {
+        Some(Value::Array(items)) => items.iter().map(field).collect::<Option<Vec<_>>>(),
+        None | Some(Value::String(_)) => return LogFormat::Template(reader.text("log.format")),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => None,
+    };
+    LogFormat::Fields(fields.unwrap_or_else(|| {
+        let problem = "does not fit; use a text, or a list of field names and `field: name`";
+        reader.fault("log.format", problem);
+        Vec::new()
+    }))
+}
+
+/// A field of a JSON record: its name, or a mapping of it to the name it is given.
+fn field(item: &Value) -> Option<(String, String)> {
+    match item {
+        Value::String(name) => Some((name.clone(), name.clone())),
+        Value::Object(map) if map.len() == 1 => {
+            let (name, given) = map.iter().next()?;
+            Some((name.clone(), given.as_str()?.to_owned()))
+        }
+        _ => None,
     }
 }

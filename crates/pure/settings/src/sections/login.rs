@@ -2,7 +2,10 @@
 
 use camino::Utf8PathBuf;
 
-use crate::Secret;
+use serde_json::{Map, Value};
+
+use crate::reader::Reader;
+use crate::{Secret, value};
 
 /// The three users.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,4 +52,59 @@ pub struct Login {
     pub channel_binding: Option<String>,
     /// `sslnegotiation`, PostgreSQL 17 and later.
     pub sslnegotiation: Option<String>,
+}
+
+impl Authentication {
+    /// Reads `postgresql.authentication`, or the old form without it.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let login = |name: &str, old_name: &str| {
+            let section = format!("postgresql.authentication.{name}");
+            let old = format!("postgresql.{old_name}");
+            let given = match reader.has("postgresql.authentication") {
+                true => reader.mapping(&section),
+                false => reader.mapping(&old),
+            };
+            given.map(Login::read)
+        };
+        let superuser = login("superuser", "superuser");
+        let replication = login("replication", "replication");
+        let rewind = login("rewind", "pg_rewind");
+        for (name, login) in [("superuser", &superuser), ("replication", &replication)] {
+            if login.as_ref().is_none_or(|login| login.username.is_none()) {
+                let path = format!("postgresql.authentication.{name}.username");
+                reader.fault(&path, "is required; give the role's name");
+            }
+        }
+        Self {
+            superuser: superuser.unwrap_or_default(),
+            replication: replication.unwrap_or_default(),
+            rewind: rewind.filter(|login| login.username.is_some()),
+        }
+    }
+}
+
+impl Login {
+    /// Reads one user; connection keys that are not the user's own are dropped.
+    fn read(section: &Map<String, Value>) -> Self {
+        let text = |name: &str| {
+            section
+                .get(name)
+                .and_then(value::scalar)
+                .filter(|text| !text.is_empty())
+        };
+        Self {
+            username: text("username"),
+            password: text("password").map(Secret::new),
+            sslmode: text("sslmode"),
+            sslcert: text("sslcert").map(Utf8PathBuf::from),
+            sslkey: text("sslkey").map(Utf8PathBuf::from),
+            sslpassword: text("sslpassword").map(Secret::new),
+            sslrootcert: text("sslrootcert"),
+            sslcrl: text("sslcrl").map(Utf8PathBuf::from),
+            sslcrldir: text("sslcrldir").map(Utf8PathBuf::from),
+            gssencmode: text("gssencmode"),
+            channel_binding: text("channel_binding"),
+            sslnegotiation: text("sslnegotiation"),
+        }
+    }
 }

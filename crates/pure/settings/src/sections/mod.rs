@@ -9,16 +9,19 @@ mod postgresql;
 mod restapi;
 mod slots;
 mod standby_cluster;
+pub(crate) mod tags;
 mod timing;
 mod watchdog;
 
 pub use bootstrap::{Bootstrap, BootstrapUser, CustomBootstrap};
-pub use cluster::{Cluster, SynchronousMode};
+pub use cluster::Cluster;
+pub(crate) use etcd::Endpoint;
 pub use etcd::{Etcd, EtcdTls};
 pub use log::{Log, LogFormat, LogType};
 pub use login::{Authentication, Login};
 pub use postgresql::{
     Callbacks, Postgresql, ProgramNames, ProgramOption, ReplicaMethod, RoleLists, RoleParameters,
+    is_recovery_setting,
 };
 pub use restapi::{ClientLogin, Ctl, Restapi, VerifyClient};
 pub use slots::{PermanentSlot, SlotKind, SlotMatcher};

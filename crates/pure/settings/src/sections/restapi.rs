@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 
+use crate::reader::Reader;
 use crate::{HostPort, Secret};
 
 /// The REST server.
@@ -118,5 +119,108 @@ impl Restapi {
     /// The URL that the member key publishes as `api_url`, without the path.
     pub fn base_url(&self) -> String {
         format!("{}://{}", self.scheme(), self.connect_address)
+    }
+}
+
+impl Restapi {
+    /// Reads section `restapi`.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let defaults = Self::default();
+        let listen = required_address(reader, "restapi.listen", 8008);
+        let connect_address = required_address(reader, "restapi.connect_address", 8008);
+        if let Some(address) = &connect_address {
+            warn_of_unreachable(reader, "restapi.connect_address", address);
+        }
+        Self {
+            listen: listen.unwrap_or(defaults.listen),
+            connect_address: connect_address.unwrap_or(defaults.connect_address),
+            authentication: client_login(reader, "restapi.authentication"),
+            certfile: reader.path("restapi.certfile"),
+            keyfile: reader.path("restapi.keyfile"),
+            keyfile_password: reader.secret("restapi.keyfile_password"),
+            cafile: reader.path("restapi.cafile"),
+            ciphers: reader.given("restapi.ciphers"),
+            verify_client: match reader.choice("restapi.verify_client") {
+                "required" => VerifyClient::Required,
+                "optional" => VerifyClient::Optional,
+                _ => VerifyClient::None,
+            },
+            allowlist: reader.list("restapi.allowlist"),
+            allowlist_include_members: reader.flag("restapi.allowlist_include_members"),
+            http_extra_headers: reader.texts("restapi.http_extra_headers"),
+            https_extra_headers: reader.texts("restapi.https_extra_headers"),
+            request_queue_size: reader.count("restapi.request_queue_size"),
+            server_tokens: reader.choice("restapi.server_tokens").to_owned(),
+        }
+    }
+}
+
+impl Ctl {
+    /// Reads section `ctl` with what it falls back to in `restapi`.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            insecure: reader.flag("ctl.insecure"),
+            cacert: reader
+                .path("ctl.cacert")
+                .or_else(|| reader.path("restapi.cafile")),
+            certfile: reader.path("ctl.certfile"),
+            keyfile: reader.path("ctl.keyfile"),
+            keyfile_password: reader.secret("ctl.keyfile_password"),
+            authentication: client_login(reader, "ctl.authentication")
+                .or_else(|| client_login(reader, "restapi.authentication")),
+        }
+    }
+}
+
+fn client_login(reader: &mut Reader<'_>, section: &str) -> Option<ClientLogin> {
+    let username = reader.given(&format!("{section}.username"));
+    let password = reader.secret(&format!("{section}.password"));
+    match (username, password) {
+        (Some(username), password) => Some(ClientLogin {
+            username,
+            password: password.unwrap_or_default(),
+        }),
+        (None, Some(_)) => {
+            reader.fault(
+                section,
+                "has a password without a user name; give `username`, too",
+            );
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+/// Reads a `host:port` that must be given.
+pub(super) fn required_address(
+    reader: &mut Reader<'_>,
+    path: &str,
+    default_port: u16,
+) -> Option<HostPort> {
+    let Some(text) = reader.given(path) else {
+        if !reader.has(path) {
+            reader.fault(path, "is required; give `host:port`");
+        }
+        return None;
+    };
+    match HostPort::parse(&text, default_port) {
+        Ok(address) => Some(address),
+        Err(problem) => {
+            reader.fault(path, problem);
+            None
+        }
+    }
+}
+
+/// Other hosts can not come by these addresses, but a cluster on one host can.
+pub(super) fn warn_of_unreachable(reader: &mut Reader<'_>, path: &str, address: &HostPort) {
+    if address.is_wildcard() {
+        reader.fault(
+            path,
+            format!("`{address}` names no host; give the address that others use"),
+        );
+    } else if address.is_loopback() {
+        let problem = format!("`{address}` can not be reached from another host");
+        reader.warn(path, problem);
     }
 }

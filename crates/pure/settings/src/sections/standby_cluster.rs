@@ -1,5 +1,7 @@
 //! `standby_cluster`: a whole cluster that follows another (contract §14).
 
+use crate::reader::Reader;
+
 /// What a standby cluster follows; present only when host, port or restore_command is set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StandbyCluster {
@@ -17,4 +19,21 @@ pub struct StandbyCluster {
     pub archive_cleanup_command: Option<String>,
     /// Delay of replay on the leader, PostgreSQL's syntax.
     pub recovery_min_apply_delay: Option<String>,
+}
+
+impl StandbyCluster {
+    /// Reads `standby_cluster`; `None` when it is not active.
+    pub(crate) fn read(reader: &Reader<'_>) -> Option<Self> {
+        let read = Self {
+            host: reader.given("standby_cluster.host"),
+            port: reader.given("standby_cluster.port"),
+            primary_slot_name: reader.given("standby_cluster.primary_slot_name"),
+            create_replica_methods: reader.list("standby_cluster.create_replica_methods"),
+            restore_command: reader.given("standby_cluster.restore_command"),
+            archive_cleanup_command: reader.given("standby_cluster.archive_cleanup_command"),
+            recovery_min_apply_delay: reader.given("standby_cluster.recovery_min_apply_delay"),
+        };
+        let active = read.host.is_some() || read.port.is_some() || read.restore_command.is_some();
+        active.then_some(read)
+    }
 }

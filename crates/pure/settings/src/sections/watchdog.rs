@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::reader::Reader;
+
 /// The watchdog device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watchdog {
@@ -55,6 +57,25 @@ impl Default for Watchdog {
             device: Utf8PathBuf::from("/dev/watchdog"),
             safety_margin: SafetyMargin::Fixed(Duration::from_secs(5)),
             driver: "default".to_owned(),
+        }
+    }
+}
+
+impl Watchdog {
+    /// Reads section `watchdog`.
+    pub(crate) fn read(reader: &Reader<'_>) -> Self {
+        Self {
+            mode: match reader.choice("watchdog.mode") {
+                "required" | "require" => WatchdogMode::Required,
+                "off" | "disable" | "disabled" | "false" => WatchdogMode::Off,
+                _ => WatchdogMode::Automatic,
+            },
+            device: reader.text("watchdog.device").into(),
+            safety_margin: match u64::try_from(reader.seconds("watchdog.safety_margin")) {
+                Ok(seconds) => SafetyMargin::Fixed(Duration::from_secs(seconds)),
+                Err(_) => SafetyMargin::HalfTtl,
+            },
+            driver: reader.choice("watchdog.driver").to_owned(),
         }
     }
 }

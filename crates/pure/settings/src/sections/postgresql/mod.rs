@@ -1,9 +1,16 @@
 //! `postgresql`: this member's server, as far as it can change under the agent (contract §2.4).
 
+mod parameters;
+mod read;
+mod replica_method;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+
+pub use parameters::is_recovery_setting;
+pub use replica_method::ReplicaMethod;
 
 use super::Authentication;
 use crate::{Controlled, HostPort, ListenHosts};
@@ -105,23 +112,6 @@ impl ProgramOption {
     }
 }
 
-/// One way to make a replica (contract §8.3).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaMethod {
-    /// `basebackup`, or the name of a section of `postgresql`.
-    pub name: String,
-    /// The command, to be split as a shell does; the name when the section gives none.
-    pub command: String,
-    /// Works without a member to copy from.
-    pub no_leader: bool,
-    /// Do not empty the data directory first or after a failure.
-    pub keep_data: bool,
-    /// Add no arguments at all.
-    pub no_params: bool,
-    /// Further arguments `--key=value`.
-    pub params: BTreeMap<String, String>,
-}
-
 /// Commands run after events, to be split as a shell does (contract §9).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Callbacks {
@@ -166,20 +156,6 @@ impl Default for ProgramNames {
             postgres: "postgres".to_owned(),
             pg_isready: "pg_isready".to_owned(),
             pg_rewind: "pg_rewind".to_owned(),
-        }
-    }
-}
-
-impl ReplicaMethod {
-    /// The method that needs no section.
-    pub fn basebackup() -> Self {
-        Self {
-            name: "basebackup".to_owned(),
-            command: "basebackup".to_owned(),
-            no_leader: false,
-            keep_data: false,
-            no_params: false,
-            params: BTreeMap::new(),
         }
     }
 }

@@ -1,0 +1,167 @@
+//! What the command line client needs of the same files: the cluster's name, the DCS and the REST client.
+
+use std::collections::BTreeMap;
+
+use serde_json::Map;
+
+use crate::check;
+use crate::layers;
+use crate::load::{Gathered, gather, in_order, namespace};
+use crate::reader::Reader;
+use crate::sections::{Ctl, Endpoint, Etcd};
+use crate::{Fault, Faults, Place, Warning};
+
+/// The settings of the command line client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientSettings {
+    /// The cluster meant when none is named.
+    pub scope: Option<String>,
+    /// Prefix of the keys in the DCS, with one slash in front and one behind.
+    pub namespace: String,
+    /// The DCS.
+    pub etcd: Etcd,
+    /// The REST client.
+    pub ctl: Ctl,
+}
+
+/// Sections whose faults matter to the client.
+const SECTIONS: [&str; 6] = ["scope", "namespace", "etcd", "etcd3", "ctl", "restapi"];
+
+/// Loads the client's settings from the same files and environment as the agent's. A variable `DCS_URL`,
+/// `SCHEME://HOST:PORT/NAMESPACE`, replaces all DCS sections (contract §18.1).
+///
+/// # Errors
+/// Every fault in the sections the client needs, each with its place.
+pub fn ctl_settings(
+    files: &[(String, String)],
+    env: &BTreeMap<String, String>,
+) -> Result<(ClientSettings, Vec<Warning>), Faults> {
+    let Gathered {
+        document,
+        mut faults,
+        mut warnings,
+    } = gather(files, env)?;
+    let mut checked = check::local(&document.values, &document.places);
+    let concerns = |fault: &Fault| {
+        let section = fault.path.split('.').next().unwrap_or_default();
+        SECTIONS.contains(&section)
+    };
+    checked.faults.retain(&concerns);
+    checked.warnings.retain(&concerns);
+    faults.extend(checked.faults);
+    warnings.extend(checked.warnings);
+
+    let merged = layers::merge(&document.values, &Map::new());
+    let mut reader = Reader::new(&merged, &document.places);
+    let ctl = Ctl::read(&mut reader);
+    let (etcd, namespace) = match env.get("DCS_URL").filter(|url| !url.is_empty()) {
+        Some(url) => match from_url(url) {
+            Ok((etcd, inner)) => {
+                let inner = inner.map(|inner| format!("/{inner}/"));
+                (Some(etcd), inner.unwrap_or_else(|| namespace(&reader)))
+            }
+            Err(problem) => {
+                let place = Place::Environment("DCS_URL".to_owned());
+                faults.push(Fault {
+                    place,
+                    path: String::new(),
+                    problem,
+                });
+                (None, String::new())
+            }
+        },
+        None => (Etcd::read(&mut reader), namespace(&reader)),
+    };
+    let scope = reader.given("scope");
+    faults.append(&mut reader.faults);
+    warnings.append(&mut reader.warnings);
+    match etcd {
+        Some(etcd) if faults.is_empty() => Ok((
+            ClientSettings {
+                scope,
+                namespace,
+                etcd,
+                ctl,
+            },
+            in_order(warnings),
+        )),
+        _ => Err(Faults(in_order(faults))),
+    }
+}
+
+/// Reads a DCS URL: the store, and the namespace without slashes when it names one. Without a scheme the
+/// port tells the store; without anything it is etcd on localhost.
+fn from_url(url: &str) -> Result<(Etcd, Option<String>), String> {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+        None => (None, url),
+    };
+    let rest = match rest {
+        rest if rest.is_empty() || rest.starts_with('/') => format!("localhost{rest}"),
+        rest if rest.starts_with(':') => format!("localhost{rest}"),
+        rest => rest.to_owned(),
+    };
+    let endpoint = Endpoint::parse(&rest, "http", 2379)?;
+    let by_port = || {
+        let port = endpoint.url.rsplit(':').next().unwrap_or_default();
+        let stores = [
+            ("2181", "zookeeper"),
+            ("8181", "exhibitor"),
+            ("8500", "consul"),
+        ];
+        stores
+            .iter()
+            .find(|(known, _)| *known == port)
+            .map_or("etcd", |(_, store)| store)
+    };
+    match scheme.as_deref().unwrap_or_else(by_port) {
+        "etcd" | "etcd3" => {}
+        store @ ("zookeeper" | "exhibitor" | "consul" | "kubernetes" | "raft") => {
+            return Err(format!(
+                "DCS {store} is not supported by this version; use etcd3"
+            ));
+        }
+        unknown => return Err(format!("Unknown dcs scheme: {unknown}")),
+    }
+    let etcd = Etcd {
+        hosts: vec![endpoint.url],
+        username: endpoint.username,
+        password: endpoint.password,
+        ..Etcd::default()
+    };
+    Ok((etcd, Some(endpoint.path).filter(|path| !path.is_empty())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Result<(String, Option<String>), String> {
+        from_url(url).map(|(etcd, namespace)| (etcd.hosts.concat(), namespace))
+    }
+
+    #[test]
+    fn a_url_names_store_and_namespace() {
+        let ok =
+            |url: &str, namespace: Option<&str>| Ok((url.to_owned(), namespace.map(str::to_owned)));
+        assert_eq!(
+            read("etcd://e1:2380/service/"),
+            ok("http://e1:2380", Some("service"))
+        );
+        assert_eq!(read("etcd3://e1"), ok("http://e1:2379", None));
+        assert_eq!(read("e1:2379"), ok("http://e1:2379", None));
+        assert_eq!(
+            read("etcd:///a/b"),
+            ok("http://localhost:2379", Some("a/b"))
+        );
+        assert_eq!(
+            read("nats://e1"),
+            Err("Unknown dcs scheme: nats".to_owned())
+        );
+        assert!(
+            read("e1:8500")
+                .unwrap_err()
+                .starts_with("DCS consul is not supported")
+        );
+    }
+}

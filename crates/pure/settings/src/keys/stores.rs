@@ -1,0 +1,51 @@
+//! Keys of the DCS sections.
+
+use super::Kind::{Any, Choice, Flag, List, Secret, Section, Text, Whole};
+use super::{Key, local};
+
+const PROTOCOLS: &[&str] = &["http", "https"];
+
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    local("etcd3", Section, "", "etcd, the DCS"),
+    local("etcd3.hosts", List, "", "endpoints, `host:port` or URL; a list or a text with commas; one of `hosts`, `host`, `url`, `proxy` is required"),
+    local("etcd3.host", Text, "", "the only endpoint, `host:port`"),
+    local("etcd3.url", Text, "", "the only endpoint as a URL, which may hold user and password"),
+    local("etcd3.proxy", Text, "", "URL of a proxy in front of etcd; turns `use_proxies` on"),
+    local("etcd3.port", Whole(1, 65535), "2379", "port of endpoints that give none"),
+    local("etcd3.protocol", Choice(PROTOCOLS), "http", "scheme of endpoints that give none"),
+    local("etcd3.use_proxies", Flag, "off", "the endpoints are proxies: do not ask them for the member list"),
+    local("etcd3.username", Text, "", "user of etcd's own authentication"),
+    local("etcd3.password", Secret, "", "its password"),
+    local("etcd3.cacert", Text, "", "certificates the servers are checked against"),
+    local("etcd3.cert", Text, "", "the client's certificate"),
+    local("etcd3.key", Text, "", "the client's key"),
+    local("etcd3.srv", Text, "", "DNS discovery; not supported by this version, use `hosts`").accepted(),
+    local("etcd3.srv_suffix", Text, "", "DNS discovery; not supported by this version, use `hosts`").accepted(),
+    local("etcd3.discovery_srv", Text, "", "DNS discovery; not supported by this version, use `hosts`").accepted(),
+    local("etcd3.srv_domain", Text, "", "DNS discovery; not supported by this version, use `hosts`").accepted(),
+
+    local("etcd", Section, "", "etcd under its old name; the v3 API is used all the same"),
+    local("etcd.hosts", List, "", "as `etcd3.hosts`"),
+    local("etcd.host", Text, "", "as `etcd3.host`"),
+    local("etcd.url", Text, "", "as `etcd3.url`"),
+    local("etcd.proxy", Text, "", "as `etcd3.proxy`"),
+    local("etcd.port", Whole(1, 65535), "2379", "as `etcd3.port`"),
+    local("etcd.protocol", Choice(PROTOCOLS), "http", "as `etcd3.protocol`"),
+    local("etcd.use_proxies", Flag, "off", "as `etcd3.use_proxies`"),
+    local("etcd.username", Text, "", "as `etcd3.username`"),
+    local("etcd.password", Secret, "", "as `etcd3.password`"),
+    local("etcd.cacert", Text, "", "as `etcd3.cacert`"),
+    local("etcd.cert", Text, "", "as `etcd3.cert`"),
+    local("etcd.key", Text, "", "as `etcd3.key`"),
+    local("etcd.srv", Text, "", "as `etcd3.srv`").accepted(),
+    local("etcd.srv_suffix", Text, "", "as `etcd3.srv_suffix`").accepted(),
+    local("etcd.discovery_srv", Text, "", "as `etcd3.discovery_srv`").accepted(),
+    local("etcd.srv_domain", Text, "", "as `etcd3.srv_domain`").accepted(),
+
+    local("consul", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
+    local("zookeeper", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
+    local("exhibitor", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
+    local("kubernetes", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
+    local("raft", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
+];

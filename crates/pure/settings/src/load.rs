@@ -1,0 +1,345 @@
+//! Loading: from the texts of files, the environment and `/config` to [`Settings`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pgherd_domain::MemberName;
+use serde_json::{Map, Value};
+
+use crate::check;
+use crate::controlled::is_controlled;
+use crate::document::{Document, Places};
+use crate::environment;
+use crate::layers;
+use crate::reader::Reader;
+use crate::sections::{Bootstrap, Cluster, Ctl, Etcd, Log, Postgresql, Restapi, Watchdog, tags};
+use crate::settings::{ChangingSettings, FixedSettings, PostgresPlace, Settings};
+use crate::value;
+use crate::{Fault, Faults, Place, Warning};
+
+/// A member's own settings: its files under its environment. Holds passwords, so `Debug` shows no values.
+#[derive(Clone)]
+pub struct Local {
+    document: Document,
+    fixed: FixedSettings,
+    /// What was told when this was loaded, and need not be told again.
+    told: Vec<Warning>,
+}
+
+/// What loading gives.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings without the dynamic configuration.
+    pub local: Local,
+    /// What is odd about them, in the order of the text.
+    pub warnings: Vec<Warning>,
+}
+
+/// Loads the settings of an agent from its files (name and text, in the order they are patched) and its
+/// environment. Without files, the variable `PATRONI_CONFIGURATION` is the file and all other variables are
+/// ignored; without that, the environment alone counts (contract §2.1).
+///
+/// # Errors
+/// Every fault there is, each with its place.
+pub fn load(files: &[(String, String)], env: &BTreeMap<String, String>) -> Result<Loaded, Faults> {
+    let Gathered {
+        document,
+        mut faults,
+        mut warnings,
+    } = gather(files, env)?;
+    let checked = check::local(&document.values, &document.places);
+    faults.extend(checked.faults);
+    warnings.extend(checked.warnings);
+    warnings.extend(without_effect(&document));
+
+    let merged = layers::merge(&document.values, &Map::new());
+    let mut reader = Reader::new(&merged, &document.places);
+    let fixed = read_fixed(&mut reader);
+    // what is found wrong counts here; the values are read again when the dynamic layer is known
+    let _without_dynamic = read_changing(&mut reader);
+    refuse_citus(&mut reader);
+    faults.append(&mut reader.faults);
+    warnings.append(&mut reader.warnings);
+    match fixed {
+        Some(fixed) if faults.is_empty() => {
+            let warnings = in_order(warnings);
+            Ok(Loaded {
+                local: Local {
+                    document,
+                    fixed,
+                    told: warnings.clone(),
+                },
+                warnings,
+            })
+        }
+        _ => Err(Faults(in_order(faults))),
+    }
+}
+
+/// Checks a dynamic configuration before it is written to `/config`.
+///
+/// # Errors
+/// Known keys whose values are of the wrong kind. Unknown keys, and values that will be adjusted, are
+/// warnings.
+pub fn validate_dynamic(dynamic: &Value) -> Result<Vec<Warning>, Faults> {
+    let Value::Object(values) = dynamic else {
+        let problem = "is no mapping; use a mapping of keys to values".to_owned();
+        return Err(Faults(vec![Fault {
+            place: Place::Dynamic,
+            path: String::new(),
+            problem,
+        }]));
+    };
+    let checked = check::dynamic(values);
+    if !checked.faults.is_empty() {
+        return Err(Faults(checked.faults));
+    }
+    let mut warnings = checked.warnings;
+    let merged = layers::merge(&Map::new(), values);
+    let mut places = Places::default();
+    places.set_root(Place::Dynamic);
+    let mut reader = Reader::new(&merged, &places);
+    let _adjusted = Cluster::read(&mut reader);
+    warnings.append(&mut reader.warnings);
+    let _sorted = Postgresql::read(&mut reader);
+    warnings.append(&mut reader.warnings);
+    Ok(warnings)
+}
+
+impl Local {
+    /// Merges the dynamic configuration under these settings. Values in it that do not fit fall to their
+    /// default, and are told; so are all adjustments.
+    pub fn effective(&self, dynamic: Option<&Value>) -> (Settings, Vec<Warning>) {
+        let nothing = Map::new();
+        let dynamic = dynamic.and_then(Value::as_object).unwrap_or(&nothing);
+        let mut warnings = check::dynamic(dynamic).faults;
+        for warning in &mut warnings {
+            warning.problem.push_str("; its default is used");
+        }
+        let places = self.places_with(dynamic);
+        let merged = layers::merge(&self.document.values, dynamic);
+        let mut reader = Reader::new(&merged, &places);
+        let place = PostgresPlace::read(&mut reader);
+        let changing = read_changing(&mut reader);
+        warnings.extend(
+            reader
+                .warnings
+                .into_iter()
+                .filter(|odd| !self.told.contains(odd)),
+        );
+        (
+            Settings {
+                fixed: FixedSettings {
+                    place,
+                    ..self.fixed.clone()
+                },
+                changing,
+            },
+            warnings,
+        )
+    }
+
+    /// The places of both layers.
+    fn places_with(&self, dynamic: &Map<String, Value>) -> Places {
+        let mut places = self.document.places.clone();
+        let own = &self.document.values;
+        for (name, value) in dynamic {
+            match (own.get(name), value) {
+                (None, _) => places.set(vec![name.clone()], Place::Dynamic),
+                (Some(own), Value::Object(section)) => {
+                    for inner in section
+                        .keys()
+                        .filter(|inner| own.get(inner.as_str()).is_none())
+                    {
+                        places.set(vec![name.clone(), inner.clone()], Place::Dynamic);
+                    }
+                }
+                (Some(_), _) => {}
+            }
+        }
+        places
+    }
+
+    /// This member's name.
+    pub fn name(&self) -> &MemberName {
+        &self.fixed.name
+    }
+
+    /// What makes the first `/config` of a new cluster.
+    pub fn bootstrap_dynamic(&self) -> &Map<String, Value> {
+        &self.fixed.bootstrap.dcs
+    }
+
+    /// Whether both say the same, whatever the spelling of scalars and the lines they stand in.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let all = |local: &Self| Value::Object(local.document.values.clone());
+        value::same(&all(self), &all(other))
+    }
+
+    /// The whole document, passwords included, as `--print` shows it.
+    pub fn document(&self) -> &Map<String, Value> {
+        &self.document.values
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local")
+            .field("fixed", &self.fixed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The local document with what went wrong on the way.
+pub(crate) struct Gathered {
+    pub(crate) document: Document,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// Puts files and environment together.
+pub(crate) fn gather(
+    files: &[(String, String)],
+    env: &BTreeMap<String, String>,
+) -> Result<Gathered, Faults> {
+    let inline = env
+        .get("PATRONI_CONFIGURATION")
+        .filter(|text| !text.trim().is_empty());
+    let inline: Vec<(String, String)> = match (files, inline) {
+        ([], Some(text)) => vec![("PATRONI_CONFIGURATION".to_owned(), text.clone())],
+        _ => Vec::new(),
+    };
+    let (texts, uses_variables) = if inline.is_empty() {
+        (files, true)
+    } else {
+        (inline.as_slice(), false)
+    };
+    let mut document = Document::default();
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+    for (name, text) in texts {
+        match Document::read(name, text) {
+            Ok((read, odd)) => {
+                document.patch(read);
+                warnings.extend(odd);
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if !faults.is_empty() {
+        // with a file missing, whatever else could be told would be about what it holds
+        return Err(Faults(faults));
+    }
+    if let Some((name, _)) = texts.first() {
+        document.places.set_root(Place::File {
+            name: name.clone(),
+            line: None,
+        });
+    }
+    if uses_variables {
+        faults.extend(environment::patch_over(&mut document, env));
+    }
+    Ok(Gathered {
+        document,
+        faults,
+        warnings,
+    })
+}
+
+/// Orders by file and line.
+pub(crate) fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by(|one, other| one.place.cmp(&other.place));
+    faults
+}
+
+fn read_fixed(reader: &mut Reader<'_>) -> Option<FixedSettings> {
+    let name = read_name(reader);
+    let scope = reader.given("scope");
+    if scope.is_none() && !reader.has("scope") {
+        reader.fault("scope", "is required; give the cluster's name");
+    }
+    let namespace = namespace(reader);
+    let etcd = Etcd::read(reader);
+    let bootstrap = Bootstrap::read(reader);
+    let place = PostgresPlace::read(reader);
+    Some(FixedSettings {
+        name: name?,
+        scope: scope?,
+        namespace,
+        etcd: etcd?,
+        bootstrap,
+        place,
+    })
+}
+
+/// The namespace with one slash in front and one behind.
+pub(crate) fn namespace(reader: &Reader<'_>) -> String {
+    match reader.text("namespace").trim_matches('/') {
+        "" => "/".to_owned(),
+        inner => format!("/{inner}/"),
+    }
+}
+
+fn read_name(reader: &mut Reader<'_>) -> Option<MemberName> {
+    let (path, given) = match (reader.given("name"), reader.given("postgresql.name")) {
+        (None, Some(given)) => ("postgresql.name", Some(given)),
+        (given, _) => ("name", given),
+    };
+    match given.map(|name| MemberName::new(&name)) {
+        Some(Ok(name)) => Some(name),
+        Some(Err(error)) => {
+            reader.fault(path, error.to_string());
+            None
+        }
+        None => {
+            if !reader.has(path) || reader.raw(path).is_some_and(|value| value == "") {
+                reader.fault(path, "is required; give a name that no other member has");
+            }
+            None
+        }
+    }
+}
+
+fn read_changing(reader: &mut Reader<'_>) -> ChangingSettings {
+    ChangingSettings {
+        log: Log::read(reader),
+        restapi: Restapi::read(reader),
+        ctl: Ctl::read(reader),
+        postgresql: Postgresql::read(reader),
+        watchdog: Watchdog::read(reader),
+        tags: tags::read(reader),
+        cluster: Cluster::read(reader),
+    }
+}
+
+/// A cluster that needs Citus handled must not be run without it.
+fn refuse_citus(reader: &mut Reader<'_>) {
+    if reader.has("citus.database") && reader.has("citus.group") {
+        reader.fault(
+            "citus",
+            "Citus is not supported by this version; remove the section",
+        );
+    }
+}
+
+/// Controlled parameters in the local layer, which count in `/config` only.
+fn without_effect(document: &Document) -> Vec<Warning> {
+    let given = check::get(&document.values, &["postgresql", "parameters"]);
+    let names = given
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name);
+    names
+        .filter(|name| is_controlled(&name.to_ascii_lowercase()))
+        .map(|name| {
+            let path = ["postgresql", "parameters", name].map(str::to_owned);
+            Fault {
+                place: document.places.of(&path),
+                path: path.join("."),
+                problem: "has no effect here: all members must agree on it; set it with \
+                          `patronictl edit-config`"
+                    .to_owned(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,96 @@
+//! How a replica is made (contract §8.3).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::reader::Reader;
+use crate::value;
+
+/// One way to make a replica (contract §8.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaMethod {
+    /// `basebackup`, or the name of a section of `postgresql`.
+    pub name: String,
+    /// The command, to be split as a shell does; the name when the section gives none.
+    pub command: String,
+    /// Works without a member to copy from.
+    pub no_leader: bool,
+    /// Do not empty the data directory first or after a failure.
+    pub keep_data: bool,
+    /// Add no arguments at all.
+    pub no_params: bool,
+    /// Arguments `--key=value` from the section; the flags are among them unless `no_params`.
+    pub params: BTreeMap<String, String>,
+}
+
+impl ReplicaMethod {
+    /// The method that needs no section.
+    pub fn basebackup() -> Self {
+        Self {
+            name: "basebackup".to_owned(),
+            command: "basebackup".to_owned(),
+            no_leader: false,
+            keep_data: false,
+            no_params: false,
+            params: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a section says about the method and not to its command.
+const FLAGS: [&str; 4] = ["keep_data", "no_params", "no_leader", "no_master"];
+
+/// Reads the methods in the order tried; basebackup when none is named.
+pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ReplicaMethod> {
+    let old_name_only = !reader.has("postgresql.create_replica_methods")
+        && reader.has("postgresql.create_replica_method");
+    let names = reader.list(if old_name_only {
+        "postgresql.create_replica_method"
+    } else {
+        "postgresql.create_replica_methods"
+    });
+    let mut methods = Vec::new();
+    for name in names {
+        if name == "basebackup" {
+            methods.push(ReplicaMethod::basebackup());
+            continue;
+        }
+        let path = format!("postgresql.{name}");
+        match reader.raw(&path) {
+            Some(Value::Object(section)) => methods.push(ReplicaMethod::read(name, section)),
+            None => methods.push(ReplicaMethod::read(name, &Map::new())),
+            Some(_) => {
+                let problem = "is a replica method; use a mapping with its `command`";
+                reader.fault(&path, problem);
+            }
+        }
+    }
+    if methods.is_empty() {
+        methods.push(ReplicaMethod::basebackup());
+    }
+    methods
+}
+
+impl ReplicaMethod {
+    /// Reads the method of a section. Without a command the method's name is the command.
+    fn read(name: String, section: &Map<String, Value>) -> Self {
+        let flag = |name: &str| section.get(name).and_then(value::flag).unwrap_or(false);
+        let no_params = flag("no_params");
+        let is_argument = |key: &str| key != "command" && !(no_params && FLAGS.contains(&key));
+        let params = section.iter().filter(|(key, _)| is_argument(key));
+        Self {
+            command: section
+                .get("command")
+                .and_then(value::scalar)
+                .unwrap_or(name.clone()),
+            no_leader: flag("no_leader") || flag("no_master"),
+            keep_data: flag("keep_data"),
+            no_params,
+            params: params
+                .filter_map(|(key, value)| Some((key.clone(), value::argument(value)?)))
+                .collect(),
+            name,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `PATRONI_*` variables over files, in their place, and as a whole configuration.
+
+#[cfg(test)]
+mod support;
+
+use std::collections::BTreeMap;
+
+use pgherd_settings::*;
+use support::GOOD;
+
+fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect()
+}
+
+fn good() -> Vec<(String, String)> {
+    vec![("node.yml".to_owned(), GOOD.to_owned())]
+}
+
+/// One variable of each kind, some that do not count, and a stray one.
+const VARIABLES: &[(&str, &str)] = &[
+    ("PATRONI_NAME", "n9"),
+    ("PATRONI_SCOPE", ""),
+    ("PATRONI_NAMESPACE", "/ns"),
+    ("PATRONI_LOG_LEVEL", "warn"),
+    ("PATRONI_LOGLEVEL", "DEBUG"),
+    ("PATRONI_LOG_DATEFMT", "%H"),
+    ("PATRONI_LOG_FORMAT", "message, {levelname: level}"),
+    ("PATRONI_LOG_TYPE", "json"),
+    ("PATRONI_LOG_LOGGERS", "patroni.ha: DEBUG, urllib3: WARN"),
+    ("PATRONI_LOG_MODE", "0640"),
+    ("PATRONI_RESTAPI_LISTEN", "[::]:8009"),
+    ("PATRONI_RESTAPI_USERNAME", "admin"),
+    ("PATRONI_RESTAPI_PASSWORD", "secret"),
+    ("PATRONI_RESTAPI_ALLOWLIST", "10.0.0.0/8, ::1"),
+    ("PATRONI_RESTAPI_HTTP_EXTRA_HEADERS", "{X-A: 1}"),
+    ("PATRONI_RESTAPI_VERIFY_CLIENT", "Required"),
+    ("PATRONI_CTL_INSECURE", "on"),
+    ("PATRONI_POSTGRESQL_LISTEN", "a,b:5433"),
+    ("PATRONI_POSTGRESQL_DATA_DIR", "/env"),
+    ("PATRONI_POSTGRESQL_BIN_DIR", "/bin"),
+    ("PATRONI_POSTGRESQL_BIN_POSTGRES", "postgres16"),
+    ("PATRONI_POSTGRESQL_USE_SLOTS", "ignored: no such variable"),
+    ("PATRONI_SUPERUSER_PASSWORD", "spw"),
+    ("PATRONI_REPLICATION_SSLMODE", "require"),
+    ("PATRONI_REWIND_USERNAME", "rw"),
+    ("PATRONI_ETCD3_HOSTS", "'e1:1','e2:2'"),
+    ("PATRONI_ETCD3_PROTOCOL", "https"),
+    ("PATRONI_ETCD3_CACERT", "/ca"),
+    ("PATRONI_CONFIGURATION", "name: other"),
+    ("PATRONI_KUBERNETES_NAMESPACE", "stray"),
+    ("PATRONI_SOMETHING_ELSE", "x"),
+    ("HOME", "/root"),
+];
+
+#[test]
+fn variables_are_patched_over_what_stays() {
+    let loaded = load(&good(), &env(VARIABLES)).unwrap();
+    let shown: Vec<String> = loaded.warnings.iter().map(Fault::to_string).collect();
+    assert_eq!(
+        shown,
+        ["PATRONI_KUBERNETES_NAMESPACE  kubernetes.namespace: is left alone; the DCS is etcd"]
+    );
+    let fixed = loaded.local.effective(None).0.fixed;
+    assert_eq!((fixed.name.as_str(), fixed.scope.as_str()), ("n9", "demo"));
+    assert_eq!(fixed.namespace, "/ns/");
+    assert_eq!(fixed.etcd.hosts, ["https://e1:1", "https://e2:2"]);
+    assert_eq!(
+        fixed.etcd.tls.cacert.as_deref().map(|path| path.as_str()),
+        Some("/ca")
+    );
+    assert_eq!(
+        (
+            fixed.place.data_dir.as_str(),
+            fixed.place.config_dir.as_str()
+        ),
+        ("/env", "/env")
+    );
+    assert_eq!(
+        fixed.place.program(&fixed.place.bin_name.postgres),
+        "/bin/postgres16"
+    );
+}
+
+#[test]
+fn variables_are_patched_over_what_may_change() {
+    let loaded = load(&good(), &env(VARIABLES)).unwrap();
+    let changing = loaded.local.effective(None).0.changing;
+    let log = changing.log;
+    assert_eq!(
+        (log.level.as_str(), log.date_format.as_deref()),
+        ("WARNING", Some("%H"))
+    );
+    let field = |name: &str, given: &str| (name.to_owned(), given.to_owned());
+    let fields = vec![field("message", "message"), field("levelname", "level")];
+    assert_eq!(
+        (log.kind, log.format),
+        (LogType::Json, LogFormat::Fields(fields))
+    );
+    assert_eq!(log.loggers["patroni.ha"], "DEBUG");
+    assert_eq!(log.mode, Some(0o640));
+    let restapi = changing.restapi;
+    assert_eq!(
+        restapi.listen,
+        HostPort {
+            host: "::".to_owned(),
+            port: 8009
+        }
+    );
+    let login = restapi.authentication.unwrap();
+    assert_eq!(
+        (login.username.as_str(), login.password.reveal()),
+        ("admin", "secret")
+    );
+    assert_eq!(restapi.allowlist, ["10.0.0.0/8", "::1"]);
+    assert_eq!(restapi.http_extra_headers["X-A"], "1");
+    assert_eq!(restapi.verify_client, VerifyClient::Required);
+    assert!(changing.ctl.insecure);
+    assert_eq!(changing.ctl.authentication.unwrap().username, "admin");
+    let postgresql = changing.postgresql;
+    assert_eq!(postgresql.listen.hosts, ["a", "b"]);
+    assert!(postgresql.use_slots);
+    assert_eq!(
+        postgresql.authentication.superuser.password,
+        Some(Secret::new("spw"))
+    );
+    assert_eq!(
+        postgresql.authentication.superuser.username.as_deref(),
+        Some("postgres")
+    );
+    assert_eq!(
+        postgresql.authentication.replication.sslmode.as_deref(),
+        Some("require")
+    );
+    assert_eq!(
+        postgresql.authentication.for_rewind().username.as_deref(),
+        Some("rw")
+    );
+}
+
+#[test]
+fn faults_of_variables_bear_their_names() {
+    let env = env(&[
+        ("PATRONI_LOG_LEVEL", "LOUD"),
+        ("PATRONI_ETCD3_HOSTS", "[a: b"),
+        ("PATRONI_POSTGRESQL_LISTEN", "a:1,b:2"),
+    ]);
+    let shown = load(&good(), &env).unwrap_err().to_string();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 3, "{shown}");
+    assert!(
+        lines[0].starts_with("PATRONI_ETCD3_HOSTS  etcd3.hosts: "),
+        "{shown}"
+    );
+    assert!(
+        lines[1].starts_with("PATRONI_LOG_LEVEL  log.level: `LOUD` does not fit"),
+        "{shown}"
+    );
+    assert!(
+        lines[2].starts_with("PATRONI_POSTGRESQL_LISTEN  postgresql.listen: "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn without_a_file_the_inline_configuration_is_the_file_and_nothing_else_counts() {
+    let env = env(&[("PATRONI_CONFIGURATION", GOOD), ("PATRONI_NAME", "n9")]);
+    let local = load(&[], &env).unwrap().local;
+    assert_eq!(local.name().as_str(), "n1");
+    let bad = BTreeMap::from([(
+        "PATRONI_CONFIGURATION".to_owned(),
+        GOOD.replace("name: n1", "name: ''"),
+    )]);
+    let shown = load(&[], &bad).unwrap_err().to_string();
+    assert_eq!(
+        shown,
+        "PATRONI_CONFIGURATION:2  name: is required; give a name that no other member has"
+    );
+}
+
+#[test]
+fn without_either_the_environment_alone_is_the_configuration() {
+    let env = env(&[
+        ("PATRONI_NAME", "n1"),
+        ("PATRONI_SCOPE", "demo"),
+        ("PATRONI_ETCD_URL", "https://root:pw@e1:2379"),
+        ("PATRONI_RESTAPI_LISTEN", "*:8008"),
+        ("PATRONI_RESTAPI_CONNECT_ADDRESS", "h1:8008"),
+        ("PATRONI_POSTGRESQL_LISTEN", "*:5432"),
+        ("PATRONI_POSTGRESQL_CONNECT_ADDRESS", "h1:5432"),
+        ("PATRONI_POSTGRESQL_DATA_DIR", "/data"),
+        ("PATRONI_SUPERUSER_USERNAME", "postgres"),
+        ("PATRONI_REPLICATION_USERNAME", "repl"),
+    ]);
+    let loaded = load(&[], &env).unwrap();
+    assert_eq!(
+        loaded.warnings.len(),
+        1,
+        "etcd is read with the v3 API: {:?}",
+        loaded.warnings
+    );
+    let etcd = loaded.local.effective(None).0.fixed.etcd;
+    assert_eq!(etcd.hosts, ["https://e1:2379"]);
+    assert_eq!(
+        (etcd.username.as_deref(), etcd.password),
+        (Some("root"), Some(Secret::new("pw")))
+    );
+
+    let shown = load(&[], &BTreeMap::new()).unwrap_err().to_string();
+    assert!(shown.contains("scope: is required"), "{shown}");
+}

@@ -1,0 +1,245 @@
+//! All faults of a file are told at once, each with its line; oddities are warnings.
+
+#[cfg(test)]
+mod support;
+
+use std::collections::BTreeMap;
+
+use pgherd_settings::*;
+use serde_json::json;
+use support::{GOOD, faults_of, load_text, warnings_of, with};
+
+#[test]
+fn all_faults_come_at_once_with_their_lines() {
+    let text = "\
+scope: demo
+name: a/b
+restapi:
+  listen: 0.0.0.0:99999
+  verify_client: sometimes
+log:
+  level: LOUD
+  max_queue_size: many
+etcd3:
+  hosts:
+    - e1:2379
+    - 'ftp://e2'
+bootstrap:
+  dcs:
+    ttl: soon
+    postgresql:
+      use_slots: perhaps
+postgresql:
+  listen: a:1,b:2
+  connect_address: 10.0.0.1:5432
+  authentication:
+    superuser: {username: postgres}
+    replication:
+      password: topsecret
+  pg_hba: 5
+watchdog:
+  mode: maybe
+  safety_margin: -2
+";
+    let expected = "\
+node.yml:2  name: a member's name must not contain `/`, and `a/b` does
+node.yml:3  restapi.connect_address: is required; give `host:port`
+node.yml:4  restapi.listen: `99999` is not a port; use 1 to 65535
+node.yml:5  restapi.verify_client: `sometimes` does not fit; use one of none, optional, required
+node.yml:7  log.level: `LOUD` does not fit; use one of DEBUG, INFO, WARN, WARNING, ERROR, FATAL, CRITICAL
+node.yml:8  log.max_queue_size: `many` does not fit; use an integer of at least 1
+node.yml:12  etcd3.hosts.1: `ftp` is no scheme of etcd's; use http or https
+node.yml:15  bootstrap.dcs.ttl: `soon` does not fit; use a time of at least 0, in seconds or with us, ms, s, min, h or d
+node.yml:17  bootstrap.dcs.postgresql.use_slots: `perhaps` does not fit; use a boolean: on, off, true, false, yes, no, 1 or 0
+node.yml:18  postgresql.data_dir: is required; give the data directory
+node.yml:19  postgresql.listen: `a:1`: the port comes once, after the last host
+node.yml:23  postgresql.authentication.replication.username: is required; give the role's name
+node.yml:25  postgresql.pg_hba: `5` does not fit; use a list of lines
+node.yml:27  watchdog.mode: `maybe` does not fit; use one of off, automatic, required, auto, require, disable, disabled, false
+node.yml:28  watchdog.safety_margin: `-2` does not fit; use a time of at least -1, in seconds or with us, ms, s, min, h or d";
+    let faults = load_text(text).unwrap_err().to_string();
+    assert_eq!(faults, expected);
+}
+
+#[test]
+fn unknown_keys_are_warnings_with_a_proposal() {
+    let text = with(&[
+        "use_pg_rewind: true",
+        "postgresql: {use_pg_rewnd: true, my_method: {command: x}, create_replica_methods: [my_method]}",
+        "bootstrap: {dcs: {loop_wiat: 5}, method: mine, mine: {command: y}, xyzzy: 1}",
+        "tags: {anything: goes}",
+        "ttl: 20",
+    ]);
+    let first = GOOD.lines().count() + 1;
+    let expected = [
+        format!(
+            "{first}  use_pg_rewind: is not a known key; did you mean `postgresql.use_pg_rewind`?"
+        ),
+        format!(
+            "{}  postgresql.use_pg_rewnd: is not a known key; did you mean `use_pg_rewind`?",
+            first + 1
+        ),
+        format!(
+            "{}  bootstrap.xyzzy: is not a known key and has no effect",
+            first + 2
+        ),
+        format!(
+            "{}  bootstrap.dcs.loop_wiat: is not a known key; did you mean `loop_wait`?",
+            first + 2
+        ),
+        format!(
+            "{}  ttl: has no effect here, only in the DCS; set it with `patronictl edit-config`, for a new cluster under `bootstrap.dcs`",
+            first + 4
+        ),
+    ];
+    let mut files = vec![("node.yml".to_owned(), GOOD.to_owned())];
+    // a second file, so that its sections are patched over the good ones
+    let added: String = text
+        .lines()
+        .skip(first - 1)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    files.push(("more.yml".to_owned(), "\n".repeat(first - 1) + &added));
+    let warnings = load(&files, &BTreeMap::new()).unwrap().warnings;
+    let shown: Vec<String> = warnings.iter().map(Fault::to_string).collect();
+    assert_eq!(shown, expected.map(|line| format!("more.yml:{line}")));
+}
+
+#[test]
+fn stores_other_than_etcd_are_one_clear_fault() {
+    let without = GOOD.replace("etcd3: {hosts: [e1]}\n", "");
+    for store in ["consul", "zookeeper", "exhibitor", "kubernetes", "raft"] {
+        let faults = faults_of(&format!("{without}{store}: {{host: a, hosts: [b]}}\n"));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(
+            faults[0].ends_with(&format!(
+                "{store}: DCS {store} is not supported by this version; use etcd3"
+            )),
+            "{faults:?}"
+        );
+    }
+    let faults = faults_of(&without);
+    assert!(
+        faults[0].contains("Can not find suitable configuration of distributed"),
+        "{faults:?}"
+    );
+    let faults = faults_of(&format!("{without}etcd3: {{srv: example.org}}\n"));
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].contains("etcd3.srv: discovery through DNS is not supported"),
+        "{faults:?}"
+    );
+    let faults = faults_of(&format!("{GOOD}etcd: {{host: e2}}\n"));
+    assert!(
+        faults[0].contains("etcd: stands beside `etcd3`"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn a_section_that_is_no_mapping_never_shows_what_stands_there() {
+    let faults = faults_of(&GOOD.replace("superuser: {username: postgres}", "superuser: hunter2"));
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.contains("superuser: is no mapping")),
+        "{faults:?}"
+    );
+    assert!(
+        faults.iter().all(|fault| !fault.contains("hunter2")),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn citus_is_refused_because_running_it_unhandled_would_break_it() {
+    let faults = faults_of(&with(&["citus: {database: c, group: 0}"]));
+    assert!(faults[0].contains("Citus is not supported"), "{faults:?}");
+    assert_eq!(warnings_of(&with(&["citus: {group: 0}"])), [""; 0]);
+}
+
+#[test]
+fn what_is_no_yaml_or_no_mapping_is_told_alone() {
+    let faults = faults_of("name: [a\nscope: x\n");
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("is not YAML"), "{faults:?}");
+    assert_eq!(
+        faults_of("- a\n- b\n"),
+        ["node.yml  holds no mapping of keys to values"]
+    );
+}
+
+#[test]
+fn addresses_that_others_can_not_use_are_told() {
+    let text = GOOD.replace(
+        "connect_address: h1:8008",
+        "connect_address: 127.0.0.1:8008",
+    );
+    let warnings = warnings_of(&text);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("can not be reached from another host"),
+        "{warnings:?}"
+    );
+    let faults = faults_of(&GOOD.replace("connect_address: h1:5432", "connect_address: '*:5432'"));
+    assert!(faults[0].contains("names no host"), "{faults:?}");
+}
+
+#[test]
+fn controlled_parameters_in_the_file_are_told_to_have_no_effect() {
+    let text = GOOD.replace(
+        "data_dir: /data",
+        "data_dir: /data\n  parameters: {Max_Connections: 5}",
+    );
+    let warnings = warnings_of(&text);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("postgresql.parameters.Max_Connections: has no effect here"));
+    let (settings, _) = load_text(&text).unwrap().local.effective(None);
+    assert_eq!(
+        settings.changing.postgresql.controlled,
+        Controlled::default()
+    );
+}
+
+#[test]
+fn a_dynamic_configuration_is_checked_before_it_is_written() {
+    let faults = validate_dynamic(&json!({
+        "ttl": "soon",
+        "maximum_lag_on_failover": -1,
+        "postgresql": {"parameters": ["a"], "use_pg_rewind": "perhaps"},
+        "slots": 7,
+    }));
+    let shown = faults.unwrap_err().to_string();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 5, "{shown}");
+    assert!(
+        lines[0].starts_with("/config  ttl: `soon` does not fit"),
+        "{shown}"
+    );
+    assert!(validate_dynamic(&json!([1])).is_err());
+    let warnings = validate_dynamic(&json!({
+        "ttl": 10,
+        "lop_wait": 5,
+        "postgresql": {"listen": "x", "parameters": {"max_connections": 5, "port": 1}},
+        "slots": {"Bad-Name": {}, "logical": {"type": "logical"}, "fine": 0},
+    }))
+    .unwrap();
+    let shown: Vec<String> = warnings.iter().map(Fault::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "/config  lop_wait: is not a known key; did you mean `loop_wait`?",
+            "/config  postgresql.listen: has no effect here; it belongs into each member's own file",
+            "ttl=10 can't be smaller than 20, adjusting...",
+            "Violated the rule \"loop_wait + 2*retry_timeout <= ttl\", where ttl=20: loop_wait=10 \
+             becomes 1, retry_timeout=10 becomes 9",
+            "/config  slots.Bad-Name: is no name of a slot and is left out; use 1 to 63 of a-z, 0-9, _",
+            "/config  slots.logical: is left out; a logical slot needs `database` and `plugin`",
+            "postgresql parameter max_connections=5 failed validation, defaulting to 100",
+        ]
+    );
+    assert_eq!(
+        validate_dynamic(&json!({"ttl": null, "pause": true})),
+        Ok(Vec::new())
+    );
+}
