@@ -8,6 +8,10 @@ use pgherd_settings::*;
 
 const FIXTURE: &str = include_str!("fixtures/patroni-node1.yml");
 
+#[expect(
+    clippy::unwrap_used,
+    reason = "a file that does not load fails its test"
+)]
 fn loaded() -> Loaded {
     load(
         &[("patroni.yml".to_owned(), FIXTURE.to_owned())],

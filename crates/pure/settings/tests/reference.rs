@@ -156,7 +156,7 @@ fn kind(kind: Kind) -> String {
         Kind::FileMode => "file mode".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Secret => "secret".to_owned(),
-        Kind::Choice(_) => "word".to_owned(),
+        Kind::Choice(words) => format!("one of {}", words.join(", ")),
         Kind::List => "list".to_owned(),
         Kind::Lines => "lines".to_owned(),
         Kind::Texts => "names and values".to_owned(),

@@ -10,7 +10,7 @@ use crate::reader::Reader;
 
 /// Settings that belong into `recovery_conf`, of any version; which of them a server knows is for the writer
 /// of its files to decide.
-const RECOVERY: [&str; 19] = [
+const RECOVERY: [&str; 18] = [
     "archive_cleanup_command",
     "pause_at_recovery_target",
     "primary_conninfo",
@@ -29,7 +29,6 @@ const RECOVERY: [&str; 19] = [
     "restore_command",
     "standby_mode",
     "trigger_file",
-    "recovery_target_immediate",
 ];
 
 /// Whether this is a setting of recovery. Names in lower case.
