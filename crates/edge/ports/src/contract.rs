@@ -1,2 +1,0 @@
-//! What every implementation of the DCS port must do. The real one runs this against a real store, the
-//! simulated one in memory.
