@@ -1,1 +1,23 @@
 //! The agent: observes, decides, guards and acts for one member.
+//!
+//! Read in this order: `agent` (the loop), `observe`, `act`, then the tasks beside the loop: `keeper`
+//! (the lease), `fence` (the end of the lease), `worker` (the one long work), `inquiries` (questions to
+//! others); and `spec`, `settings`, `show` (what goes in and what is shown).
+
+mod act;
+mod agent;
+mod fence;
+mod inquiries;
+mod keeper;
+mod observe;
+mod settings;
+mod show;
+mod spec;
+mod worker;
+
+pub use agent::{Agent, Fatal, OnTurn, Ports};
+pub use settings::{ReadLocal, SettingsSource};
+
+/// The version that members publish. It must read as a Patroni version of at least 4.1.4 (contract §1.2,
+/// §4.4), because members of both kinds gate features by it.
+pub const PUBLISHED_VERSION: &str = "4.1.5";

@@ -69,6 +69,10 @@ impl Turn<'_> {
         if !self.sync_is_ready_for_me() {
             return;
         }
+        let left = self.memory.backoff.left(self.now());
+        if !left.is_zero() {
+            return self.wait_to_promote(left);
+        }
         let Some(valid_until) = self.seen.lease.good_until else {
             return;
         };

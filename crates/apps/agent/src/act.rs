@@ -1,0 +1,233 @@
+//! Carrying a decision out: one arm per action, nothing left to choose.
+//!
+//! After the first write whose outcome is unknown the store is left alone for the rest of the turn: more
+//! writes would only make the turn longer, and the next turn reads first.
+
+use pgherd_domain::documents::StatusDoc;
+use pgherd_domain::{Action, Effect, Lsn, MemberName, Outcome, Work};
+use pgherd_ports::{Acquisition, Condition, DcsError, HandOver, Key, Written};
+use tracing::{error, info, warn};
+
+use crate::{Agent, Fatal};
+
+/// Whether the loop goes on.
+#[derive(Debug)]
+pub(crate) enum Then {
+    GoOn,
+    Exit(Result<(), Fatal>),
+}
+
+impl Agent {
+    /// Carries out what the guard let pass.
+    pub(crate) async fn act(&mut self, actions: Vec<Action>) -> Then {
+        let mut store_is_silent = false;
+        for action in actions {
+            match action {
+                Action::Begin(work) => self.begin(work),
+                Action::CancelWork => self.worker.cancel().await,
+                Action::Answer { to, answer } => {
+                    if let Some(reply) = self.replies.remove(&to) {
+                        // Whoever asked may have gone; the work is done all the same.
+                        reply.send(answer).ok();
+                    }
+                }
+                Action::Ask(question) => {
+                    let Self {
+                        inquiries, ports, ..
+                    } = self;
+                    inquiries.ask(question, &ports.clock, &ports.peers, &ports.postgres);
+                }
+                Action::Exit { because } => {
+                    let result = because.map_or(Ok(()), |because| Err(Fatal::Decided(because)));
+                    return Then::Exit(result);
+                }
+                Action::Adjust(change) => {
+                    let outcome = match self.ports.postgres.adjust(&change).await {
+                        Ok(()) => Outcome::Done,
+                        Err(error) => {
+                            warn!("{change:?}: {error}");
+                            Outcome::Unknown(error.to_string())
+                        }
+                    };
+                    self.effects.push(Effect {
+                        action: Action::Adjust(change),
+                        outcome,
+                    });
+                }
+                stored if store_is_silent => {
+                    let outcome = Outcome::Unknown("not tried: the DCS was silent".to_owned());
+                    self.effects.push(Effect {
+                        action: stored,
+                        outcome,
+                    });
+                }
+                stored => {
+                    let outcome = self.store(&stored).await;
+                    store_is_silent = matches!(outcome, Outcome::Unknown(_));
+                    self.wake_after(&stored, &outcome);
+                    self.effects.push(Effect {
+                        action: stored,
+                        outcome,
+                    });
+                }
+            }
+        }
+        Then::GoOn
+    }
+
+    fn begin(&mut self, work: Work) {
+        let now = self.ports.clock.now();
+        self.worker
+            .begin(work, &self.ports.postgres, now, &self.wake);
+    }
+
+    /// What changes who leads, or lets a next step begin, is looked at again at once.
+    fn wake_after(&self, action: &Action, outcome: &Outcome) {
+        let quiet = matches!(
+            action,
+            Action::PublishMember(_) | Action::WriteStatus(_) | Action::WriteHistory(_)
+        );
+        if !quiet && !matches!(outcome, Outcome::Unknown(_)) {
+            self.wake.wake();
+        }
+    }
+
+    /// A write to the store, with its fence.
+    async fn store(&self, action: &Action) -> Outcome {
+        let me = self.spec.me.clone();
+        let result = match action {
+            Action::PublishMember(doc) => {
+                self.put(&Key::Member(me), &doc.render(), Condition::ALWAYS)
+                    .await
+            }
+            Action::AcquireLeader => self.acquire().await,
+            Action::ReleaseLeader { optime } => self.release(*optime).await,
+            Action::HandOver { to, optime } => self.hand_over(to, *optime).await,
+            Action::TakeInitialize => self.put(&Key::Initialize, "", Condition::ABSENT).await,
+            Action::WriteInitialize {
+                system_id,
+                expected,
+            } => {
+                self.put(&Key::Initialize, system_id, Condition::unchanged(*expected))
+                    .await
+            }
+            Action::DeleteInitialize { expected } => {
+                let when = Condition::unchanged(Some(*expected));
+                self.ports
+                    .dcs
+                    .delete(&Key::Initialize, when)
+                    .await
+                    .map(outcome_of)
+            }
+            Action::RestoreConfig(config) => {
+                self.put(&Key::Config, &config.to_string(), Condition::ABSENT)
+                    .await
+            }
+            Action::WriteStatus(status) => self.write_status(status).await,
+            Action::WriteSync { doc, expected } => {
+                let when = Condition::unchanged(*expected).and_leading();
+                self.put(&Key::Sync, &doc.render(), when).await
+            }
+            Action::DeleteSync { expected } => {
+                let when = Condition::unchanged(Some(*expected)).and_leading();
+                self.ports
+                    .dcs
+                    .delete(&Key::Sync, when)
+                    .await
+                    .map(outcome_of)
+            }
+            Action::WriteHistory(doc) => {
+                self.put(&Key::History, &doc.render(), Condition::LEADING)
+                    .await
+            }
+            Action::WriteFailover { doc, expected } => {
+                let when = Condition::unchanged(Some(*expected));
+                self.put(&Key::Failover, &doc.render(), when).await
+            }
+            Action::Adjust(_)
+            | Action::Begin(_)
+            | Action::CancelWork
+            | Action::Answer { .. }
+            | Action::Ask(_)
+            | Action::Exit { .. } => Ok(Outcome::Done),
+        };
+        result.unwrap_or_else(|error| {
+            warn!("outcome unknown: {error}");
+            Outcome::Unknown(error.to_string())
+        })
+    }
+
+    async fn put(&self, key: &Key, value: &str, when: Condition) -> Result<Outcome, DcsError> {
+        self.ports.dcs.put(key, value, when).await.map(outcome_of)
+    }
+
+    async fn write_status(&self, status: &StatusDoc) -> Result<Outcome, DcsError> {
+        self.put(&Key::Status, &status.render(), Condition::LEADING)
+            .await
+    }
+
+    /// Takes the key; how long the lease behind it is good only a renewal tells.
+    async fn acquire(&self) -> Result<Outcome, DcsError> {
+        match self.ports.dcs.acquire_leader().await? {
+            Acquisition::Mine => {
+                self.board.renew_now().await;
+                info!("acquired the leader key");
+                Ok(Outcome::Done)
+            }
+            Acquisition::Taken => Ok(Outcome::Refused),
+        }
+    }
+
+    async fn release(&self, optime: Option<Lsn>) -> Result<Outcome, DcsError> {
+        self.write_optime(optime).await?;
+        let was_mine = self.ports.dcs.release_leader().await?;
+        self.board.gave_away();
+        info!("released the leader key");
+        Ok(if was_mine {
+            Outcome::Done
+        } else {
+            Outcome::Refused
+        })
+    }
+
+    async fn hand_over(&self, to: &MemberName, optime: Option<Lsn>) -> Result<Outcome, DcsError> {
+        self.write_optime(optime).await?;
+        match self.ports.dcs.hand_over(to).await? {
+            HandOver::Done => {
+                self.board.gave_away();
+                info!("handed the leader key over to {to}");
+                Ok(Outcome::Done)
+            }
+            HandOver::NotMine => {
+                error!("the leader key was not mine to hand over");
+                Ok(Outcome::Refused)
+            }
+            HandOver::NoLease => {
+                warn!("{to} has no lease to hold the leader key on");
+                Ok(Outcome::Refused)
+            }
+        }
+    }
+
+    /// Where the WAL ends at the stop, for those who race (contract §5.8). Slots keep what they said.
+    async fn write_optime(&self, optime: Option<Lsn>) -> Result<(), DcsError> {
+        let Some(optime) = optime else { return Ok(()) };
+        let known = self
+            .dcs
+            .last()
+            .map(|view| view.status.clone())
+            .unwrap_or_default();
+        let status = StatusDoc {
+            optime: Some(optime),
+            ..known
+        };
+        self.write_status(&status).await.map(drop)
+    }
+}
+
+const fn outcome_of(written: Written) -> Outcome {
+    match written {
+        Written::Done(_) => Outcome::Done,
+        Written::Refused => Outcome::Refused,
+    }
+}

@@ -1,0 +1,379 @@
+//! The loop: observe, decide, guard, act; then sleep until something happens.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pgherd_decide::{Decision, Memory, decide};
+use pgherd_domain::{
+    Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation, PgRole,
+    RequestId, WallTime, WorkKind,
+};
+use pgherd_guard::{Note, check};
+use pgherd_ports::{Asked, Clock, Dcs, Desk, LocalPostgres, Peers, Shown, Wake};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::act::Then;
+use crate::inquiries::Inquiries;
+use crate::keeper::{self, Board};
+use crate::settings::SettingsSource;
+use crate::worker::Worker;
+use crate::{fence, show, spec};
+
+/// Requests that wait for a turn, at most.
+const REQUESTS_MAX: usize = 16;
+/// The shortest time from one turn to the next, so that a storm of events costs little.
+const TURN_PAUSE: Duration = Duration::from_millis(5);
+
+/// The outside world of one agent.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The store.
+    pub dcs: Arc<dyn Dcs>,
+    /// The local server.
+    pub postgres: Arc<dyn LocalPostgres>,
+    /// The other members.
+    pub peers: Arc<dyn Peers>,
+}
+
+/// Why an agent ends with an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    /// The decision was to end; the text says why and what to do.
+    #[error("{0}")]
+    Decided(String),
+    /// Another agent runs under this name.
+    #[error(
+        "Can't start; there is already a node named '{name}' running at {api_url}. Give this one another name, or stop the other"
+    )]
+    NameTaken {
+        /// The name.
+        name: MemberName,
+        /// Where the other one answers.
+        api_url: String,
+    },
+}
+
+/// Sees every turn: what was seen, what was decided, what the guard held back. For transcripts.
+pub type OnTurn = Box<dyn Fn(&Observation, &Decision, &[Note]) + Send + Sync>;
+
+/// One member's agent.
+pub struct Agent {
+    pub(crate) ports: Ports,
+    pub(crate) wake: Wake,
+    pub(crate) settings: SettingsSource,
+    pub(crate) spec: Arc<ClusterSpec>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) dcs: Fact<ClusterView>,
+    pub(crate) last_read: Option<(Arc<ClusterView>, Moment, WallTime)>,
+    pub(crate) worker: Worker,
+    pub(crate) inquiries: Inquiries,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) requests: mpsc::Receiver<Asked>,
+    pub(crate) replies: BTreeMap<RequestId, oneshot::Sender<Answer>>,
+    pub(crate) next_request: u64,
+    pub(crate) shutdown: watch::Receiver<bool>,
+    memory: Memory,
+    shown: watch::Sender<Option<Arc<Shown>>>,
+    paused: Arc<AtomicBool>,
+    reload: Wake,
+    on_turn: Option<OnTurn>,
+    name_is_checked: bool,
+    last_line: (String, Moment),
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent")
+            .field("me", &self.spec.me)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A cluster that has never been read.
+pub(crate) const fn nothing_seen() -> Fact<ClusterView> {
+    Fact::Unknown {
+        why: String::new(),
+        since: Moment::from_nanos(0),
+        last: None,
+    }
+}
+
+impl Agent {
+    /// An agent, and the desk at which others read and ask. `wake` is the one that the ports wake; when
+    /// `shutdown` becomes true the agent stops PostgreSQL, gives the key up and ends.
+    pub fn new(
+        settings: SettingsSource,
+        ports: Ports,
+        wake: Wake,
+        shutdown: watch::Receiver<bool>,
+    ) -> (Self, Desk) {
+        let spec = Arc::new(spec::of_settings(settings.in_force(), settings.dynamic()));
+        let now = ports.clock.now();
+        let board = Board::new(spec.ttl, now);
+        let (ask, requests) = mpsc::channel(REQUESTS_MAX);
+        let shown = watch::Sender::new(None);
+        let reload = Wake::new();
+        let desk = Desk {
+            shown: shown.subscribe(),
+            lease: board.subscribe(),
+            requests: ask,
+            reload: reload.clone(),
+            wake: wake.clone(),
+            clock: Arc::clone(&ports.clock),
+            dcs: Arc::clone(&ports.dcs),
+            peers: Arc::clone(&ports.peers),
+        };
+        let agent = Self {
+            ports,
+            wake,
+            settings,
+            spec,
+            board,
+            dcs: nothing_seen(),
+            last_read: None,
+            worker: Worker::default(),
+            inquiries: Inquiries::default(),
+            effects: Vec::new(),
+            requests,
+            replies: BTreeMap::new(),
+            next_request: 1,
+            shutdown,
+            memory: Memory::new(now),
+            shown,
+            paused: Arc::new(AtomicBool::new(false)),
+            reload,
+            on_turn: None,
+            name_is_checked: false,
+            last_line: (String::new(), now),
+        };
+        (agent, desk)
+    }
+
+    /// Shows every turn to `on_turn`.
+    #[must_use]
+    pub fn on_turn(mut self, on_turn: OnTurn) -> Self {
+        self.on_turn = Some(on_turn);
+        self
+    }
+
+    /// Runs until a shutdown is done or a decision ends it. Everything it has begun ends with the future.
+    ///
+    /// # Errors
+    /// When it can not go on; PostgreSQL and the data directory are then left as they are.
+    pub async fn run(mut self) -> Result<(), Fatal> {
+        let mut beside = JoinSet::new();
+        self.ports.dcs.set_ttl(self.spec.ttl);
+        beside.spawn(keeper::keep(
+            Arc::clone(&self.board),
+            Arc::clone(&self.ports.dcs),
+            Arc::clone(&self.ports.clock),
+            self.wake.clone(),
+        ));
+        beside.spawn(fence::watch(
+            Arc::clone(&self.board),
+            Arc::clone(&self.paused),
+            Arc::clone(&self.ports.postgres),
+            Arc::clone(&self.ports.clock),
+        ));
+        loop {
+            match self.turn().await {
+                (Then::GoOn, wake_at) => self.sleep(wake_at).await,
+                (Then::Exit(result), _) => {
+                    self.leave(&result).await;
+                    return result;
+                }
+            }
+        }
+    }
+
+    /// One turn.
+    async fn turn(&mut self) -> (Then, Moment) {
+        let seen = self.observe().await;
+        if let Err(fatal) = self.check_name().await {
+            return (Then::Exit(Err(fatal)), seen.now);
+        }
+        self.take_config(&seen).await;
+        let decision = decide(&self.spec, self.memory.clone(), &seen);
+        let (actions, notes) = check(&self.spec, &seen, decision.actions.clone());
+        for note in &notes {
+            error!("held back by the guard: {note}");
+        }
+        if let Some(on_turn) = &self.on_turn {
+            on_turn(&seen, &decision, &notes);
+        }
+        self.log(&decision, seen.now);
+        self.show(&seen, &decision);
+        let wake_at = decision.wake_at;
+        self.memory = decision.memory;
+        let then = self.act(actions).await;
+        self.board.turned(self.ports.clock.now());
+        (then, wake_at)
+    }
+
+    /// Sleeps until something happens or `wake_at` has come.
+    async fn sleep(&mut self, wake_at: Moment) {
+        let clock = Arc::clone(&self.ports.clock);
+        let postgres = Arc::clone(&self.ports.postgres);
+        let earliest = clock.now().plus(TURN_PAUSE);
+        let mut reloaded = false;
+        let stopping = *self.shutdown.borrow_and_update();
+        tokio::select! {
+            biased;
+            () = self.wake.woken() => {}
+            () = postgres.exited() => info!("PostgreSQL has exited"),
+            () = self.worker.ends() => {}
+            () = self.inquiries.answered() => {}
+            _ = self.shutdown.changed(), if !stopping => {}
+            () = self.reload.woken() => reloaded = true,
+            () = clock.sleep_until(wake_at) => {}
+        }
+        if reloaded {
+            self.reload_local().await;
+        }
+        clock.sleep_until(earliest).await;
+    }
+
+    /// A member of this name that answers elsewhere is another agent (contract §1.5, step 3).
+    async fn check_name(&mut self) -> Result<(), Fatal> {
+        let Some(view) = self.dcs.known().filter(|_| !self.name_is_checked) else {
+            return Ok(());
+        };
+        self.name_is_checked = true;
+        let Some(other) = view.members.get(&self.spec.me) else {
+            return Ok(());
+        };
+        let elsewhere = !other.api_url.is_empty() && other.api_url != self.spec.api_url;
+        if elsewhere
+            && self
+                .ports
+                .peers
+                .is_alive(&other.api_url, Duration::from_secs(3))
+                .await
+        {
+            let api_url = other.api_url.clone();
+            return Err(Fatal::NameTaken {
+                name: self.spec.me.clone(),
+                api_url,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes a changed `/config` in force, and hands settings and role to PostgreSQL.
+    async fn take_config(&mut self, seen: &Observation) {
+        let config = seen.dcs.known().and_then(|view| view.config.as_ref());
+        if let Some(config) = config
+            && self.settings.take_dynamic(&config.value)
+        {
+            info!("dynamic configuration changed");
+            self.settle();
+        }
+        self.spec = Arc::new(spec::of_settings(
+            self.settings.in_force(),
+            self.settings.dynamic(),
+        ));
+        self.paused.store(self.spec.pause, Ordering::Relaxed);
+        let idle = seen
+            .work
+            .kind()
+            .is_none_or(|kind| kind == WorkKind::Checkpoint);
+        if idle && seen.postgres.is_running() && seen.postgres.accepting {
+            let role = if seen.postgres.runs_as_primary() {
+                PgRole::Primary
+            } else {
+                PgRole::Replica
+            };
+            let settings = Arc::clone(self.settings.in_force());
+            self.ports
+                .postgres
+                .configure(settings, role, seen.dcs.known())
+                .await;
+        }
+    }
+
+    /// New settings: what hangs on them outside PostgreSQL.
+    fn settle(&mut self) {
+        self.spec = Arc::new(spec::of_settings(
+            self.settings.in_force(),
+            self.settings.dynamic(),
+        ));
+        self.board.set_ttl(self.spec.ttl);
+        self.ports.dcs.set_ttl(self.spec.ttl);
+    }
+
+    async fn reload_local(&mut self) {
+        if self.settings.reload() {
+            self.settle();
+        }
+        let role = if self
+            .shown
+            .borrow()
+            .as_ref()
+            .is_some_and(|shown| shown.role == PgRole::Primary)
+        {
+            PgRole::Primary
+        } else {
+            PgRole::Replica
+        };
+        let settings = Arc::clone(self.settings.in_force());
+        self.ports
+            .postgres
+            .configure(settings, role, self.dcs.known())
+            .await;
+        info!("Reloading PostgreSQL configuration.");
+        if let Err(error) = self.ports.postgres.reload().await {
+            warn!("PostgreSQL was not reloaded: {error}");
+        }
+    }
+
+    /// One line per turn; the same line again only every `loop_wait`.
+    fn log(&mut self, decision: &Decision, now: Moment) {
+        let line = decision.line();
+        let prefix = if self.spec.pause { "PAUSE: " } else { "" };
+        let due = now.since(self.last_line.1) >= self.spec.loop_wait;
+        if line == self.last_line.0 && !due {
+            return;
+        }
+        info!("{prefix}{line}");
+        if line != self.last_line.0 {
+            for reason in decision.because.iter().skip(1) {
+                info!("{prefix}  {reason}");
+            }
+        }
+        self.last_line = (line, now);
+    }
+
+    fn show(&self, seen: &Observation, decision: &Decision) {
+        let settings = self.settings.in_force();
+        let shown = show::of_turn(&self.spec, settings, seen, decision, self.last_read.clone());
+        self.shown.send_replace(Some(Arc::new(shown)));
+    }
+
+    /// The end: the lease is given back, unless a paused cluster is to stay as it is.
+    async fn leave(&mut self, result: &Result<(), Fatal>) {
+        self.worker.cancel().await;
+        let keeps_running = self.spec.pause || result.is_err();
+        if keeps_running {
+            return;
+        }
+        let clock = Arc::clone(&self.ports.clock);
+        tokio::select! {
+            biased;
+            left = self.ports.dcs.leave() => {
+                if let Err(error) = left {
+                    warn!("the lease will run out by itself: {error}");
+                }
+            }
+            () = clock.sleep(Duration::from_secs(3)) => {
+                warn!("the lease will run out by itself: the DCS does not answer");
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The keeper of the lease: a task of its own, so that nothing slow elsewhere can cost the lease.
+//!
+//! A renewal has three outcomes: renewed, lost (proven), unknown. Only the clock turns unknown into lost:
+//! the lease is good until the moment before the last acknowledged renewal was sent, and ttl. It renews
+//! only while turns complete, so a stuck brain does not keep the lease for ever either.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pgherd_domain::{LeaseSeen, Moment, Standing};
+use pgherd_ports::{Clock, Dcs, Leading, Renewal, Wake};
+use tokio::sync::{Notify, oneshot, watch};
+use tracing::{error, info, warn};
+
+/// How many renewals fit into one ttl.
+const RENEWALS_PER_TTL: u32 = 6;
+
+/// What the loop and the keeper share.
+#[derive(Debug)]
+pub(crate) struct Board {
+    seen: watch::Sender<LeaseSeen>,
+    ttl_millis: AtomicU64,
+    last_turn: AtomicU64,
+    /// Counts what the loop does to the key; a renewal that was under way meanwhile proves nothing.
+    epoch: AtomicU64,
+    now: Notify,
+    waiting: Mutex<Vec<oneshot::Sender<()>>>,
+}
+
+impl Board {
+    pub(crate) fn new(ttl: Duration, now: Moment) -> Arc<Self> {
+        Arc::new(Self {
+            seen: watch::Sender::new(LeaseSeen::NONE),
+            ttl_millis: AtomicU64::new(millis(ttl)),
+            last_turn: AtomicU64::new(now.as_nanos()),
+            epoch: AtomicU64::new(0),
+            now: Notify::new(),
+            waiting: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<LeaseSeen> {
+        self.seen.subscribe()
+    }
+
+    pub(crate) fn seen(&self) -> LeaseSeen {
+        self.seen.borrow().clone()
+    }
+
+    pub(crate) fn ttl(&self) -> Duration {
+        Duration::from_millis(self.ttl_millis.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_ttl(&self, ttl: Duration) {
+        self.ttl_millis.store(millis(ttl), Ordering::Relaxed);
+    }
+
+    /// A turn is complete.
+    pub(crate) fn turned(&self, now: Moment) {
+        self.last_turn.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// The key is given away: whatever a renewal under way says, it is not mine.
+    pub(crate) fn gave_away(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.seen.send_replace(LeaseSeen::NONE);
+    }
+
+    /// The primary that a loss concerned does not run any more.
+    pub(crate) fn loss_is_settled(&self) {
+        self.seen.send_if_modified(|seen| {
+            let lost = seen.standing == Standing::Lost;
+            if lost {
+                *seen = LeaseSeen::NONE;
+            }
+            lost
+        });
+    }
+
+    /// Renews now, and returns when that renewal is over.
+    pub(crate) async fn renew_now(&self) {
+        let (done, wait) = oneshot::channel();
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(done);
+        self.now.notify_one();
+        // An error means that the keeper is gone, and then there is nothing to wait for.
+        wait.await.ok();
+    }
+}
+
+/// Keeps the lease until it is dropped.
+pub(crate) async fn keep(board: Arc<Board>, dcs: Arc<dyn Dcs>, clock: Arc<dyn Clock>, wake: Wake) {
+    loop {
+        let waiting =
+            std::mem::take(&mut *board.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let pause = if is_stuck(&board, clock.now()) {
+            warn!("the turns do not complete: the lease is not renewed");
+            board.ttl() / RENEWALS_PER_TTL
+        } else {
+            renew(&board, &*dcs, &*clock, &wake).await
+        };
+        for done in waiting {
+            // Nobody waits any more when the turn was dropped.
+            done.send(()).ok();
+        }
+        let due = clock.now().plus(pause);
+        tokio::select! {
+            biased;
+            () = board.now.notified() => {}
+            () = clock.sleep_until(due) => {}
+        }
+    }
+}
+
+fn is_stuck(board: &Board, now: Moment) -> bool {
+    let last = Moment::from_nanos(board.last_turn.load(Ordering::Relaxed));
+    let patience = board.ttl().max(Duration::from_secs(10)) * 2;
+    now.since(last) > patience
+}
+
+/// One renewal; returns how long to wait for the next.
+async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> Duration {
+    let ttl = board.ttl();
+    let epoch = board.epoch.load(Ordering::SeqCst);
+    let sent = clock.now();
+    let answer = dcs.renew().await;
+    if board.epoch.load(Ordering::SeqCst) != epoch {
+        return Duration::ZERO;
+    }
+    let before = board.seen();
+    let (after, pause) = match answer {
+        Ok(renewal) => (
+            after_answer(&before, &renewal, sent.plus(ttl)),
+            ttl / RENEWALS_PER_TTL,
+        ),
+        Err(error) => {
+            let trouble = Some(error.to_string());
+            (
+                LeaseSeen {
+                    trouble,
+                    ..before.clone()
+                },
+                (ttl / 20).max(Duration::from_millis(100)),
+            )
+        }
+    };
+    tell(&before, &after);
+    let changed =
+        before.standing != after.standing || before.trouble.is_some() != after.trouble.is_some();
+    board.seen.send_replace(after);
+    if changed {
+        wake.wake();
+    }
+    pause
+}
+
+/// What an answer proves.
+fn after_answer(before: &LeaseSeen, renewal: &Renewal, good_until: Moment) -> LeaseSeen {
+    let held = before.standing == Standing::Held;
+    match (&renewal.leading, renewal.alive) {
+        (Leading::Me, true) => LeaseSeen {
+            standing: Standing::Held,
+            good_until: Some(good_until),
+            trouble: None,
+        },
+        (Leading::Other(_), _) if held || before.standing == Standing::Lost => LeaseSeen {
+            standing: Standing::Lost,
+            good_until: None,
+            trouble: None,
+        },
+        (Leading::Other(_), _) => LeaseSeen::NONE,
+        // The key or the lease is gone, and nobody has taken it: what was good stays good until its end,
+        // and is not extended. The turn tries to take the key again.
+        (Leading::Nobody, _) | (Leading::Me, false) => LeaseSeen {
+            trouble: held.then(|| "the leader key is gone".to_owned()),
+            ..before.clone()
+        },
+    }
+}
+
+fn tell(before: &LeaseSeen, after: &LeaseSeen) {
+    match (&before.trouble, &after.trouble) {
+        (None, Some(trouble)) => warn!("lease not renewed: {trouble}"),
+        (Some(_), None) if after.standing == Standing::Held => info!("lease renewed again"),
+        (_, _) => {}
+    }
+    if before.standing == Standing::Held && after.standing == Standing::Lost {
+        error!("the leader key is somebody else's");
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use pgherd_domain::MemberName;
+
+    use super::*;
+
+    fn held() -> LeaseSeen {
+        LeaseSeen {
+            standing: Standing::Held,
+            good_until: Some(Moment::from_millis(5_000)),
+            trouble: None,
+        }
+    }
+
+    fn answer(alive: bool, leading: Leading) -> Renewal {
+        Renewal { alive, leading }
+    }
+
+    #[test]
+    fn a_key_that_vanished_is_not_lost_and_not_extended() {
+        let later = Moment::from_millis(9_000);
+        for renewal in [
+            answer(true, Leading::Nobody),
+            answer(false, Leading::Nobody),
+        ] {
+            let after = after_answer(&held(), &renewal, later);
+            assert_eq!(after.standing, Standing::Held);
+            assert_eq!(after.good_until, Some(Moment::from_millis(5_000)));
+        }
+    }
+
+    #[test]
+    fn only_another_holder_proves_a_loss() {
+        let other = Leading::Other(MemberName::new("b").unwrap());
+        let after = after_answer(
+            &held(),
+            &answer(true, other.clone()),
+            Moment::from_millis(9_000),
+        );
+        assert_eq!((after.standing, after.good_until), (Standing::Lost, None));
+        let never_held = after_answer(
+            &LeaseSeen::NONE,
+            &answer(true, other),
+            Moment::from_millis(1),
+        );
+        assert_eq!(never_held, LeaseSeen::NONE);
+    }
+
+    #[test]
+    fn a_dead_lease_with_my_name_in_the_key_is_not_held() {
+        let after = after_answer(
+            &LeaseSeen::NONE,
+            &answer(false, Leading::Me),
+            Moment::from_millis(9_000),
+        );
+        assert_eq!(after.standing, Standing::NotHeld);
+    }
+}

@@ -1,0 +1,74 @@
+//! One look at the world: every source on its own, all in parallel, each with its deadline.
+
+use pgherd_decide::demote_budget;
+use pgherd_domain::{Observation, Request, RequestId, Standing};
+use pgherd_ports::{Asked, DcsError};
+
+use crate::Agent;
+
+impl Agent {
+    /// Looks at everything that one turn may look at.
+    pub(crate) async fn observe(&mut self) -> Observation {
+        let (dcs, postgres) = tokio::join!(self.load_cluster(), self.ports.postgres.observe());
+        let now = self.ports.clock.now();
+        let wall = self.ports.clock.wall();
+        let fact = std::mem::replace(&mut self.dcs, super::agent::nothing_seen());
+        self.dcs = match dcs {
+            Ok(view) => {
+                self.last_read = Some((std::sync::Arc::new(view.clone()), now, wall));
+                pgherd_domain::Fact::seen(view, now)
+            }
+            Err(error) => fact.failed(error.to_string(), now),
+        };
+        if !postgres.runs_as_primary() {
+            self.board.loss_is_settled();
+        }
+        let (peers, upstream) = self.inquiries.seen();
+        Observation {
+            now,
+            wall,
+            dcs: self.dcs.clone(),
+            lease: self.board.seen(),
+            postgres,
+            peers,
+            upstream,
+            work: self.worker.seen(),
+            effects: std::mem::take(&mut self.effects),
+            requests: self.take_requests(),
+            shutdown: *self.shutdown.borrow(),
+        }
+    }
+
+    /// Reads the cluster. While a lease is held the read may not take longer than the lease lets it:
+    /// then it counts as unanswered, and the turn decides without it.
+    async fn load_cluster(&self) -> Result<pgherd_domain::ClusterView, DcsError> {
+        let clock = &self.ports.clock;
+        let lease = self.board.seen();
+        let now = clock.now();
+        let limit = match (lease.standing, lease.good_until) {
+            (Standing::Held, Some(until)) => until.minus(demote_budget(self.spec.ttl)),
+            (_, _) => now.plus(self.spec.retry_timeout),
+        };
+        // Even with little left it gets a moment: the answer may be what saves the lease.
+        let limit = limit.max(now.plus(self.spec.ttl / 20));
+        tokio::select! {
+            biased;
+            view = self.ports.dcs.load() => view,
+            () = clock.sleep_until(limit) => {
+                let waited = limit.since(now);
+                Err(DcsError::TimedOut(waited, "the read of the cluster".to_owned()))
+            }
+        }
+    }
+
+    fn take_requests(&mut self) -> Vec<Request> {
+        let mut requests = Vec::new();
+        while let Ok(Asked { operation, reply }) = self.requests.try_recv() {
+            let id = RequestId(self.next_request);
+            self.next_request += 1;
+            self.replies.insert(id, reply);
+            requests.push(Request { id, operation });
+        }
+        requests
+    }
+}

@@ -1,0 +1,35 @@
+//! What a turn shows to the REST server.
+
+use std::sync::Arc;
+
+use pgherd_decide::Decision;
+use pgherd_domain::{ClusterSpec, ClusterView, Moment, Observation, WallTime};
+use pgherd_ports::Shown;
+use pgherd_settings::Settings;
+
+/// What of `decision` and `seen` the outside may know.
+pub(crate) fn of_turn(
+    spec: &Arc<ClusterSpec>,
+    settings: &Arc<Settings>,
+    seen: &Observation,
+    decision: &Decision,
+    cluster: Option<(Arc<ClusterView>, Moment, WallTime)>,
+) -> Shown {
+    Shown {
+        at: seen.now,
+        spec: Arc::clone(spec),
+        settings: Arc::clone(settings),
+        state: decision.state,
+        role: decision.role,
+        live: seen.postgres.live.known().cloned(),
+        system_id: seen
+            .postgres
+            .control()
+            .map(|control| control.system_id.clone()),
+        cluster,
+        dcs_answers: seen.dcs.known().is_some(),
+        member: decision.member.clone(),
+        line: decision.line(),
+        running: seen.postgres.is_running() && seen.postgres.accepting,
+    }
+}

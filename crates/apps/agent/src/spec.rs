@@ -1,0 +1,51 @@
+//! From settings to what decisions depend on.
+
+use pgherd_domain::ClusterSpec;
+use pgherd_settings::{HostPort, Settings};
+use serde_json::Value;
+
+use crate::PUBLISHED_VERSION;
+
+/// The part of `settings` that decisions depend on.
+pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> ClusterSpec {
+    let fixed = &settings.fixed;
+    let changing = &settings.changing;
+    let cluster = &changing.cluster;
+    let postgresql = &changing.postgresql;
+    let database = &fixed.place.database;
+    let scheme = if changing.restapi.certfile.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let url = |address: &HostPort| format!("postgres://{address}/{database}");
+    ClusterSpec {
+        me: fixed.name.clone(),
+        conn_url: url(&postgresql.connect_address),
+        api_url: format!("{scheme}://{}/patroni", changing.restapi.connect_address),
+        proxy_url: postgresql.proxy_address.as_ref().map(url),
+        version: PUBLISHED_VERSION.to_owned(),
+        tags: changing.tags.clone(),
+        ttl: cluster.timing.ttl,
+        loop_wait: cluster.timing.loop_wait,
+        retry_timeout: cluster.timing.retry_timeout,
+        maximum_lag_on_failover: cluster.maximum_lag_on_failover,
+        check_timeline: cluster.check_timeline,
+        primary_start_timeout: cluster.primary_start_timeout,
+        primary_race_backoff: cluster.primary_race_backoff,
+        max_timelines_history: usize::try_from(cluster.max_timelines_history).unwrap_or(0),
+        pause: cluster.pause,
+        synchronous_mode: cluster.synchronous_mode,
+        synchronous_mode_strict: cluster.synchronous_mode_strict,
+        synchronous_node_count: usize::try_from(cluster.synchronous_node_count).unwrap_or(1),
+        maximum_lag_on_syncnode: cluster.maximum_lag_on_syncnode,
+        use_slots: postgresql.use_slots,
+        member_slots_ttl: cluster.member_slots_ttl,
+        permanent_slots: cluster.slots.keys().cloned().collect(),
+        use_pg_rewind: postgresql.use_pg_rewind,
+        reclone_when_rewind_fails: true,
+        reclone_when_diverged: false,
+        may_bootstrap: fixed.bootstrap.configured,
+        dynamic_config: dynamic.cloned(),
+    }
+}
