@@ -29,6 +29,7 @@ need ps procps
 need setpriv util-linux
 need python3 python3-minimal
 need curl curl
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 need protoc protobuf-compiler
 need cc build-essential
 need pkg-config pkg-config
