@@ -1,1 +1,18 @@
-//! The REST API of one member.
+//! The REST API of one member (contract §16): health checks for load balancers from memory, documents for
+//! people and programs, orders for the agent.
+//!
+//! Read in this order: `server` (listening and connections), `app` (who answers what), `checks` and `reads`
+//! (what is asked), `access` and `orders` (what is ordered); `manner`, `tls` and `reply` are how.
+
+mod access;
+mod app;
+mod checks;
+mod manner;
+mod orders;
+mod reads;
+mod reply;
+mod server;
+mod tls;
+
+pub use server::{ServeError, Server, serve};
+pub use tls::TlsError;

@@ -1,0 +1,69 @@
+//! Orders: what changes something (contract §16.7).
+
+mod config;
+mod member;
+mod switch;
+
+use hyper::Method;
+use pgherd_api::orders::SwitchKind;
+
+use crate::app::App;
+use crate::reply::Reply;
+
+/// Every order there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    PatchConfig,
+    PutConfig,
+    Reload,
+    Sigterm,
+    Restart,
+    CancelRestart,
+    Reinitialize,
+    Switch(SwitchKind),
+    CancelSwitchover,
+    Failsafe,
+}
+
+impl Order {
+    /// The order behind a method and the first segment of a path.
+    pub(crate) fn of(method: &Method, segment: &str) -> Option<Self> {
+        Some(match (method.as_str(), segment) {
+            ("PATCH", "config") => Self::PatchConfig,
+            ("PUT", "config") => Self::PutConfig,
+            ("POST", "reload") => Self::Reload,
+            ("POST", "sigterm") => Self::Sigterm,
+            ("POST", "restart") => Self::Restart,
+            ("DELETE", "restart") => Self::CancelRestart,
+            ("POST", "reinitialize") => Self::Reinitialize,
+            ("POST", "switchover") => Self::Switch(SwitchKind::Switchover),
+            ("POST", "failover") => Self::Switch(SwitchKind::Failover),
+            ("DELETE", "switchover") => Self::CancelSwitchover,
+            ("POST", "failsafe") => Self::Failsafe,
+            _ => return None,
+        })
+    }
+}
+
+/// Does it, and answers. Whoever asks has been let through already.
+pub(crate) async fn carry_out(app: &App, order: Order, body: Option<&[u8]>) -> Reply {
+    let done = match order {
+        Order::PatchConfig => config::patch(app, body).await,
+        Order::PutConfig => config::put(app, body).await,
+        Order::Reload => {
+            app.desk.reload.wake();
+            app.desk.wake.wake();
+            Ok(Reply::sentence(202, "reload scheduled"))
+        }
+        // has an effect only on the test build of another system; elsewhere it is accepted
+        Order::Sigterm => Ok(Reply::sentence(202, "shutdown scheduled")),
+        Order::Restart => member::restart(app, body).await,
+        Order::CancelRestart => member::cancel_restart(app).await,
+        Order::Reinitialize => member::reinitialize(app, body).await,
+        Order::Switch(kind) => switch::switch(app, kind, body).await,
+        Order::CancelSwitchover => switch::cancel(app).await,
+        // failsafe mode is never on here
+        Order::Failsafe => Ok(Reply::page(502)),
+    };
+    done.unwrap_or_else(|refusal| refusal)
+}

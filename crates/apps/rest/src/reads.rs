@@ -1,0 +1,68 @@
+//! Documents about the cluster (contract §16.4).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgherd_api::cluster;
+use pgherd_api::wanted::Wanted;
+use pgherd_domain::ClusterView;
+use pgherd_ports::{DcsError, Desk, Shown};
+use serde_json::Value;
+
+use crate::checks::{shown, valid_view};
+use crate::reply::Reply;
+
+/// A fresh read of the store is waited for no longer than this.
+const FRESH_READ_MAX: Duration = Duration::from_secs(1);
+
+/// `/cluster`: a fresh read, or what was last read when the store does not answer.
+pub(crate) async fn cluster(desk: &Desk, scope: &str) -> Reply {
+    let view = match fresh(desk).await {
+        Ok(view) => Some(Arc::new(view)),
+        Err(_) => shown(desk).and_then(|shown| Some(Arc::clone(&shown.cluster.as_ref()?.0))),
+    };
+    match view {
+        Some(view) => Reply::json(&cluster::document(scope, &view, &Wanted::of(&view))),
+        None => Reply::page(503),
+    }
+}
+
+/// `/history`.
+pub(crate) fn history(desk: &Desk) -> Reply {
+    with_view(desk, |view| Some(cluster::history(view)), 503)
+}
+
+/// `/config`.
+pub(crate) fn config(desk: &Desk) -> Reply {
+    let config = |view: &ClusterView| Some(view.config.as_ref()?.value.clone());
+    with_view(desk, config, 502)
+}
+
+/// `/failsafe`.
+pub(crate) fn failsafe(desk: &Desk) -> Reply {
+    let failsafe = |view: &ClusterView| {
+        let members = view.failsafe.iter();
+        let map: serde_json::Map<String, Value> = members
+            .map(|(name, url)| (name.clone(), url.clone().into()))
+            .collect();
+        (!map.is_empty()).then_some(map.into())
+    };
+    with_view(desk, failsafe, 502)
+}
+
+/// A fresh read of the store, within its bound.
+pub(crate) async fn fresh(desk: &Desk) -> Result<ClusterView, DcsError> {
+    match tokio::time::timeout(FRESH_READ_MAX, desk.dcs.load()).await {
+        Ok(read) => read,
+        Err(_) => Err(DcsError::TimedOut(
+            FRESH_READ_MAX,
+            "read the cluster".to_owned(),
+        )),
+    }
+}
+
+fn with_view(desk: &Desk, look: impl Fn(&ClusterView) -> Option<Value>, otherwise: u16) -> Reply {
+    let now = desk.clock.now();
+    let found = shown(desk).and_then(|shown: Arc<Shown>| look(valid_view(&shown, now)?));
+    found.map_or_else(|| Reply::page(otherwise), |value| Reply::json(&value))
+}
