@@ -1,1 +1,23 @@
-//! The simulator: the real turn on a simulated DCS, PostgreSQL, network and clocks. One seed is one universe.
+//! The simulator: the real agent on a simulated DCS, PostgreSQL, network and clocks. One seed is one
+//! universe: the same seed gives the same bytes.
+//!
+//! Read in this order: `world` (time and state), `network`, `clock`, `store` (the DCS), `postgres`,
+//! `peers`; then `invariants` (what must hold).
+
+mod clock;
+mod dice;
+mod host;
+mod invariants;
+mod journal;
+mod ledger;
+mod network;
+mod peers;
+mod postgres;
+mod store;
+mod world;
+
+pub use dice::{Dice, Span};
+pub use invariants::Violation;
+pub use journal::Entry;
+pub use network::Place;
+pub use world::World;

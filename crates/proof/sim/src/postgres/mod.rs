@@ -1,0 +1,30 @@
+//! Simulated PostgreSQL: data directories with WAL and timelines, postmasters, streaming, commits that
+//! wait for standbys, and the works of the port.
+
+mod commit;
+mod life;
+mod names;
+mod port;
+mod receiver;
+mod seen;
+mod server;
+mod wal;
+mod works;
+
+pub(crate) use commit::{Commit, commit, would_acknowledge};
+pub(crate) use life::{Ending, kill};
+pub(crate) use port::SimPostgres;
+pub(crate) use server::{Cluster, Directory, Phase, Server};
+pub(crate) use wal::{Record, Said, Wal};
+
+use pgherd_domain::MemberName;
+
+use crate::world::World;
+
+/// Begins what a host's PostgreSQL does on its own: its WAL receiver, whenever one is wanted.
+pub(crate) fn attend(world: &World, name: &MemberName) {
+    world.spawn(receiver::receive(world.clone(), name.clone()));
+}
+
+#[cfg(test)]
+mod tests;

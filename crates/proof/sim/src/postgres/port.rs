@@ -1,0 +1,324 @@
+//! The PostgreSQL port of one member.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pgherd_domain::{
+    Adjustment, ClusterView, Fact, LiveSeen, Lsn, MemberName, Moment, PgRole, PostgresSeen,
+    SlotName, Upstream, UpstreamSeen, Work, WorkError,
+};
+use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress};
+use pgherd_settings::Settings;
+
+use super::life::{self, Ending};
+use super::seen;
+use super::works::{self, Worker};
+use crate::clock::SimClock;
+use crate::dice::Span;
+use crate::invariants;
+use crate::network::Place;
+use crate::world::{State, World};
+
+const LOOK: Span = Span::millis(1, 5);
+const CHANGE: Span = Span::millis(5, 20);
+/// How long the heartbeat query may take.
+const QUERY_TAKES_AT_MOST: Duration = Duration::from_secs(2);
+
+/// What the port remembers between two looks.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The postmaster and when it was first seen.
+    postmaster: Option<(i32, Moment)>,
+    /// Its last answer.
+    live: Option<Fact<LiveSeen>>,
+}
+
+/// One member's PostgreSQL as its agent reaches it.
+pub(crate) struct SimPostgres {
+    world: World,
+    me: MemberName,
+    clock: SimClock,
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl fmt::Debug for SimPostgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimPostgres({})", self.me)
+    }
+}
+
+impl SimPostgres {
+    pub(crate) fn new(world: World, me: MemberName) -> Self {
+        Self {
+            clock: SimClock::new(world.clone(), me.clone()),
+            world,
+            me,
+            memory: Arc::default(),
+        }
+    }
+
+    async fn takes(&self, span: Span) {
+        let takes = self
+            .world
+            .quietly(|state| state.host_mut(&self.me).dice.within(span));
+        self.world.sleep(takes).await;
+    }
+
+    /// Puts what was seen together with what is remembered of the same postmaster.
+    fn remember(
+        &self,
+        pid: Option<i32>,
+        answer: Result<LiveSeen, String>,
+    ) -> (Fact<LiveSeen>, Option<Moment>) {
+        let now = self.clock.now();
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.postmaster.map(|(pid, _)| pid) != pid {
+            *memory = Memory {
+                postmaster: pid.map(|pid| (pid, now)),
+                live: None,
+            };
+        }
+        let live = match (answer, memory.live.take()) {
+            (Ok(live), _) => Fact::seen(live, now),
+            (Err(why), Some(before)) => before.failed(why, now),
+            (Err(why), None) => Fact::Unknown {
+                why,
+                since: now,
+                last: None,
+            },
+        };
+        memory.live = Some(live.clone());
+        (live, memory.postmaster.map(|(_, since)| since))
+    }
+
+    /// Makes a change that needs an open server.
+    fn on_open<T>(
+        &self,
+        change: impl FnOnce(&mut State) -> Result<T, AdjustError>,
+    ) -> Result<T, AdjustError> {
+        self.world.change(|state| {
+            if state.host(&self.me).server.is_open() {
+                change(state)
+            } else {
+                Err(AdjustError::NotAnswering("no connection".to_owned()))
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl LocalPostgres for SimPostgres {
+    async fn observe(&self) -> PostgresSeen {
+        self.world.gate(&self.me).await;
+        self.takes(LOOK).await;
+        let hung = |state: &State| {
+            let postmaster = state.host(&self.me).server.postmaster.as_ref();
+            postmaster.is_some_and(|postmaster| postmaster.hung)
+        };
+        if self.world.look(hung) {
+            let answers = self.world.until(|state| (!hung(state)).then_some(()));
+            // A server that hangs may come back before the query's deadline.
+            drop(tokio::time::timeout(QUERY_TAKES_AT_MOST, answers).await);
+        }
+        self.world.gate(&self.me).await;
+        let (data, pid, accepting, standby_signal, answer) = self.world.look(|state| {
+            let server = &state.host(&self.me).server;
+            let pid = server.postmaster.as_ref().map(|it| it.pid);
+            let answer = match (server.live(), pid) {
+                (Some(live), _) => Ok(live),
+                (None, None) => Err("no postmaster runs".to_owned()),
+                (None, Some(_)) if works::is_starting(server) => {
+                    Err("the database system is starting up".to_owned())
+                }
+                (None, Some(_)) => Err("no answer".to_owned()),
+            };
+            (
+                seen::directory(&server.directory),
+                pid,
+                server.postmaster.as_ref().is_some_and(works::accepts),
+                server.cluster().is_some_and(|it| it.standby_signal),
+                answer,
+            )
+        });
+        let (live, up_since) = self.remember(pid, answer);
+        PostgresSeen {
+            data,
+            postmaster: pid,
+            accepting,
+            standby_signal,
+            live,
+            up_since,
+        }
+    }
+
+    async fn exited(&self) {
+        let pid = self
+            .world
+            .until(|state| {
+                state
+                    .host(&self.me)
+                    .server
+                    .postmaster
+                    .as_ref()
+                    .map(|it| it.pid)
+            })
+            .await;
+        self.world
+            .until(|state| (!state.host(&self.me).server.runs(pid)).then_some(()))
+            .await;
+        self.world.gate(&self.me).await;
+    }
+
+    async fn carry_out(&self, work: &Work, progress: &Progress) -> Result<(), WorkError> {
+        self.world.gate(&self.me).await;
+        let worker = Worker {
+            world: self.world.clone(),
+            me: self.me.clone(),
+        };
+        let done = worker.carry_out(work, progress).await;
+        self.world.gate(&self.me).await;
+        done
+    }
+
+    async fn adjust(&self, change: &Adjustment) -> Result<(), AdjustError> {
+        self.world.gate(&self.me).await;
+        self.takes(CHANGE).await;
+        let done = match change {
+            Adjustment::ForgetOldDirectory => {
+                self.world
+                    .change(|state| forget_old_directory(state, &self.me));
+                Ok(())
+            }
+            Adjustment::Follow { .. }
+            | Adjustment::SetSynchronousStandbyNames(_)
+            | Adjustment::CreateSlot(_)
+            | Adjustment::DropSlot(_)
+            | Adjustment::AdvanceSlot { .. } => {
+                self.on_open(|state| adjust_open(state, &self.me, change))
+            }
+        };
+        self.world.gate(&self.me).await;
+        done
+    }
+
+    async fn ask_history(&self, upstream: &Upstream) -> Result<UpstreamSeen, String> {
+        self.world.gate(&self.me).await;
+        let from = MemberName::new(&upstream.host)
+            .ok()
+            .filter(|name| self.world.look(|state| state.hosts.contains_key(name)))
+            .ok_or("the host name is not known")?;
+        let (here, there) = (Place::Member(self.me.clone()), Place::Member(from.clone()));
+        let asked = async {
+            if !self.world.carry(&here, &there).await {
+                return Err("connection timed out".to_owned());
+            }
+            let told = self.world.look(|state| history_of(state, &from));
+            if !self.world.carry(&there, &here).await {
+                return Err("connection timed out".to_owned());
+            }
+            told
+        };
+        let told = tokio::time::timeout(Duration::from_secs(3), asked).await;
+        self.world.gate(&self.me).await;
+        told.unwrap_or_else(|_| Err("no answer in 3 s".to_owned()))
+    }
+
+    async fn configure(&self, _: Arc<Settings>, _: PgRole, _: Option<&ClusterView>) {
+        self.world.gate(&self.me).await;
+    }
+
+    async fn reload(&self) -> Result<(), AdjustError> {
+        self.world.gate(&self.me).await;
+        self.on_open(|_| Ok(()))
+    }
+
+    async fn fence(&self) {
+        self.world.gate(&self.me).await;
+        if self
+            .world
+            .look(|state| state.host(&self.me).server.runs_as_primary())
+        {
+            life::stop_immediately(&self.world, &self.me, Ending::Fenced).await;
+        }
+        self.world.gate(&self.me).await;
+    }
+}
+
+fn history_of(state: &State, from: &MemberName) -> Result<UpstreamSeen, String> {
+    let server = &state.host(from).server;
+    if !server.is_open() {
+        return Err("the server does not accept connections".to_owned());
+    }
+    let (timeline, history) = server.history().ok_or("there is no data directory")?;
+    Ok(UpstreamSeen {
+        in_recovery: !server.runs_as_primary(),
+        system_id: server
+            .cluster()
+            .map(|cluster| cluster.system_id.clone())
+            .unwrap_or_default(),
+        timeline,
+        history,
+    })
+}
+
+fn adjust_open(state: &mut State, me: &MemberName, change: &Adjustment) -> Result<(), AdjustError> {
+    let server = &mut state.host_mut(me).server;
+    let active = |slot: &SlotName| {
+        let postmaster = server.postmaster.as_ref();
+        postmaster.is_some_and(|it| it.senders.values().any(|it| it.slot.as_ref() == Some(slot)))
+    };
+    let busy = match change {
+        Adjustment::DropSlot(slot) | Adjustment::AdvanceSlot { slot, .. } => active(slot),
+        _ => false,
+    };
+    if busy {
+        return Err(AdjustError::Refused("the slot is active".to_owned()));
+    }
+    let Some(cluster) = server.cluster_mut() else {
+        return Err(AdjustError::NotAnswering("no connection".to_owned()));
+    };
+    match change {
+        Adjustment::Follow { upstream } => {
+            if cluster.upstream != *upstream {
+                cluster.upstream.clone_from(upstream);
+                server.generation += 1;
+            }
+        }
+        Adjustment::SetSynchronousStandbyNames(names) => {
+            let names = names.clone().unwrap_or_default();
+            if cluster.synchronous != names {
+                cluster.synchronous.clone_from(&names);
+                state.tell(
+                    me.as_str(),
+                    format!("postgres: synchronous_standby_names = '{names}'"),
+                );
+            }
+        }
+        Adjustment::CreateSlot(slot) => {
+            let end = cluster.wal.end();
+            cluster.slots.entry(slot.clone()).or_insert(end);
+        }
+        Adjustment::DropSlot(slot) => {
+            cluster.slots.remove(slot);
+        }
+        Adjustment::AdvanceSlot { slot, to } => {
+            let end = cluster.wal.end();
+            match cluster.slots.get_mut(slot) {
+                Some(restart) => *restart = (*restart).max(Lsn::min(*to, end)),
+                None => return Err(AdjustError::Refused("there is no such slot".to_owned())),
+            }
+        }
+        Adjustment::ForgetOldDirectory => {}
+    }
+    Ok(())
+}
+
+fn forget_old_directory(state: &mut State, me: &MemberName) {
+    if state.host(me).server.set_aside.is_some() {
+        invariants::at_forgetting(state, me);
+        state.host_mut(me).server.set_aside = None;
+        state.tell(me.as_str(), "postgres: the old data directory was removed");
+    }
+}

@@ -1,0 +1,373 @@
+//! The long works: each takes its time, can be called off, and leaves behind what the real one would.
+
+use std::time::Duration;
+
+use pgherd_domain::{
+    ControlState, MemberName, Moment, StartAs, StopMode, Upstream, Work, WorkError,
+};
+use pgherd_ports::{Clock, Progress};
+
+use super::life::{self, Ending, failed, launch};
+use super::server::{Cluster, Directory, Phase, Postmaster, Server};
+use super::wal::Said;
+use crate::clock::SimClock;
+use crate::dice::Span;
+use crate::invariants;
+use crate::world::{State, World};
+
+const INITDB: Span = Span::millis(800, 2000);
+const COPY: Span = Span::millis(1000, 5000);
+const REWIND: Span = Span::millis(500, 2500);
+const SINGLE_USER: Span = Span::millis(500, 2000);
+const CHECKPOINT: Span = Span::millis(20, 500);
+
+/// How long `carry_out` waits for a promotion to end.
+const PROMOTION_TAKES_AT_MOST: Duration = Duration::from_secs(60);
+
+/// One member's works.
+#[derive(Debug, Clone)]
+pub(super) struct Worker {
+    pub(super) world: World,
+    pub(super) me: MemberName,
+}
+
+impl Worker {
+    pub(super) async fn carry_out(
+        &self,
+        work: &Work,
+        progress: &Progress,
+    ) -> Result<(), WorkError> {
+        match work {
+            Work::Bootstrap => self.bootstrap().await,
+            Work::Clone { source } => self.copy(source, progress).await,
+            Work::Start { start_as, timeout } => self.start(start_as, *timeout).await,
+            Work::Restart { start_as, timeout } => {
+                self.stop(StopMode::Fast, None).await;
+                self.start(start_as, *timeout).await
+            }
+            Work::Stop { mode, escalate_at } => {
+                self.stop(*mode, *escalate_at).await;
+                Ok(())
+            }
+            Work::Promote { valid_until } => self.promote(*valid_until).await,
+            Work::Checkpoint => self.checkpoint().await,
+            Work::CrashRecovery => self.crash_recovery().await,
+            Work::Rewind { source } => self.rewind(source).await,
+        }
+    }
+
+    fn server<T>(&self, see: impl FnOnce(&Server) -> T) -> T {
+        self.world.look(|state| see(&state.host(&self.me).server))
+    }
+
+    fn tell(&self, what: impl Into<String>) {
+        self.world
+            .change(|state| state.tell(self.me.as_str(), what));
+    }
+
+    /// Lets a child process run for a while.
+    async fn takes(&self, span: Span) {
+        let takes = self
+            .world
+            .quietly(|state| state.host_mut(&self.me).dice.within(span));
+        self.world.sleep(takes).await;
+        self.world.gate(&self.me).await;
+    }
+
+    async fn bootstrap(&self) -> Result<(), WorkError> {
+        self.takes(INITDB).await;
+        self.world.change(|state| {
+            let host = state.host_mut(&self.me);
+            if !matches!(host.server.directory, Directory::Empty) {
+                return Err(failed("the data directory is not empty"));
+            }
+            let system_id = (7_000_000_000_000_000_000 + host.dice.below(1 << 50)).to_string();
+            host.server.directory = Directory::Cluster(Box::new(Cluster::new(system_id)));
+            state.tell(self.me.as_str(), "postgres: a new cluster was made");
+            Ok(())
+        })?;
+        self.start(&StartAs::Primary, Duration::from_secs(60)).await
+    }
+
+    /// pg_basebackup: what the source has when the copy ends.
+    async fn copy(&self, source: &Upstream, progress: &Progress) -> Result<(), WorkError> {
+        let from = self.reach(source).await?;
+        self.world.change(|state| set_aside(state, &self.me))?;
+        progress.say("copying");
+        let copied = tokio::select! {
+            biased;
+            () = self.takes(COPY) => Ok(()),
+            why = self.broken(&from) => Err(why),
+        };
+        copied?;
+        self.world.change(|state| {
+            let server = &state.host(&from).server;
+            let Some(theirs) = server.cluster().filter(|_| server.is_open()) else {
+                return Err(failed("the source ended before the copy"));
+            };
+            let mut mine = theirs.clone();
+            mine.slots.clear();
+            mine.upstream = None;
+            mine.standby_signal = true;
+            mine.proven = false;
+            let end = mine.wal.end();
+            state.host_mut(&self.me).server.directory = Directory::Cluster(Box::new(mine));
+            state.tell(
+                self.me.as_str(),
+                format!("postgres: copied from {from}, WAL up to {end}"),
+            );
+            Ok(())
+        })
+    }
+
+    /// Connects to a server that accepts connections.
+    async fn reach(&self, source: &Upstream) -> Result<MemberName, WorkError> {
+        let from = MemberName::new(&source.host)
+            .ok()
+            .filter(|name| self.world.look(|state| state.hosts.contains_key(name)))
+            .ok_or_else(|| failed("the host name is not known"))?;
+        if !self.world.carry_between(&self.me, &from).await
+            || !self.world.carry_between(&from, &self.me).await
+        {
+            return Err(failed("connection timed out"));
+        }
+        if self.world.look(|state| state.host(&from).server.is_open()) {
+            Ok(from)
+        } else {
+            Err(failed("the server does not accept connections"))
+        }
+    }
+
+    /// Returns when the connection to a server breaks.
+    async fn broken(&self, from: &MemberName) -> WorkError {
+        self.world
+            .until(|state| (!state.host(from).server.is_open()).then_some(()))
+            .await;
+        failed("the source closed the connection")
+    }
+
+    async fn start(&self, start_as: &StartAs, timeout: Duration) -> Result<(), WorkError> {
+        self.world.change(|state| {
+            if matches!(start_as, StartAs::Primary) {
+                invariants::at_start_as_primary(state, &self.me);
+            }
+            let server = &mut state.host_mut(&self.me).server;
+            server.generation += 1;
+            if let Some(cluster) = server.cluster_mut() {
+                match start_as {
+                    StartAs::Primary => {
+                        cluster.standby_signal = false;
+                        cluster.upstream = None;
+                    }
+                    StartAs::Replica { upstream } => {
+                        cluster.standby_signal = true;
+                        cluster.upstream.clone_from(upstream);
+                    }
+                }
+            }
+        });
+        let pid = launch(&self.world, &self.me)?;
+        let up = self.world.until(|state| {
+            let server = &state.host(&self.me).server;
+            if !server.runs(pid) {
+                return Some(Err(failed("the postmaster ended while it started")));
+            }
+            server.is_open().then_some(Ok(()))
+        });
+        let up = tokio::time::timeout(timeout, up).await;
+        self.world.gate(&self.me).await;
+        up.map_err(|_| failed("it did not accept connections in time"))?
+    }
+
+    async fn stop(&self, mode: StopMode, escalate_at: Option<Moment>) {
+        let Some(pid) = self.server(|it| it.postmaster.as_ref().map(|it| it.pid)) else {
+            return;
+        };
+        if mode == StopMode::Fast {
+            life::stop_fast(&self.world, &self.me);
+            let ended = self
+                .world
+                .until(|state| (!state.host(&self.me).server.runs(pid)).then_some(()));
+            let clock = SimClock::new(self.world.clone(), self.me.clone());
+            let too_long = async {
+                match escalate_at {
+                    Some(moment) => clock.sleep_until(moment).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = ended => {
+                    self.world.gate(&self.me).await;
+                    return;
+                }
+                () = too_long => {}
+            }
+        }
+        life::stop_immediately(&self.world, &self.me, Ending::Immediate).await;
+        self.world.gate(&self.me).await;
+    }
+
+    async fn promote(&self, valid_until: Moment) -> Result<(), WorkError> {
+        let clock = SimClock::new(self.world.clone(), self.me.clone());
+        if clock.now() >= valid_until {
+            return Err(WorkError::LeaseEnded);
+        }
+        let pid = life::promote(&self.world, &self.me)?;
+        let done = self.world.until(|state| {
+            let server = &state.host(&self.me).server;
+            if !server.runs(pid) {
+                return Some(Err(failed("the postmaster ended")));
+            }
+            (server.takes_writes()).then_some(Ok(()))
+        });
+        let done = tokio::time::timeout(PROMOTION_TAKES_AT_MOST, done).await;
+        self.world.gate(&self.me).await;
+        done.map_err(|_| failed("recovery did not end in time"))?
+    }
+
+    async fn checkpoint(&self) -> Result<(), WorkError> {
+        self.takes(CHECKPOINT).await;
+        self.world.change(|state| {
+            let server = &mut state.host_mut(&self.me).server;
+            if !server.is_open() {
+                return Err(failed("PostgreSQL does not answer"));
+            }
+            let primary = server.runs_as_primary();
+            if let Some(cluster) = server.cluster_mut() {
+                if primary {
+                    cluster.write(Said::Checkpoint, None);
+                } else {
+                    cluster.note_checkpoint();
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// `postgres --single`: recovers and stops in good order.
+    async fn crash_recovery(&self) -> Result<(), WorkError> {
+        self.takes(SINGLE_USER).await;
+        self.world.change(|state| {
+            let server = &mut state.host_mut(&self.me).server;
+            if server.postmaster.is_some() {
+                return Err(failed("a postmaster runs"));
+            }
+            let Some(cluster) = server.cluster_mut() else {
+                return Err(failed("there is no data directory"));
+            };
+            cluster.standby_signal = false;
+            cluster.write(Said::Shutdown, None);
+            cluster.state = ControlState::ShutDown;
+            let end = cluster.wal.end();
+            state.tell(
+                self.me.as_str(),
+                format!("postgres: recovered in single-user mode, WAL ends at {end}"),
+            );
+            Ok(())
+        })
+    }
+
+    async fn rewind(&self, source: &Upstream) -> Result<(), WorkError> {
+        let from = self.reach(source).await?;
+        let needed = self
+            .world
+            .change(|state| begin_rewind(state, &self.me, &from))?;
+        if !needed {
+            self.tell("postgres: pg_rewind found nothing to do");
+            return Ok(());
+        }
+        let rewound = tokio::select! {
+            biased;
+            () = self.takes(REWIND) => Ok(()),
+            why = self.broken(&from) => Err(why),
+        };
+        rewound?;
+        self.world
+            .change(|state| end_rewind(state, &self.me, &from))
+    }
+}
+
+/// The old directory steps aside; a copy that never streamed is thrown away instead.
+fn set_aside(state: &mut State, me: &MemberName) -> Result<(), WorkError> {
+    let server = &mut state.host_mut(me).server;
+    if server.postmaster.is_some() {
+        return Err(failed("a postmaster runs on the data directory"));
+    }
+    let old = std::mem::take(&mut server.directory);
+    if let Directory::Cluster(old) = old
+        && (server.set_aside.is_none() || old.proven)
+    {
+        server.set_aside = Some(old);
+    }
+    Ok(())
+}
+
+/// Checks what pg_rewind checks first. `false`: it says that no rewind is required.
+fn begin_rewind(state: &mut State, me: &MemberName, from: &MemberName) -> Result<bool, WorkError> {
+    let source = &state.host(from).server;
+    let Some(theirs) = source.cluster() else {
+        return Err(failed("the source has no data directory"));
+    };
+    let (their_id, their_checkpoint) = (theirs.system_id.clone(), theirs.checkpoint.0);
+    let server = &mut state.host_mut(me).server;
+    if server.postmaster.is_some() {
+        return Err(failed("target server must be shut down cleanly"));
+    }
+    let Some(mine) = server.cluster_mut() else {
+        return Err(failed("there is no data directory"));
+    };
+    let clean = matches!(
+        mine.state,
+        ControlState::ShutDown | ControlState::ShutDownInRecovery
+    );
+    if !clean && !mine.torn {
+        return Err(failed("target server must be shut down cleanly"));
+    }
+    if mine.system_id != their_id {
+        return Err(WorkError::Hopeless(
+            "source and target clusters are from different systems".to_owned(),
+        ));
+    }
+    // Before the source's first checkpoint on its timeline pg_control still shows the old one.
+    if their_checkpoint == mine.checkpoint.0 && !mine.torn {
+        return Ok(false);
+    }
+    mine.torn = true;
+    Ok(true)
+}
+
+fn end_rewind(state: &mut State, me: &MemberName, from: &MemberName) -> Result<(), WorkError> {
+    let Some(theirs) = state.host(from).server.cluster() else {
+        return Err(failed("the source has no data directory"));
+    };
+    let (wal, checkpoint) = (theirs.wal.clone(), theirs.checkpoint);
+    let Some(mine) = state.host_mut(me).server.cluster_mut() else {
+        return Err(failed("there is no data directory"));
+    };
+    mine.wal.become_like(&wal);
+    mine.replayed = wal.end();
+    mine.checkpoint = checkpoint;
+    mine.state = ControlState::InArchiveRecovery;
+    mine.standby_signal = true;
+    mine.torn = false;
+    let end = mine.wal.end();
+    state.tell(
+        me.as_str(),
+        format!("postgres: rewound to be like {from}, WAL up to {end}"),
+    );
+    Ok(())
+}
+
+/// Whether it is still starting up.
+pub(super) fn is_starting(server: &Server) -> bool {
+    server
+        .postmaster
+        .as_ref()
+        .is_some_and(|postmaster| matches!(postmaster.phase, Phase::Starting(_)))
+}
+
+/// Whether connections get through to it.
+pub(super) const fn accepts(postmaster: &Postmaster) -> bool {
+    matches!(postmaster.phase, Phase::Open | Phase::Promoting(_))
+}

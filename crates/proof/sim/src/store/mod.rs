@@ -1,0 +1,274 @@
+//! The simulated DCS: keys with revisions, leases with ttl, watches. A model of etcd as contract §4.6 uses it.
+
+mod client;
+mod ops;
+mod view;
+mod watch;
+
+pub(crate) use client::SimDcs;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pgherd_domain::Revision;
+
+use crate::dice::{Dice, Span};
+use crate::world::{State, World};
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) value: String,
+    /// The revision of the last change.
+    pub(crate) revision: Revision,
+    /// The lease that it hangs on.
+    pub(crate) lease: Option<u64>,
+}
+
+/// One lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lease {
+    /// Whose, for the journal.
+    owner: String,
+    ttl: Duration,
+    ends: Duration,
+}
+
+/// Why the store does not serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// It serves.
+    Up,
+    /// Connections are refused.
+    Refusing,
+    /// It takes requests and answers none: no quorum.
+    Silent,
+}
+
+/// The whole store: one cluster's prefix.
+#[derive(Debug)]
+pub(crate) struct Store {
+    revision: Revision,
+    keys: BTreeMap<String, Entry>,
+    leases: BTreeMap<u64, Lease>,
+    next_lease: u64,
+    pub(crate) service: Service,
+    /// How late an expired lease is noticed; never early.
+    pub(crate) slack: Span,
+    /// How often something changed that wakes members.
+    waking: u64,
+    dice: Dice,
+    /// What happened, for the journal; taken out at each change of the world.
+    news: Vec<String>,
+}
+
+impl Store {
+    pub(crate) const fn new(dice: Dice) -> Self {
+        Self {
+            revision: 1,
+            keys: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            next_lease: 100,
+            service: Service::Up,
+            slack: Span::millis(0, 600),
+            waking: 0,
+            dice,
+            news: Vec::new(),
+        }
+    }
+
+    /// The value of a key as it truly is now.
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
+        self.keys.get(key).map(|entry| entry.value.as_str())
+    }
+
+    /// Who truly holds the leader key now.
+    pub(crate) fn leader(&self) -> Option<&str> {
+        self.value("leader")
+    }
+
+    /// Makes a lease.
+    fn grant(&mut self, now: Duration, owner: &str, ttl: Duration) -> u64 {
+        self.next_lease += 1;
+        let ends = now + ttl + self.dice.within(self.slack);
+        let lease = Lease {
+            owner: owner.to_owned(),
+            ttl,
+            ends,
+        };
+        self.leases.insert(self.next_lease, lease);
+        self.next_lease
+    }
+
+    /// Keeps a lease alive. `false`: there is no such lease any more.
+    fn keep_alive(&mut self, now: Duration, id: u64, ttl: Duration) -> bool {
+        let late = self.dice.within(self.slack);
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return false;
+        };
+        lease.ttl = ttl;
+        lease.ends = now + ttl + late;
+        true
+    }
+
+    /// Writes a key. `None`: the lease it was to hang on does not exist.
+    fn write(&mut self, key: &str, value: &str, lease: Option<u64>) -> Option<Revision> {
+        if lease.is_some_and(|lease| !self.leases.contains_key(&lease)) {
+            return None;
+        }
+        self.revision += 1;
+        let entry = Entry {
+            value: value.to_owned(),
+            revision: self.revision,
+            lease,
+        };
+        let before = self.keys.insert(key.to_owned(), entry);
+        let before = before.as_ref().map(|entry| entry.value.as_str());
+        self.note(key, before, Some(value), "");
+        Some(self.revision)
+    }
+
+    /// Deletes a key; `because` is told.
+    fn erase(&mut self, key: &str, because: &str) {
+        if let Some(before) = self.keys.remove(key) {
+            self.revision += 1;
+            self.note(key, Some(&before.value), None, because);
+        }
+    }
+
+    /// Ends a lease with everything that hangs on it.
+    fn revoke(&mut self, id: u64, because: &str) {
+        if self.leases.remove(&id).is_none() {
+            return;
+        }
+        let gone: Vec<String> = self
+            .keys
+            .iter()
+            .filter(|(_, entry)| entry.lease == Some(id))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
+            self.erase(&key, because);
+        }
+    }
+
+    /// Ends every lease whose time is over. While the store does not serve none ends.
+    fn expire(&mut self, now: Duration) {
+        if self.service != Service::Up {
+            return;
+        }
+        let over: Vec<u64> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.ends <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.revoke(id, "the lease ran out");
+        }
+    }
+
+    /// When the next lease ends.
+    fn next_expiry(&self) -> Option<Duration> {
+        if self.service != Service::Up {
+            return None;
+        }
+        self.leases.values().map(|lease| lease.ends).min()
+    }
+
+    /// Serves or not. A store that serves again gives every lease its full ttl, as a new leader of etcd does.
+    pub(crate) fn serve(&mut self, now: Duration, service: Service) {
+        if self.service != Service::Up && service == Service::Up {
+            for lease in self.leases.values_mut() {
+                lease.ends = now + lease.ttl;
+            }
+            self.waking += 1;
+        }
+        self.service = service;
+    }
+
+    /// Ends the leases of `owner` before their time (a fault).
+    pub(crate) fn revoke_early(&mut self, owner: &str) {
+        let ids: Vec<u64> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.owner == owner)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.revoke(id, "the lease was revoked");
+        }
+    }
+
+    /// Loses everything (a fault).
+    pub(crate) fn wipe(&mut self) {
+        self.leases.clear();
+        let keys: Vec<String> = self.keys.keys().cloned().collect();
+        for key in keys {
+            self.erase(&key, "wiped");
+        }
+    }
+
+    /// Deletes one key, as a person with etcdctl may (a fault).
+    pub(crate) fn erase_by_hand(&mut self, key: &str) {
+        self.erase(key, "deleted by hand");
+    }
+
+    /// Writes one key, as `patronictl` or a person may.
+    pub(crate) fn write_by_hand(&mut self, key: &str, value: &str) {
+        self.write(key, value, None);
+    }
+
+    fn note(&mut self, key: &str, before: Option<&str>, after: Option<&str>, because: &str) {
+        if before == after {
+            return;
+        }
+        if watch::wakes(key, before, after) {
+            self.waking += 1;
+        }
+        if matches!(key, "status" | "failsafe") || key.starts_with("members/") && after.is_some() {
+            return;
+        }
+        let because = if because.is_empty() {
+            String::new()
+        } else {
+            format!(" ({because})")
+        };
+        let news = match after {
+            Some("") => format!("{key} = \"\""),
+            Some(value) => format!("{key} = {value}"),
+            None => format!("{key} gone{because}"),
+        };
+        self.news.push(news);
+    }
+}
+
+impl State {
+    /// Writes the store's news into the journal.
+    pub(crate) fn tell_store_news(&mut self) {
+        for news in std::mem::take(&mut self.store.news) {
+            self.tell("dcs", news);
+        }
+    }
+}
+
+/// Ends leases when their time is over, for ever.
+pub(crate) async fn keep_leases(world: World) {
+    loop {
+        let next = world.until(|state| state.store.next_expiry()).await;
+        let now = world.now();
+        if next <= now {
+            world.change(|state| state.store.expire(now));
+            continue;
+        }
+        let earlier = world.until(|state| {
+            let sooner = state.store.next_expiry().is_none_or(|at| at < next);
+            sooner.then_some(())
+        });
+        // Whether it slept to the end or something came sooner does not matter: the loop looks again.
+        drop(tokio::time::timeout(next.saturating_sub(now), earlier).await);
+    }
+}
+
+#[cfg(test)]
+mod tests;

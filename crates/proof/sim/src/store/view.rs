@@ -1,0 +1,68 @@
+//! One consistent read of the prefix as a member sees it.
+
+use pgherd_domain::documents::{FailoverDoc, HistoryDoc, MemberDoc, StatusDoc, SyncDoc};
+use pgherd_domain::{ClusterView, LeaderKey, MemberName, Versioned};
+use serde_json::Value;
+
+use super::{Entry, Store};
+
+impl Store {
+    /// The view of the member whose lease is `mine`.
+    pub(super) fn view(&self, mine: Option<u64>) -> ClusterView {
+        let failover = self.keys.get("failover");
+        ClusterView {
+            initialize: self.keys.get("initialize").map(|entry| Versioned {
+                value: entry.value.clone(),
+                revision: entry.revision,
+            }),
+            leader: self.keys.get("leader").and_then(|entry| {
+                Some(LeaderKey {
+                    name: MemberName::new(&entry.value).ok()?,
+                    revision: entry.revision,
+                    on_my_lease: mine.is_some() && entry.lease == mine,
+                })
+            }),
+            members: self
+                .keys
+                .iter()
+                .filter_map(|(key, entry)| {
+                    let name = MemberName::new(key.strip_prefix("members/")?).ok()?;
+                    Some((name, MemberDoc::parse(&entry.value)))
+                })
+                .collect(),
+            config: self.document("config", |text| {
+                let value: Value = serde_json::from_str(text).ok()?;
+                value.is_object().then_some(value)
+            }),
+            status: self
+                .value("status")
+                .or_else(|| self.value("optime/leader"))
+                .map(StatusDoc::parse)
+                .unwrap_or_default(),
+            failover: self.document("failover", FailoverDoc::parse),
+            failover_revision: failover.map(|entry| entry.revision),
+            sync: self.document("sync", |text| Some(SyncDoc::parse(text))),
+            history: self.value("history").and_then(HistoryDoc::parse),
+            failsafe: self.failsafe(),
+        }
+    }
+
+    fn document<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Versioned<T>> {
+        let Entry {
+            value, revision, ..
+        } = self.keys.get(key)?;
+        Some(Versioned {
+            value: parse(value)?,
+            revision: *revision,
+        })
+    }
+
+    fn failsafe(&self) -> std::collections::BTreeMap<String, String> {
+        let Some(Ok(Value::Object(map))) = self.value("failsafe").map(serde_json::from_str) else {
+            return std::collections::BTreeMap::new();
+        };
+        map.into_iter()
+            .filter_map(|(name, url)| Some((name, url.as_str()?.to_owned())))
+            .collect()
+    }
+}
