@@ -24,7 +24,7 @@ pub(crate) async fn refresh(store: Arc<Store>) {
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot read etcd's member list");
-                sleep(ttl).await;
+                sleep(ttl / 4).await;
             }
         }
     }

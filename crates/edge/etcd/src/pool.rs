@@ -4,6 +4,7 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use etcd_client::Client;
 use futures_util::StreamExt as _;
@@ -110,7 +111,7 @@ impl Pool {
     }
 
     /// How long a failing endpoint is asked last.
-    pub(crate) fn penalty(&self) -> std::time::Duration {
+    fn penalty(&self) -> Duration {
         penalty(self.login.ttl)
     }
 
@@ -122,7 +123,7 @@ impl Pool {
         Fut: Future<Output = Result<T, Fault>> + Send,
         T: Send,
     {
-        let mut race = Race::new(self.order(), pace, self.penalty());
+        let mut race = Race::new(self.order(), pace, self.penalty(), Instant::now());
         let tries = Tries::default();
         let mut running = FuturesUnordered::new();
         loop {

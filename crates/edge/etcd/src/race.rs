@@ -36,12 +36,17 @@ struct Lane {
 }
 
 impl Race {
-    /// A race over `endpoints`, best first.
-    pub(crate) fn new(mut endpoints: Vec<Arc<Endpoint>>, pace: Pace, penalty: Duration) -> Self {
+    /// A race over `endpoints`, best first, that begins at `now`.
+    pub(crate) fn new(
+        mut endpoints: Vec<Arc<Endpoint>>,
+        pace: Pace,
+        penalty: Duration,
+        now: Instant,
+    ) -> Self {
         if pace.once {
             endpoints.truncate(1);
         }
-        let mut at = Instant::now();
+        let mut at = now;
         let mut lanes = Vec::with_capacity(endpoints.len());
         for endpoint in endpoints {
             lanes.push(Lane {
@@ -161,5 +166,99 @@ impl Lane {
             return self.since.is_none();
         }
         self.running < HANGING_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::Login;
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    fn race(size: usize, once: bool) -> (Race, Pace) {
+        let login = Arc::new(Login {
+            tls: pgherd_settings::EtcdTls::default(),
+            user: None,
+            ttl: TTL,
+        });
+        let endpoint = |index| Arc::new(Endpoint::new(format!("http://m{index}"), login.clone()));
+        let mut pace = Pace::of_renewal(TTL, TTL);
+        if once {
+            pace = pace.once();
+        }
+        let race = Race::new((0..size).map(endpoint).collect(), pace, TTL, pace.begun);
+        (race, pace)
+    }
+
+    /// The lanes that are asked at `now`.
+    fn asked(race: &mut Race, now: Instant) -> Vec<usize> {
+        std::iter::from_fn(|| race.due(now).map(|(lane, _)| lane)).collect()
+    }
+
+    #[test]
+    fn silence_brings_the_next_endpoint_in_after_a_moment() {
+        let (mut race, pace) = race(3, false);
+        assert_eq!(asked(&mut race, pace.begun), [0]);
+        assert_eq!(race.next(), pace.begun + pace.hedge);
+        assert_eq!(asked(&mut race, pace.begun + pace.hedge), [1]);
+        assert_eq!(asked(&mut race, pace.begun + pace.hedge * 2), [2]);
+        // The first is asked once more over a new connection, then never again while both hang.
+        assert_eq!(asked(&mut race, pace.begun + pace.again)[..1], [0]);
+        let late = asked(&mut race, pace.deadline - Duration::from_millis(1));
+        assert_eq!(late, [1, 2]);
+        assert_eq!(race.next(), pace.deadline);
+    }
+
+    #[test]
+    fn a_failure_brings_the_next_endpoint_in_at_once_and_this_one_after_a_pause() {
+        let (mut race, pace) = race(2, false);
+        assert_eq!(asked(&mut race, pace.begun), [0]);
+        race.failed(0, "refused".to_owned(), pace.begun);
+        assert_eq!(asked(&mut race, pace.begun), [1]);
+        race.failed(1, "refused".to_owned(), pace.begun);
+        assert_eq!(asked(&mut race, pace.begun), [0; 0]);
+        assert_eq!(race.next(), pace.begun + pace.hedge);
+        assert_eq!(asked(&mut race, pace.begun + pace.hedge).len(), 2);
+        assert!(!race.is_over(race.next()) && race.is_over(pace.deadline));
+    }
+
+    #[test]
+    fn what_must_not_happen_twice_is_asked_of_one_endpoint_once() {
+        let (mut race, pace) = race(3, true);
+        assert_eq!(asked(&mut race, pace.begun), [0]);
+        assert_eq!(race.next(), pace.deadline);
+        assert!(!race.is_over(pace.begun + pace.again));
+        race.failed(0, "reset".to_owned(), pace.begun + pace.again);
+        assert!(race.is_over(pace.begun + pace.again));
+    }
+
+    #[test]
+    fn an_error_names_every_endpoint() {
+        let (mut race, pace) = race(3, false);
+        asked(&mut race, pace.begun);
+        race.failed(0, "refused".to_owned(), pace.begun);
+        asked(&mut race, pace.begun);
+        let said = race.lost(pace.deadline);
+        assert!(matches!(said, DcsError::TimedOut(..)), "{said}");
+        for part in [
+            "http://m0: refused",
+            "http://m1: no answer",
+            "http://m2: not asked",
+        ] {
+            assert!(said.to_string().contains(part), "{said}");
+        }
+    }
+
+    #[test]
+    fn who_was_silent_while_another_answered_is_asked_later() {
+        let (mut race, pace) = race(2, false);
+        asked(&mut race, pace.begun);
+        let now = pace.begun + pace.hedge;
+        asked(&mut race, now);
+        race.won(1, now);
+        assert!(race.lanes[0].endpoint.is_avoided(now));
+        assert!(!race.lanes[1].endpoint.is_avoided(now));
+        assert!(!race.lanes[0].endpoint.is_avoided(now + TTL));
     }
 }

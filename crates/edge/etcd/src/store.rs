@@ -165,8 +165,9 @@ impl Store {
         let items: Vec<Item> = found.kvs().iter().filter_map(|kv| self.item(kv)).collect();
         let revisions = items.iter().map(|item| (item.path.clone(), item.revision));
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = revisions.collect();
-        let mine = self.leases.current().map(|lease| lease.id);
-        Ok(view::cluster(&items, mine))
+        let leases = [self.leases.current(), self.leases.next()];
+        let mine: Vec<i64> = leases.into_iter().flatten().map(|lease| lease.id).collect();
+        Ok(view::cluster(&items, &mine))
     }
 
     fn item(&self, kv: &KeyValue) -> Option<Item> {

@@ -18,8 +18,8 @@ pub(crate) struct Item {
     pub(crate) lease: i64,
 }
 
-/// Makes the view. `my_lease` tells whether the leader key hangs on it.
-pub(crate) fn cluster(items: &[Item], my_lease: Option<i64>) -> ClusterView {
+/// Makes the view. `my_leases` are the reader's own: two while one succeeds the other.
+pub(crate) fn cluster(items: &[Item], my_leases: &[i64]) -> ClusterView {
     let mut view = ClusterView::default();
     let mut legacy_optime = None;
     let mut status = None;
@@ -27,7 +27,7 @@ pub(crate) fn cluster(items: &[Item], my_lease: Option<i64>) -> ClusterView {
         let value = item.value.as_str();
         match item.path.as_str() {
             "initialize" => view.initialize = Some(versioned(value.to_owned(), item)),
-            "leader" => view.leader = leader(item, my_lease),
+            "leader" => view.leader = leader(item, my_leases),
             "config" => {
                 view.config = serde_map(value).map(|value| versioned(value, item));
             }
@@ -63,11 +63,11 @@ const fn versioned<T>(value: T, item: &Item) -> Versioned<T> {
     }
 }
 
-fn leader(item: &Item, my_lease: Option<i64>) -> Option<LeaderKey> {
+fn leader(item: &Item, my_leases: &[i64]) -> Option<LeaderKey> {
     Some(LeaderKey {
         name: MemberName::new(&item.value).ok()?,
         revision: item.revision,
-        on_my_lease: my_lease == Some(item.lease),
+        on_my_lease: my_leases.contains(&item.lease),
     })
 }
 
@@ -113,7 +113,7 @@ mod tests {
                 item("status", r#"{"optime":6}"#),
                 item("sync", r#"{"leader":"a","sync_standby":"b"}"#),
             ],
-            Some(3),
+            &[3],
         );
         assert_eq!(view.system_id(), Some("7575757575757575757"));
         let leader = view.leader.as_ref().unwrap();
@@ -139,7 +139,7 @@ mod tests {
                 item("pgherd/extra", "1"),
                 item("sync", "null"),
             ],
-            None,
+            &[],
         );
         assert_eq!(view.config, None);
         assert_eq!(view.leader, None);

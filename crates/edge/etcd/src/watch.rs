@@ -24,10 +24,8 @@ pub(crate) async fn follow(store: Arc<Store>, wake: Wake) {
         let Some(endpoint) = store.pool.order().into_iter().next() else {
             return;
         };
-        let begun = Instant::now();
         if let Err(why) = watch(&store, &endpoint, &wake).await {
             tracing::debug!(endpoint = endpoint.url(), why, "watch ended; start another");
-            endpoint.hang_up_if_silent(begun);
             endpoint.avoid_until(Instant::now() + penalty(ttl));
         }
         // A watch that ends at once must not be made again in a hot loop.
@@ -37,11 +35,15 @@ pub(crate) async fn follow(store: Arc<Store>, wake: Wake) {
 
 /// One watch on one endpoint, until it ends; the text says why.
 async fn watch(store: &Store, endpoint: &Endpoint, wake: &Wake) -> Result<(), String> {
+    let begun = Instant::now();
     let patience = connecting(store.leases.ttl());
     let mut stream = match timeout(patience, open(store, endpoint)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(fault)) => return Err(format!("{fault:?}")),
-        Err(_) => return Err(format!("no answer within {patience:?}")),
+        Err(_) => {
+            endpoint.hang_up_if_silent(begun);
+            return Err(format!("no answer within {patience:?}"));
+        }
     };
     let mut heard = Instant::now();
     let mut asked = heard;
@@ -58,6 +60,7 @@ async fn watch(store: &Store, endpoint: &Endpoint, wake: &Wake) -> Result<(), St
             Ok(Ok(None)) => return Err("the server closed it".to_owned()),
             Ok(Err(error)) => return Err(format!("{:?}", Fault::from(error))),
             Err(_) if Instant::now() >= heard + limits.silent => {
+                endpoint.hang_up_if_silent(heard);
                 return Err(format!("silent for {:?}", limits.silent));
             }
             Err(_) => {
