@@ -15,6 +15,25 @@ use crate::reply::Reply;
 /// A fresh read of the store is waited for no longer than this.
 const FRESH_READ_MAX: Duration = Duration::from_secs(1);
 
+/// A turn that was asked for is waited for no longer than this.
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(400);
+
+/// Lets the agent look again when what it shows is older than `age`, and waits for it within a bound.
+pub(crate) async fn look_again(desk: &Desk, age: Duration) {
+    let asked = desk.clock.now();
+    let mut watch = desk.shown.clone();
+    let fresh =
+        |shown: &Option<Arc<Shown>>, since| shown.as_ref().is_some_and(|shown| shown.at >= since);
+    if fresh(&watch.borrow(), asked.minus(age)) {
+        return;
+    }
+    desk.wake.wake();
+    // Late or gone, what was shown last is the answer.
+    tokio::time::timeout(LOOK_AGAIN_MAX, watch.wait_for(|shown| fresh(shown, asked)))
+        .await
+        .ok();
+}
+
 /// `/cluster`: a fresh read, or what was last read when the store does not answer.
 pub(crate) async fn cluster(desk: &Desk, scope: &str) -> Reply {
     let view = match fresh(desk).await {
