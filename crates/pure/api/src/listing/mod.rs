@@ -1,0 +1,166 @@
+//! The tables of `list`, `topology` and `history` (contract §18.3).
+
+mod history;
+mod row;
+mod tree;
+
+use std::collections::BTreeSet;
+
+use pgherd_domain::ClusterView;
+
+pub use history::history;
+
+use crate::table::{Cell, Column, Format, Table};
+use crate::wanted::Wanted;
+use row::{Facts, row};
+
+/// How members are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// Every column, also where no member has anything in it.
+    pub extended: bool,
+    /// As a tree: who replicates from whom.
+    pub tree: bool,
+}
+
+/// What every list shows.
+const BASE: [Column; 10] = [
+    Column::new("Cluster", false),
+    Column::new("Member", false),
+    Column::new("Host", false),
+    Column::new("Role", false),
+    Column::new("State", false),
+    Column::new("TL", true),
+    Column::new("Receive LSN", true),
+    Column {
+        name: "Receive Lag",
+        heading: "Lag",
+        right: true,
+    },
+    Column::new("Replay LSN", true),
+    Column {
+        name: "Replay Lag",
+        heading: "Lag",
+        right: true,
+    },
+];
+
+/// What is shown when there is something in it, or all is asked for.
+const EXTENDED: [Column; 4] = [
+    Column::new("Pending restart", false),
+    Column::new("Pending restart reason", false),
+    Column::new("Scheduled restart", false),
+    Column::new("Tags", false),
+];
+
+/// Ours: what a member is busy with. Shown only when there is something in it.
+const PROGRESS: Column = Column::new("Progress", false);
+
+/// The members of the cluster `name` as text, with what stands below the table.
+pub fn members(name: &str, view: &ClusterView, style: Style, format: Format) -> String {
+    let table = table(name, view, style);
+    match format {
+        Format::Pretty => {
+            let mut framed = table;
+            framed.columns.remove(0);
+            for row in &mut framed.rows {
+                row.remove(0);
+            }
+            let mut out = framed.pretty(Some(&title(name, view)));
+            out.push_str(&notes(view));
+            out
+        }
+        Format::Tsv | Format::Json | Format::Yaml => table.print(format, None, true),
+    }
+}
+
+/// The members of the cluster `name`, one row each.
+pub fn table(name: &str, view: &ClusterView, style: Style) -> Table {
+    let wanted = Wanted::of(view);
+    let facts = Facts {
+        cluster: name,
+        view,
+        wanted: &wanted,
+        with_ports: needs_ports(view),
+        style,
+    };
+    let order = if style.tree {
+        tree::order(view)
+    } else {
+        view.members
+            .keys()
+            .map(|member| (member.clone(), 0))
+            .collect()
+    };
+    let rows: Vec<Vec<Cell>> = order
+        .iter()
+        .filter_map(|(member, depth)| row(member, *depth, &facts))
+        .collect();
+    let mut columns: Vec<Column> = BASE.into();
+    columns.extend(EXTENDED);
+    columns.push(PROGRESS);
+    let shown: Vec<bool> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| {
+            let has_any = rows
+                .iter()
+                .any(|row| row.get(at).is_some_and(|cell| !cell.is_empty()));
+            at < BASE.len() || has_any || (style.extended && column.name != PROGRESS.name)
+        })
+        .collect();
+    Table {
+        columns: kept(columns, &shown),
+        rows: rows.into_iter().map(|row| kept(row, &shown)).collect(),
+    }
+}
+
+fn kept<T>(items: Vec<T>, shown: &[bool]) -> Vec<T> {
+    items
+        .into_iter()
+        .zip(shown)
+        .filter_map(|(item, shown)| shown.then_some(item))
+        .collect()
+}
+
+fn title(name: &str, view: &ClusterView) -> String {
+    let system_id = match view.initialize.as_ref().map(|key| key.value.as_str()) {
+        None => "uninitialized",
+        Some("") => "initializing",
+        Some(system_id) => system_id,
+    };
+    format!(" Cluster: {name} ({system_id}) ")
+}
+
+/// What stands below the table: pause, and a planned switchover.
+fn notes(view: &ClusterView) -> String {
+    let mut out = String::new();
+    if Wanted::of(view).pause {
+        out.push_str(" Maintenance mode: on\n");
+    }
+    if let Some(order) = &view.failover
+        && let Some(schedule) = &order.value.scheduled_at
+    {
+        out.push_str(&format!(" Switchover scheduled at: {}\n", schedule.text));
+        for (label, name) in [("from", &order.value.leader), ("to", &order.value.member)] {
+            if let Some(name) = name {
+                out.push_str(&format!("{label:>24}: {name}\n"));
+            }
+        }
+    }
+    out
+}
+
+/// Ports are shown when they say something: one is unusual, or hosts repeat.
+fn needs_ports(view: &ClusterView) -> bool {
+    let addresses: Vec<(String, u16)> = view
+        .members
+        .values()
+        .filter_map(|doc| doc.address())
+        .collect();
+    let hosts: BTreeSet<&str> = addresses.iter().map(|(host, _)| host.as_str()).collect();
+    hosts.len() < addresses.len() || addresses.iter().any(|(_, port)| *port != 5432)
+}
+
+#[cfg(test)]
+mod tests;
