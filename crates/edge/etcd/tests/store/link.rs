@@ -1,9 +1,10 @@
-//! A TCP link that can turn into a black hole: connections stay open, new ones are accepted, nothing passes.
-//! What was swallowed once stays silent for ever, also after the link is healed.
+//! A TCP link that can turn bad: a black hole (connections stay open, new ones are accepted, nothing passes),
+//! or one that passes requests and swallows answers. Connections from before stay bad for ever, also after the
+//! link is healed.
 
 use std::sync::Arc;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{copy, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,8 +22,9 @@ pub(crate) struct Link {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct State {
     cut: bool,
-    /// How often it was cut: connections from before a cut never work again.
-    cuts: u32,
+    muted: bool,
+    /// How often it was healed.
+    healed: u32,
 }
 
 impl Link {
@@ -54,32 +56,55 @@ impl Link {
 
     /// Nothing passes from now on.
     pub(crate) fn cut(&self) {
-        self.state.send_modify(|state| {
-            state.cut = true;
-            state.cuts += 1;
-        });
+        self.state.send_modify(|state| state.cut = true);
     }
 
-    /// New connections pass again.
+    /// Requests pass, answers do not.
+    pub(crate) fn mute(&self) {
+        self.state.send_modify(|state| state.muted = true);
+    }
+
+    /// New connections work again.
     pub(crate) fn heal(&self) {
-        self.state.send_modify(|state| state.cut = false);
+        self.state.send_modify(|state| {
+            *state = State {
+                healed: state.healed + 1,
+                ..State::default()
+            };
+        });
     }
 }
 
-async fn pass(mut stream: TcpStream, target: u16, mut state: watch::Receiver<State>) {
-    let accepted = *state.borrow();
+async fn pass(mut stream: TcpStream, target: u16, state: watch::Receiver<State>) {
+    let accepted = state.borrow().healed;
+    let mut watched = state.clone();
     tokio::select! {
         biased;
-        _ = state.wait_for(|now| now.cut || now.cuts != accepted.cuts) => {}
-        () = forward(&mut stream, target) => return,
+        _ = watched.wait_for(|now| now.cut || now.healed != accepted) => {}
+        () = forward(&mut stream, target, state) => return,
     }
     // Held open until the test is over.
     std::future::pending::<()>().await;
 }
 
-async fn forward(stream: &mut TcpStream, target: u16) {
-    if let Ok(mut server) = TcpStream::connect((address(), target)).await {
-        // Either end may close at any time; that is all there is to know.
-        drop(copy_bidirectional(stream, &mut server).await);
+async fn forward(stream: &mut TcpStream, target: u16, mut state: watch::Receiver<State>) {
+    let Ok(mut server) = TcpStream::connect((address(), target)).await else {
+        return;
+    };
+    let (mut from_client, mut to_client) = stream.split();
+    let (mut from_server, mut to_server) = server.split();
+    let answers = async {
+        tokio::select! {
+            biased;
+            _ = state.wait_for(|now| now.muted) => {}
+            _ = copy(&mut from_server, &mut to_client) => return,
+        }
+        // What becomes of an answer that nobody gets does not matter.
+        drop(copy(&mut from_server, &mut sink()).await);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = copy(&mut from_client, &mut to_server) => {}
+        () = answers => {}
     }
 }

@@ -8,6 +8,7 @@ mod black_hole;
 mod certificates;
 mod contract;
 mod link;
+mod lost_answers;
 mod many_endpoints;
 mod outage;
 mod server;
