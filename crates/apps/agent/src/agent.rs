@@ -116,7 +116,7 @@ impl Agent {
     ) -> (Self, Desk) {
         let spec = Arc::new(spec::of_settings(settings.in_force(), settings.dynamic()));
         let now = ports.clock.now();
-        let board = Board::new(spec.ttl, now);
+        let board = Board::new(spec.me.clone(), spec.ttl, now);
         let (ask, requests) = mpsc::channel(REQUESTS_MAX);
         let shown = watch::Sender::new(None);
         let reload = Wake::new();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pgherd_domain::{LeaseSeen, Moment, Standing};
+use pgherd_domain::{LeaseSeen, MemberName, Moment, Standing};
 use pgherd_ports::{Clock, Dcs, Leading, Renewal, Wake};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{error, info, warn};
@@ -19,6 +19,7 @@ const RENEWALS_PER_TTL: u32 = 6;
 /// What the loop and the keeper share.
 #[derive(Debug)]
 pub(crate) struct Board {
+    me: MemberName,
     seen: watch::Sender<LeaseSeen>,
     ttl_millis: AtomicU64,
     last_turn: AtomicU64,
@@ -29,8 +30,9 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new(ttl: Duration, now: Moment) -> Arc<Self> {
+    pub(crate) fn new(me: MemberName, ttl: Duration, now: Moment) -> Arc<Self> {
         Arc::new(Self {
+            me,
             seen: watch::Sender::new(LeaseSeen::NONE),
             ttl_millis: AtomicU64::new(millis(ttl)),
             last_turn: AtomicU64::new(now.as_nanos()),
@@ -133,7 +135,7 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
     let before = board.seen();
     let (after, pause) = match answer {
         Ok(renewal) => (
-            after_answer(&before, &renewal, sent.plus(ttl)),
+            after_answer(&board.me, &before, &renewal, sent.plus(ttl)),
             ttl / RENEWALS_PER_TTL,
         ),
         Err(error) => {
@@ -158,13 +160,23 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
 }
 
 /// What an answer proves.
-fn after_answer(before: &LeaseSeen, renewal: &Renewal, good_until: Moment) -> LeaseSeen {
+fn after_answer(
+    me: &MemberName,
+    before: &LeaseSeen,
+    renewal: &Renewal,
+    good_until: Moment,
+) -> LeaseSeen {
     let held = before.standing == Standing::Held;
     match (&renewal.leading, renewal.alive) {
         (Leading::Me, true) => LeaseSeen {
             standing: Standing::Held,
             good_until: Some(good_until),
             trouble: None,
+        },
+        // My own name under a lease of a former life of mine: claimed by the turn, taken by nobody.
+        (Leading::Other(name), _) if name == me => LeaseSeen {
+            trouble: held.then(|| "the leader key hangs on an old lease of mine".to_owned()),
+            ..before.clone()
         },
         (Leading::Other(_), _) if held || before.standing == Standing::Lost => LeaseSeen {
             standing: Standing::Lost,
@@ -198,9 +210,11 @@ fn millis(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use pgherd_domain::MemberName;
-
     use super::*;
+
+    fn me() -> MemberName {
+        MemberName::new("a").unwrap()
+    }
 
     fn held() -> LeaseSeen {
         LeaseSeen {
@@ -221,7 +235,7 @@ mod tests {
             answer(true, Leading::Nobody),
             answer(false, Leading::Nobody),
         ] {
-            let after = after_answer(&held(), &renewal, later);
+            let after = after_answer(&me(), &held(), &renewal, later);
             assert_eq!(after.standing, Standing::Held);
             assert_eq!(after.good_until, Some(Moment::from_millis(5_000)));
         }
@@ -231,12 +245,14 @@ mod tests {
     fn only_another_holder_proves_a_loss() {
         let other = Leading::Other(MemberName::new("b").unwrap());
         let after = after_answer(
+            &me(),
             &held(),
             &answer(true, other.clone()),
             Moment::from_millis(9_000),
         );
         assert_eq!((after.standing, after.good_until), (Standing::Lost, None));
         let never_held = after_answer(
+            &me(),
             &LeaseSeen::NONE,
             &answer(true, other),
             Moment::from_millis(1),
@@ -247,6 +263,7 @@ mod tests {
     #[test]
     fn a_dead_lease_with_my_name_in_the_key_is_not_held() {
         let after = after_answer(
+            &me(),
             &LeaseSeen::NONE,
             &answer(false, Leading::Me),
             Moment::from_millis(9_000),
