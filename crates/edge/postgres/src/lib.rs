@@ -1,1 +1,28 @@
 //! The PostgreSQL port: one local server, its processes, files and queries.
+//!
+//! Read in this order: `server` (the port), `place` and `owner` (where and whose), `setup` (what is checked
+//! before anything is touched); `process`, `control`, `query`, `live` and `observe` (looking); `files`,
+//! `configuration` and `aside` (what lies on disk); `run` and `connect` (child processes and SQL); `act`
+//! (one file for each thing done).
+
+mod act;
+mod aside;
+mod configuration;
+mod connect;
+mod control;
+mod files;
+mod live;
+mod observe;
+mod owner;
+mod pace;
+mod place;
+mod process;
+mod query;
+mod run;
+mod server;
+mod setup;
+mod tls;
+
+pub use owner::OwnerError;
+pub use server::LocalServer;
+pub use setup::{SetupError, check_setup};

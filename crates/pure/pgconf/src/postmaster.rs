@@ -24,6 +24,8 @@ pub struct PidFile {
     pub started: i64,
     /// The port it listens on, once known.
     pub port: Option<u16>,
+    /// The directory of its unix socket, when it has one.
+    pub socket_dir: Option<String>,
     /// Its state, once known.
     pub status: Option<ServerStatus>,
 }
@@ -36,7 +38,11 @@ impl PidFile {
         let data_dir = lines.next()?.to_owned();
         let started = lines.next()?.parse().ok()?;
         let port = lines.next().and_then(|port| port.parse().ok());
-        let status = match lines.nth(3) {
+        let socket_dir = lines
+            .next()
+            .filter(|dir| !dir.is_empty())
+            .map(str::to_owned);
+        let status = match lines.nth(2) {
             Some("starting") => Some(ServerStatus::Starting),
             Some("stopping") => Some(ServerStatus::Stopping),
             Some("ready") => Some(ServerStatus::Ready),
@@ -48,6 +54,7 @@ impl PidFile {
             data_dir,
             started,
             port,
+            socket_dir,
             status,
         })
     }
@@ -117,6 +124,7 @@ mod tests {
         let file = PidFile::parse(text).unwrap();
         assert_eq!((file.pid, file.started), (3018, 1_795_486_575));
         assert_eq!(file.port, Some(5999));
+        assert_eq!(file.socket_dir.as_deref(), Some("/tmp"));
         assert_eq!(file.status, Some(ServerStatus::Ready));
         let early = PidFile::parse("3018\n/data\n1795486575\n").unwrap();
         assert_eq!((early.port, early.status), (None, None));

@@ -1,0 +1,78 @@
+//! Asking another server for its timeline and history.
+
+use std::time::Duration;
+
+use pgherd_domain::{TimelineHistory, TimelineId, Upstream, UpstreamSeen};
+use pgherd_settings::Login;
+use serde::Deserialize;
+
+use crate::connect::{Door, SqlError, ask_value};
+use crate::server::LocalServer;
+
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Needs no right but to connect; the history file, which needs one, is asked for apart.
+const STATEMENT: &str = r"
+WITH server AS MATERIALIZED (SELECT pg_is_in_recovery() AS recovering)
+SELECT json_build_object(
+  'in_recovery', recovering,
+  'system_id', (SELECT system_identifier::text FROM pg_control_system()),
+  'timeline', CASE WHEN recovering THEN COALESCE(
+      (SELECT NULLIF(received_tli, 0) FROM pg_stat_get_wal_receiver()),
+      GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),
+               (SELECT min_recovery_end_timeline FROM pg_control_recovery())))
+    ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END)
+FROM server";
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    in_recovery: bool,
+    system_id: String,
+    timeline: u32,
+}
+
+impl LocalServer {
+    /// Asks with the rewind login, and when that fails with the superuser's.
+    pub(crate) async fn ask_upstream(&self, upstream: &Upstream) -> Result<UpstreamSeen, String> {
+        let logins = self.settings().changing.postgresql.authentication.clone();
+        let first = self.ask_as(upstream, logins.for_rewind()).await;
+        match first {
+            Err(_) if logins.rewind.is_some() => self.ask_as(upstream, &logins.superuser).await,
+            answer => answer,
+        }
+        .map_err(|error| format!("{upstream}: {error}"))
+    }
+
+    /// A door to another server.
+    pub(super) fn door_to(&self, upstream: &Upstream, login: &Login) -> Door {
+        Door {
+            host: upstream.host.clone(),
+            port: upstream.port,
+            login: login.clone(),
+            database: self.place.fixed().database.clone(),
+            application_name: "Patroni",
+            options: "-c search_path=pg_catalog -c statement_timeout=3000",
+        }
+    }
+
+    async fn ask_as(&self, upstream: &Upstream, login: &Login) -> Result<UpstreamSeen, SqlError> {
+        let client = self.door_to(upstream, login).open(None).await?;
+        let json = ask_value(&client, STATEMENT, PATIENCE).await?;
+        let answer: Answer =
+            serde_json::from_str(&json).map_err(|error| SqlError::Strange(error.to_string()))?;
+        let history = if answer.timeline > 1 {
+            let file = format!("pg_wal/{:08X}.history", answer.timeline);
+            let statement = format!("SELECT convert_from(pg_read_binary_file('{file}'), 'UTF8')");
+            TimelineHistory::parse(&ask_value(&client, &statement, PATIENCE).await?)
+        } else {
+            TimelineHistory::default()
+        };
+        Ok(UpstreamSeen {
+            in_recovery: answer.in_recovery,
+            system_id: answer.system_id,
+            timeline: TimelineId(answer.timeline),
+            history,
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! The launch of a postmaster: in a session of its own, watched until it takes connections.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::time::{Duration, SystemTime};
+
+use camino::Utf8PathBuf;
+use fs_err as fs;
+use pgherd_domain::WorkError;
+use pgherd_pgconf::{ServerStatus, shell_word};
+use tokio::time::{Instant, sleep_until};
+
+use super::Doing as _;
+use crate::files::sibling;
+use crate::pace::Pace;
+use crate::process::kill_all;
+use crate::run::{command, output};
+use crate::server::LocalServer;
+
+/// What is said of a start that failed.
+const TAIL_LINES: usize = 10;
+/// From where the tail is taken.
+const TAIL_BYTES: u64 = 16 * 1024;
+/// A log of starts that is longer than this is put aside before the next one.
+const LOG_MAX: u64 = 4 << 20;
+/// How long killed processes may take to go: one may hang on a disk.
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where a postmaster writes before its own log is open, or for good when it has none.
+struct StartLog {
+    folder: Utf8PathBuf,
+    path: Utf8PathBuf,
+    /// Where this start begins in it.
+    from: u64,
+    /// Since when other logs count.
+    since: Option<SystemTime>,
+}
+
+impl LocalServer {
+    /// Starts the postmaster with `options` and waits until it takes connections.
+    pub(super) async fn launch(
+        &self,
+        options: &[String],
+        timeout: Duration,
+    ) -> Result<(), WorkError> {
+        let deadline = Instant::now() + timeout;
+        let result = self.launch_once(options, deadline).await;
+        match result {
+            // A process of a server that was killed came to light only now.
+            Err(WorkError::Failed(text)) if text.contains("shared memory block") => {
+                self.clear_orphans().await?;
+                self.launch_once(options, deadline).await
+            }
+            result => result,
+        }
+    }
+
+    /// Kills what is left of a server whose postmaster is gone: a new one could not start beside it.
+    pub(super) async fn clear_orphans(&self) -> Result<(), WorkError> {
+        let program = &self.place.names().postgres;
+        let killed = kill_all(self.place.data_dir(), program, None, KILL_PATIENCE).await;
+        killed.map_err(|left| {
+            let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+            WorkError::Failed(format!(
+                "processes {} of an earlier server do not end, not even killed",
+                left.join(", ")
+            ))
+        })
+    }
+
+    async fn launch_once(&self, options: &[String], deadline: Instant) -> Result<(), WorkError> {
+        let log = self.open_start_log().doing("open the log of the start")?;
+        let data_dir = self.place.data_dir().as_str();
+        let options: Vec<String> = options.iter().map(|option| shell_word(option)).collect();
+        let mut pg_ctl = command(
+            &self.place.tool(&self.place.names().pg_ctl),
+            self.place.owner(),
+        );
+        pg_ctl
+            .args(["start", "-s", "-w", "-t", "86400", "-D", data_dir])
+            .args(["-l", log.path.as_str(), "-o", &options.join(" ")])
+            .args(["-p", &self.place.tool(&self.place.names().postgres)]);
+        if let Some(arenas) = std::env::var_os("PG_MALLOC_ARENA_MAX") {
+            pg_ctl.env("MALLOC_ARENA_MAX", arenas);
+        }
+        // pg_ctl is the postmaster's parent and knows at once when it ends; when it takes connections the
+        // pid file says sooner.
+        tokio::select! {
+            ended = output(pg_ctl) => match ended {
+                Ok(_) => self.is_ready().then_some(()).ok_or_else(|| log.failure("it ended at once")),
+                Err(error) => Err(log.failure(&error.to_string())),
+            },
+            () = self.ready() => Ok(()),
+            () = sleep_until(deadline) => match self.running() {
+                Some(file) => Err(WorkError::Failed(format!(
+                    "PostgreSQL (process {}) is still starting up and goes on: {}", file.pid, log.tail()
+                ))),
+                None => Err(log.failure("it did not start in time")),
+            },
+        }
+    }
+
+    /// Returns when the postmaster takes connections, or, as a standby that is not hot, replays.
+    pub(super) async fn ready(&self) {
+        let mut pace = Pace::millis(2, 50);
+        while !self.is_ready() {
+            pace.wait().await;
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let Some(file) = self.running() else {
+            return false;
+        };
+        let held = self.watch.hold(&file, self.now());
+        let ready = matches!(
+            file.status,
+            Some(ServerStatus::Ready | ServerStatus::Standby)
+        );
+        ready && held.is_some()
+    }
+
+    fn open_start_log(&self) -> std::io::Result<StartLog> {
+        let settings = self.settings();
+        let configured = settings.changing.postgresql.parameters.get("log_directory");
+        let folder = self
+            .place
+            .data_dir()
+            .join(configured.map_or("log", String::as_str));
+        self.place.files().make_folder(&folder)?;
+        let path = folder.join("pgherd-start.log");
+        let length = fs::metadata(&path).map_or(0, |found| found.len());
+        if length > LOG_MAX {
+            fs::rename(&path, sibling(&path, ".1"))?;
+        }
+        // It must exist for its owner, whoever wrote it before.
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)?;
+        self.place.files().give(&path)?;
+        let found = file.metadata()?;
+        Ok(StartLog {
+            folder,
+            from: found.len(),
+            since: found.modified().ok(),
+            path,
+        })
+    }
+}
+
+impl StartLog {
+    fn failure(&self, why: &str) -> WorkError {
+        let tail = self.tail();
+        if tail.is_empty() {
+            return WorkError::Failed(format!("PostgreSQL could not be started: {why}"));
+        }
+        WorkError::Failed(format!("PostgreSQL could not be started: {tail}"))
+    }
+
+    /// The last lines of this start: what the postmaster wrote here, or in a log of its own.
+    fn tail(&self) -> String {
+        let mut lines = read_from(&self.path, self.from);
+        if lines.contains("logging collector")
+            && let Some(newest) = self.newest_other()
+        {
+            lines.push_str(&read_from(&newest, 0));
+        }
+        let kept: Vec<&str> = lines
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        kept[kept.len().saturating_sub(TAIL_LINES)..].join("; ")
+    }
+
+    fn newest_other(&self) -> Option<Utf8PathBuf> {
+        let entries = self.folder.read_dir_utf8().ok()?.flatten();
+        let changed =
+            |path: &Utf8PathBuf| fs::metadata(path).and_then(|found| found.modified()).ok();
+        entries
+            .map(|entry| entry.path().to_owned())
+            .filter(|path| *path != self.path && changed(path) >= self.since)
+            .max_by_key(changed)
+    }
+}
+
+fn read_from(path: &Utf8PathBuf, from: u64) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        let from = from.min(length).max(length.saturating_sub(TAIL_BYTES));
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_default()
+}

@@ -1,0 +1,104 @@
+//! What can be done to the server: one file for each. The long works come first, in the order of a
+//! member's life, then the small changes.
+
+mod bootstrap;
+mod bootstrap_roles;
+mod checkpoint;
+mod clone;
+mod crash_recovery;
+mod fence;
+mod follow;
+mod history;
+mod launch;
+mod promote;
+mod reload;
+mod restart;
+mod rewind;
+mod slots;
+mod standby_names;
+mod start;
+mod stop;
+
+use std::fmt::Display;
+
+use pgherd_domain::{Adjustment, Work, WorkError};
+use pgherd_ports::{AdjustError, Progress};
+
+use crate::connect::SqlError;
+use crate::server::LocalServer;
+
+impl LocalServer {
+    /// Carries a long work out.
+    pub(crate) async fn carry(&self, work: &Work, progress: &Progress) -> Result<(), WorkError> {
+        // A checkpoint and a promotion leave files alone, so settings may go on taking effect meanwhile.
+        let _working = match work {
+            Work::Checkpoint | Work::Promote { .. } => None,
+            Work::Bootstrap
+            | Work::Clone { .. }
+            | Work::Start { .. }
+            | Work::Restart { .. }
+            | Work::Stop { .. }
+            | Work::CrashRecovery
+            | Work::Rewind { .. } => Some(self.begin_work()),
+        };
+        match work {
+            Work::Bootstrap => Box::pin(self.bootstrap(progress)).await,
+            Work::Clone { source } => Box::pin(self.clone_from(source, progress)).await,
+            Work::Start { start_as, timeout } => self.start(start_as, *timeout).await,
+            Work::Restart { start_as, timeout } => self.restart(start_as, *timeout).await,
+            Work::Stop { mode, escalate_at } => self.stop(*mode, *escalate_at).await,
+            Work::Promote { valid_until } => self.promote(*valid_until).await,
+            Work::Checkpoint => self.checkpoint().await,
+            Work::CrashRecovery => self.recover_from_crash().await,
+            Work::Rewind { source } => Box::pin(self.rewind(source, progress)).await,
+        }
+    }
+
+    /// Makes a small change.
+    pub(crate) async fn change(&self, change: &Adjustment) -> Result<(), AdjustError> {
+        match change {
+            Adjustment::Follow { upstream } => self.follow(upstream.as_ref()).await,
+            Adjustment::SetSynchronousStandbyNames(names) => {
+                self.set_standby_names(names.as_deref()).await
+            }
+            Adjustment::CreateSlot(slot) => self.create_slot(slot).await,
+            Adjustment::DropSlot(slot) => self.drop_slot(slot).await,
+            Adjustment::AdvanceSlot { slot, to } => self.advance_slot(slot, *to).await,
+            Adjustment::ForgetOldDirectory => self.forget_old_directory().await,
+        }
+    }
+}
+
+/// A failure that trying again may heal.
+fn failed(what: &str) -> impl FnOnce(&dyn Display) -> WorkError + '_ {
+    move |error| WorkError::Failed(format!("{what}: {error}"))
+}
+
+/// Adds what was being done to whatever went wrong.
+trait Doing<T> {
+    /// As a work's failure.
+    fn doing(self, what: &str) -> Result<T, WorkError>;
+}
+
+impl<T, E: Display> Doing<T> for Result<T, E> {
+    fn doing(self, what: &str) -> Result<T, WorkError> {
+        self.map_err(|error| failed(what)(&error))
+    }
+}
+
+impl From<SqlError> for AdjustError {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Refused(_) => Self::Refused(error.to_string()),
+            SqlError::NoConnection { .. }
+            | SqlError::NotYet(_)
+            | SqlError::TimedOut { .. }
+            | SqlError::Broken(_)
+            | SqlError::Strange(_) => Self::NotAnswering(error.to_string()),
+        }
+    }
+}
+
+fn not_written(error: &std::io::Error) -> AdjustError {
+    AdjustError::Refused(format!("write the configuration: {error}"))
+}

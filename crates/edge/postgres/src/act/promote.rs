@@ -1,0 +1,73 @@
+//! Ending recovery.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pgherd_domain::{Moment, WorkError};
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep_until};
+
+use super::Doing as _;
+use crate::connect::SqlError;
+use crate::pace::Pace;
+use crate::process::Postmaster;
+use crate::server::LocalServer;
+
+/// How long one question may take.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+impl LocalServer {
+    /// Promotes, if the lease is still good right before the point of no return, and waits until the
+    /// server is out of recovery.
+    pub(super) async fn promote(&self, valid_until: Moment) -> Result<(), WorkError> {
+        let Some(postmaster) = self.postmaster() else {
+            return Err(WorkError::Failed(
+                "PostgreSQL does not run, so it can not be promoted".to_owned(),
+            ));
+        };
+        // Asked first, so that the connection stands when it is needed, and nothing is done twice.
+        if self.in_recovery(&postmaster).await == Ok(false) {
+            return Ok(());
+        }
+        let signal_file = self.place.data_dir().join("promote");
+        if self.now() >= valid_until {
+            return Err(WorkError::LeaseEnded);
+        }
+        postmaster.promoting.store(true, Ordering::Release);
+        // The point of no return: the two steps of pg_promote().
+        self.place
+            .files()
+            .write(&signal_file, "")
+            .doing("write the promote signal file")?;
+        postmaster
+            .signal(Signal::USR1)
+            .doing("tell PostgreSQL to promote")?;
+        self.want(|wanted| wanted.upstream = None);
+        let patience = self.settings().changing.postgresql.pg_ctl_timeout;
+        tokio::select! {
+            () = self.out_of_recovery(&postmaster) => Ok(()),
+            () = postmaster.gone() => Err(WorkError::Failed(
+                "PostgreSQL ended while it was promoted".to_owned(),
+            )),
+            () = sleep_until(Instant::now() + patience) => Err(WorkError::Failed(format!(
+                "PostgreSQL was told to promote and is still in recovery after {patience:?}"
+            ))),
+        }
+    }
+
+    async fn out_of_recovery(&self, postmaster: &Postmaster) {
+        let mut pace = Pace::millis(5, 10);
+        while self.in_recovery(postmaster).await != Ok(false) {
+            pace.wait().await;
+        }
+    }
+
+    pub(super) async fn in_recovery(&self, postmaster: &Postmaster) -> Result<bool, SqlError> {
+        let statement = "SELECT pg_is_in_recovery()";
+        let pid = postmaster.file.pid;
+        let asking = self
+            .heartbeat
+            .ask_statement(self.door(), pid, statement, ANSWER_PATIENCE);
+        Ok(asking.await? == "t")
+    }
+}

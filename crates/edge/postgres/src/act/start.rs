@@ -1,0 +1,64 @@
+//! Starting PostgreSQL, as a primary or as a replica.
+
+use std::time::Duration;
+
+use pgherd_domain::{StartAs, WorkError};
+use pgherd_pgconf::command_line;
+use tokio::time::timeout as within;
+
+use super::Doing as _;
+use crate::configuration::FilesFor;
+use crate::server::LocalServer;
+
+impl LocalServer {
+    /// Writes the files for the role, starts the postmaster and waits until it takes connections. A server
+    /// that is still starting when the time is up goes on.
+    pub(super) async fn start(
+        &self,
+        start_as: &StartAs,
+        timeout: Duration,
+    ) -> Result<(), WorkError> {
+        if let Some(postmaster) = self.postmaster() {
+            // A start that was called off left it starting.
+            let pid = postmaster.file.pid;
+            return tokio::select! {
+                () = postmaster.gone() => Err(WorkError::Failed(format!("PostgreSQL (process {pid}) ended while starting up"))),
+                ready = within(timeout, self.ready()) => ready.map_err(|_| {
+                    WorkError::Failed(format!("PostgreSQL (process {pid}) is still starting up and goes on"))
+                }),
+            };
+        }
+        self.clear_orphans().await?;
+        let (files_for, standby) = match start_as {
+            StartAs::Primary => (FilesFor::Primary, false),
+            StartAs::Replica { upstream } => (FilesFor::Follower(upstream.clone()), true),
+        };
+        self.want(|wanted| {
+            wanted.upstream = match start_as {
+                StartAs::Primary => None,
+                StartAs::Replica { upstream } => Some(upstream.clone()),
+            };
+        });
+        self.write_signals(standby)
+            .doing("write the signal files for the start")?;
+        self.write_configuration(&files_for)
+            .await
+            .doing("write the configuration for the start")?;
+        let limits = match self.control.read(&self.place, true).await {
+            Ok(report) if standby => Some(report.limits),
+            Ok(_) => None,
+            Err(error) => {
+                return Err(WorkError::Hopeless(format!(
+                    "the data directory {} holds no cluster that can be started: {error}",
+                    self.place.data_dir()
+                )));
+            }
+        };
+        let options = command_line(&self.settings(), limits.as_ref());
+        self.launch(&options, timeout).await?;
+        if let Err(error) = self.back_files_up() {
+            tracing::warn!(%error, "back up the configuration files");
+        }
+        Ok(())
+    }
+}

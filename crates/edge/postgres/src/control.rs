@@ -1,0 +1,65 @@
+//! Control data: what pg_controldata says, remembered while a server runs and pg_control stays the same.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use fs_err as fs;
+use pgherd_pgconf::{ControlError, ControlReport};
+
+use crate::place::Place;
+use crate::run::{RunError, command, output};
+
+/// The file is written in place, so a look in between may find it torn.
+const ATTEMPTS: usize = 4;
+
+/// Why the control data are not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlReadError {
+    /// pg_controldata failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// It printed something else.
+    #[error(transparent)]
+    Parse(#[from] ControlError),
+}
+
+/// Reads control data.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    last: Mutex<Option<(SystemTime, ControlReport)>>,
+}
+
+impl Control {
+    /// What the file says now; the last answer when the file has not changed since and `fresh` is not wanted.
+    pub(crate) async fn read(
+        &self,
+        place: &Place,
+        fresh: bool,
+    ) -> Result<ControlReport, ControlReadError> {
+        let file = place.data_dir().join("global/pg_control");
+        let changed = fs::metadata(file).and_then(|found| found.modified()).ok();
+        if !fresh
+            && let Some((at, report)) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner)
+            && Some(*at) == changed
+        {
+            return Ok(report.clone());
+        }
+        let report = read_once_whole(place).await?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = changed.map(|at| (at, report.clone()));
+        Ok(report)
+    }
+}
+
+async fn read_once_whole(place: &Place) -> Result<ControlReport, ControlReadError> {
+    let mut attempt = 1;
+    loop {
+        let mut tool = command(&place.tool(&place.names().pg_controldata), place.owner());
+        tool.arg(place.data_dir()).env("LC_ALL", "C");
+        let printed = output(tool).await?;
+        if !printed.contains("CRC checksum does not match") || attempt == ATTEMPTS {
+            return Ok(ControlReport::parse(&printed)?);
+        }
+        attempt += 1;
+    }
+}

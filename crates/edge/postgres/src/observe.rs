@@ -1,0 +1,217 @@
+//! Looking at the server: never fails, changes nothing, ends in time whatever hangs.
+
+use std::io;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pgherd_domain::{
+    DataDirectory, Fact, LiveSeen, Moment, PostgresSeen, TimelineHistory, TimelineId,
+};
+use pgherd_pgconf::{PidFile, ServerStatus, wanted_controlled};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::connect::SqlError;
+use crate::place::Place;
+use crate::process;
+use crate::server::LocalServer;
+
+/// How long the file system may take before the last look counts on: a hung disk must not hang the loop.
+const DISK_PATIENCE: Duration = Duration::from_millis(1_000);
+/// How long the server may take to answer (contract §2.2).
+const ANSWER_PATIENCE: Duration = Duration::from_millis(2_000);
+
+/// What is kept from one look to the next.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// The data directory.
+    data: Option<DataDirectory>,
+    /// Process id and start of the postmaster that `live` is about.
+    postmaster: Option<(i32, i64)>,
+    /// What it said.
+    live: Fact<LiveSeen>,
+    /// The history of the timeline it is on.
+    history: Option<(TimelineId, TimelineHistory)>,
+}
+
+impl Seen {
+    /// Before the first look.
+    pub(crate) fn nothing(now: Moment) -> Self {
+        Self {
+            data: None,
+            postmaster: None,
+            live: not_asked(now),
+            history: None,
+        }
+    }
+}
+
+fn not_asked(now: Moment) -> Fact<LiveSeen> {
+    Fact::Unknown {
+        why: "not asked yet".to_owned(),
+        since: now,
+        last: None,
+    }
+}
+
+/// What the file system shows, gathered in one go.
+struct Disk {
+    is_empty: io::Result<bool>,
+    running: Option<PidFile>,
+    standby_signal: bool,
+}
+
+impl Disk {
+    fn look(place: &Place) -> Self {
+        Self {
+            is_empty: place.is_empty(),
+            running: process::running(place.data_dir(), &place.names().postgres),
+            standby_signal: place.is_standby(),
+        }
+    }
+}
+
+impl LocalServer {
+    /// One look.
+    pub(crate) async fn look(&self) -> PostgresSeen {
+        let place = self.place.clone();
+        let looking = spawn_blocking(move || Disk::look(&place));
+        let (data, running, standby_signal) = match timeout(DISK_PATIENCE, looking).await {
+            Ok(Ok(disk)) => {
+                let data = self.data(disk.is_empty, disk.running.is_some()).await;
+                (data, disk.running, disk.standby_signal)
+            }
+            Ok(Err(_)) | Err(_) => self.last_look(),
+        };
+        let held = running
+            .as_ref()
+            .and_then(|file| self.watch.hold(file, self.now()));
+        let (live, accepting) = match &running {
+            Some(file) => self.live(file).await,
+            None => (self.not_running(), false),
+        };
+        PostgresSeen {
+            data,
+            postmaster: running.map(|file| file.pid),
+            accepting,
+            standby_signal,
+            live,
+            up_since: held.map(|postmaster| postmaster.since),
+        }
+    }
+
+    /// The last answer of this very postmaster, whatever its age.
+    pub(crate) fn last_answer_of(&self, file: &PidFile) -> Option<LiveSeen> {
+        let seen = self.seen();
+        let same = seen.postmaster == Some((file.pid, file.started));
+        seen.live.last().filter(|_| same).cloned()
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn data(&self, is_empty: io::Result<bool>, runs: bool) -> DataDirectory {
+        let found = match is_empty {
+            Err(error) => DataDirectory::Inaccessible {
+                why: error.to_string(),
+            },
+            Ok(true) => DataDirectory::Empty,
+            Ok(false) => {
+                match timeout(DISK_PATIENCE, self.control.read(&self.place, !runs)).await {
+                    Ok(Ok(report)) => DataDirectory::Cluster(report.data),
+                    Ok(Err(error)) => DataDirectory::Invalid {
+                        why: error.to_string(),
+                    },
+                    // The disk is slow: what was seen still is what is known.
+                    Err(_) => return self.last_look().0,
+                }
+            }
+        };
+        self.seen().data = Some(found.clone());
+        found
+    }
+
+    /// What a look gives while the disk does not answer: the last one, as far as the process still runs.
+    fn last_look(&self) -> (DataDirectory, Option<PidFile>, bool) {
+        let why = format!(
+            "{} does not answer within {DISK_PATIENCE:?}",
+            self.place.data_dir()
+        );
+        let seen = self.seen();
+        let data = seen.data.clone();
+        let is_standby = seen.live.last().is_some_and(|live| live.in_recovery);
+        let running = self.watch.held().filter(|held| held.runs());
+        (
+            data.unwrap_or(DataDirectory::Inaccessible { why }),
+            running.map(|held| held.file.clone()),
+            is_standby,
+        )
+    }
+
+    fn not_running(&self) -> Fact<LiveSeen> {
+        let mut seen = self.seen();
+        seen.live = seen
+            .live
+            .clone()
+            .failed("PostgreSQL does not run".to_owned(), self.now());
+        seen.live.clone()
+    }
+
+    /// Asks the server; says too whether it takes connections.
+    async fn live(&self, file: &PidFile) -> (Fact<LiveSeen>, bool) {
+        let settings = self.settings();
+        let door = crate::connect::Door::local(&settings, Some(file));
+        let asked_at = self.now();
+        let answer = self.heartbeat.ask(door, file.pid, ANSWER_PATIENCE).await;
+        let answer = answer.and_then(|json| {
+            crate::live::read(&json, &wanted_controlled(&settings))
+                .map_err(|error| SqlError::Strange(error.to_string()))
+        });
+        let accepting = match (&answer, file.status) {
+            (Ok(_), _) => true,
+            (Err(SqlError::NotYet(_)), _) => false,
+            (Err(_), Some(ServerStatus::Ready)) => true,
+            (Err(_), Some(_) | None) => false,
+        };
+        let history = match &answer {
+            Ok(live) if !live.in_recovery => self.history(live.timeline).await,
+            Ok(_) | Err(_) => TimelineHistory::default(),
+        };
+        let mut seen = self.seen();
+        let identity = Some((file.pid, file.started));
+        if seen.postmaster != identity {
+            seen.postmaster = identity;
+            seen.live = not_asked(asked_at);
+        }
+        seen.live = match answer {
+            Ok(live) => Fact::seen(LiveSeen { history, ..live }, asked_at),
+            Err(error) => seen.live.clone().failed(error.to_string(), asked_at),
+        };
+        (seen.live.clone(), accepting)
+    }
+
+    /// The switch points of a primary's own timeline. Its history file never changes, so it is read once.
+    async fn history(&self, timeline: TimelineId) -> TimelineHistory {
+        if timeline.0 <= 1 {
+            return TimelineHistory::default();
+        }
+        if let Some((known, history)) = &self.seen().history
+            && *known == timeline
+        {
+            return history.clone();
+        }
+        let file = format!("pg_wal/{:08X}.history", timeline.0);
+        let path = self.place.data_dir().join(file);
+        let reading = spawn_blocking(move || fs_err::read_to_string(path));
+        match timeout(DISK_PATIENCE, reading).await {
+            Ok(Ok(Ok(text))) => {
+                let history = TimelineHistory::parse(&text);
+                self.seen().history = Some((timeline, history.clone()));
+                history
+            }
+            // Not there yet, or the disk hangs: asked again at the next look.
+            Ok(Ok(Err(_)) | Err(_)) | Err(_) => TimelineHistory::default(),
+        }
+    }
+}

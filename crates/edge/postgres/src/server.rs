@@ -1,0 +1,184 @@
+//! The local server: what is remembered of it between two looks, and the port itself.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use pgherd_domain::{
+    Adjustment, ClusterView, Moment, PgRole, PostgresSeen, Upstream, UpstreamSeen, Work, WorkError,
+};
+use pgherd_pgconf::{PidFile, StandbyNames};
+use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress, Wake};
+use pgherd_settings::Settings;
+
+use crate::aside::Aside;
+use crate::configuration::Checked;
+use crate::connect::Door;
+use crate::control::Control;
+use crate::observe::Seen;
+use crate::place::Place;
+use crate::process::{self, Postmaster, Watch};
+use crate::query::Heartbeat;
+use crate::setup::{SetupError, settle};
+
+/// One PostgreSQL server on this host.
+#[derive(Debug)]
+pub struct LocalServer {
+    pub(crate) place: Place,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) control: Control,
+    pub(crate) watch: Watch,
+    /// What was last seen, for facts that a probe does not give this time.
+    pub(crate) seen: Mutex<Seen>,
+    /// Held while files of the configuration are written; with what PostgreSQL said of the parameters.
+    pub(crate) writing: tokio::sync::Mutex<Checked>,
+    wanted: Mutex<Wanted>,
+    /// A long work runs that writes files or moves processes: settings are only taken in.
+    working: AtomicBool,
+}
+
+/// What files are to say.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// The settings in force.
+    pub(crate) settings: Arc<Settings>,
+    /// The role whose overrides apply.
+    pub(crate) role: PgRole,
+    /// Who says `synchronous_standby_names`; `None` until the agent has said it.
+    pub(crate) names: Option<StandbyNames>,
+    /// The upstream that was ordered last; `None` until one was.
+    pub(crate) upstream: Option<Option<Upstream>>,
+    /// The settings and the role that the files have.
+    pub(crate) applied: Option<(Arc<Settings>, PgRole)>,
+}
+
+impl LocalServer {
+    /// A server as `settings` describe it. Nothing on disk is touched. `wake` is woken when the connection
+    /// to the server breaks. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When programs are missing, there is no account to run PostgreSQL as, or the data directory is one
+    /// that PostgreSQL would refuse.
+    pub fn new(
+        settings: Arc<Settings>,
+        clock: Arc<dyn Clock>,
+        wake: Wake,
+    ) -> Result<Self, SetupError> {
+        let place = settle(&settings.fixed.place)?;
+        let now = clock.now();
+        Ok(Self {
+            place,
+            clock,
+            heartbeat: Heartbeat::new(wake),
+            control: Control::default(),
+            watch: Watch::default(),
+            seen: Mutex::new(Seen::nothing(now)),
+            writing: tokio::sync::Mutex::default(),
+            wanted: Mutex::new(Wanted {
+                settings,
+                role: PgRole::Uninitialized,
+                names: None,
+                upstream: None,
+                applied: None,
+            }),
+            working: AtomicBool::new(false),
+        })
+    }
+
+    /// What files are to say now.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.clone()
+    }
+
+    /// Changes what files are to say.
+    pub(crate) fn want(&self, change: impl FnOnce(&mut Wanted)) {
+        change(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.wanted().settings
+    }
+
+    /// The pid file of the postmaster that runs, looked at now.
+    pub(crate) fn running(&self) -> Option<PidFile> {
+        process::running(self.place.data_dir(), &self.place.names().postgres)
+    }
+
+    /// The postmaster that runs, looked at now and held from now on.
+    pub(crate) fn postmaster(&self) -> Option<Arc<Postmaster>> {
+        self.watch.hold(&self.running()?, self.clock.now())
+    }
+
+    /// A connection to the running server as the superuser.
+    pub(crate) fn door(&self) -> Door {
+        Door::local(&self.settings(), self.running().as_ref())
+    }
+
+    /// The data directory and what is set aside for it.
+    pub(crate) fn aside(&self) -> Aside {
+        Aside::new(self.place.data_dir(), self.place.files())
+    }
+
+    /// Whether a long work runs that settings must not interfere with.
+    pub(crate) fn is_working(&self) -> bool {
+        self.working.load(Ordering::Acquire)
+    }
+
+    /// Says that a long work runs, until the guard is dropped.
+    pub(crate) fn begin_work(&self) -> Working<'_> {
+        self.working.store(true, Ordering::Release);
+        Working(&self.working)
+    }
+
+    /// Now.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+}
+
+/// A long work that runs.
+pub(crate) struct Working<'a>(&'a AtomicBool);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[async_trait]
+impl LocalPostgres for LocalServer {
+    async fn observe(&self) -> PostgresSeen {
+        self.look().await
+    }
+
+    async fn exited(&self) {
+        self.watch.exited().await;
+    }
+
+    async fn carry_out(&self, work: &Work, progress: &Progress) -> Result<(), WorkError> {
+        self.carry(work, progress).await
+    }
+
+    async fn adjust(&self, change: &Adjustment) -> Result<(), AdjustError> {
+        self.change(change).await
+    }
+
+    async fn ask_history(&self, upstream: &Upstream) -> Result<UpstreamSeen, String> {
+        self.ask_upstream(upstream).await
+    }
+
+    async fn configure(&self, settings: Arc<Settings>, role: PgRole, _: Option<&ClusterView>) {
+        self.take_settings(settings, role).await;
+    }
+
+    async fn reload(&self) -> Result<(), AdjustError> {
+        self.reload_anyway().await
+    }
+
+    async fn fence(&self) {
+        self.stop_at_once().await;
+    }
+}
