@@ -1,0 +1,408 @@
+//! `switchover` and `failover`: the dialogue, the order over REST, and the DCS when REST does not answer.
+
+use std::time::Duration;
+
+use pgherd_api::role::ClusterRole;
+use pgherd_api::wanted::Wanted;
+use pgherd_api::when::When;
+use pgherd_domain::documents::FailoverDoc;
+use pgherd_domain::{ClusterView, MemberName, Tags};
+use pgherd_peers::{Method, Reply, SendError};
+use pgherd_ports::{Condition, Key, Written};
+use serde_json::{Map, Value};
+
+use super::moment;
+use crate::args::{Failover, Switchover};
+use crate::failure::Failure;
+use crate::members;
+use crate::screen::Screen;
+use crate::session::{Cluster, Session};
+
+/// The member has this long beyond its own limit to answer.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// What the operator wants.
+#[derive(Debug, Clone)]
+struct Wish {
+    leader: Option<String>,
+    candidate: Option<String>,
+    scheduled: Option<String>,
+    force: bool,
+    is_failover: bool,
+}
+
+/// `switchover`
+pub(super) async fn switchover(
+    args: Switchover,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let Switchover {
+        cluster,
+        leader,
+        candidate,
+        scheduled,
+        force,
+    } = args;
+    let wish = Wish {
+        leader,
+        candidate,
+        scheduled,
+        force,
+        is_failover: false,
+    };
+    switch(&session.cluster(cluster.as_deref())?, wish, session, screen).await
+}
+
+/// `failover`
+pub(super) async fn failover(
+    args: Failover,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let Failover {
+        cluster,
+        candidate,
+        force,
+    } = args;
+    let wish = Wish {
+        leader: None,
+        candidate,
+        scheduled: None,
+        force,
+        is_failover: true,
+    };
+    switch(&session.cluster(cluster.as_deref())?, wish, session, screen).await
+}
+
+async fn switch(
+    cluster: &Cluster,
+    wish: Wish,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let view = cluster.load().await?;
+    screen.say("Current cluster topology")?;
+    members::show(cluster, &view, screen)?;
+    let dialogue = Dialogue {
+        cluster,
+        view: &view,
+        wanted: Wanted::of(&view),
+        wish,
+    };
+    let order = dialogue.hold(screen)?;
+    let verb = dialogue.verb();
+    let Some(api_url) = dialogue.whom_to_ask(&order) else {
+        return fall_back(cluster, &view, &order, verb, screen).await;
+    };
+    let patience = 2 * dialogue.wanted.loop_wait.max(Duration::from_secs(10)) + SLACK;
+    match send(session, &api_url, verb, &order, patience).await {
+        Ok(reply) if matches!(reply.code, 200 | 202) => {
+            let stamp = now(screen);
+            screen.say(&format!("{stamp} {}", reply.text))?;
+            members::show(cluster, &cluster.load().await?, screen)
+        }
+        Ok(Reply { code, text }) => {
+            let what = if text.contains("status unknown") {
+                "result unknown"
+            } else {
+                "failed"
+            };
+            screen.say(&format!("{} {what}, details: {code}, {text}", noun(verb)))
+        }
+        Err(SendError::Unreachable(why)) => {
+            screen.warn(&why);
+            fall_back(cluster, &view, &order, verb, screen).await
+        }
+        // it may have been taken in: a second order could undo it
+        Err(SendError::Unanswered(why)) => {
+            screen.say(&format!("{} result unknown, details: {why}", noun(verb)))
+        }
+    }
+}
+
+/// Sends the order. Servers before 2.0 know it under the one name only.
+async fn send(
+    session: &Session,
+    api_url: &str,
+    verb: &str,
+    order: &Order,
+    patience: Duration,
+) -> Result<Reply, SendError> {
+    let body = order.body();
+    let reply = session
+        .ask(Method::POST, api_url, verb, Some(&body), patience)
+        .await?;
+    if reply.code == 501 && verb == "switchover" {
+        return session
+            .ask(Method::POST, api_url, "failover", Some(&body), patience)
+            .await;
+    }
+    Ok(reply)
+}
+
+/// Writes the order into the DCS, where the leader finds it.
+async fn fall_back(
+    cluster: &Cluster,
+    view: &ClusterView,
+    order: &Order,
+    verb: &str,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let stamp = now(screen);
+    screen.say(&format!(
+        "{stamp} Could not {verb} using Patroni api, falling back to DCS"
+    ))?;
+    let condition = Condition::unchanged(view.failover_revision);
+    match cluster
+        .dcs
+        .put(&Key::Failover, &order.doc().render(), condition)
+        .await
+    {
+        Ok(Written::Done(_)) => members::show(cluster, &cluster.load().await?, screen),
+        Ok(Written::Refused) => Err(Failure::refused(
+            "somebody else has given an order meanwhile; look again",
+        )),
+        Err(source) => Err(Failure::Dcs {
+            what: "write the order to the DCS",
+            source,
+        }),
+    }
+}
+
+/// Everything that is decided.
+#[derive(Debug, Clone)]
+struct Order {
+    leader: Option<MemberName>,
+    candidate: Option<MemberName>,
+    when: Option<When>,
+}
+
+impl Order {
+    fn body(&self) -> Value {
+        let mut body = Map::new();
+        let mut put = |key: &str, text: Option<String>| {
+            if let Some(text) = text {
+                body.insert(key.to_owned(), text.into());
+            }
+        };
+        put("leader", self.leader.as_ref().map(ToString::to_string));
+        put(
+            "candidate",
+            self.candidate.as_ref().map(ToString::to_string),
+        );
+        put("scheduled_at", self.when.map(|when| when.iso()));
+        body.into()
+    }
+
+    fn doc(&self) -> FailoverDoc {
+        FailoverDoc {
+            leader: self.leader.clone(),
+            member: self.candidate.clone(),
+            scheduled_at: self.when.map(|when| when.schedule()),
+        }
+    }
+}
+
+/// The questions, and the checks that need no member.
+struct Dialogue<'a> {
+    cluster: &'a Cluster,
+    view: &'a ClusterView,
+    wanted: Wanted,
+    wish: Wish,
+}
+
+impl Dialogue<'_> {
+    const fn verb(&self) -> &'static str {
+        if self.wish.is_failover {
+            "failover"
+        } else {
+            "switchover"
+        }
+    }
+
+    fn hold(&self, screen: &mut Screen) -> Result<Order, Failure> {
+        let leader = if self.wish.is_failover {
+            None
+        } else {
+            Some(self.leader(screen)?)
+        };
+        let candidate = self.candidate(screen)?;
+        if self.wish.is_failover {
+            self.agree_to_lose(candidate.as_ref(), screen)?;
+        }
+        let when = if self.wish.is_failover {
+            None
+        } else {
+            self.when(screen)?
+        };
+        self.agree(when.as_ref(), screen)?;
+        Ok(Order {
+            leader,
+            candidate,
+            when,
+        })
+    }
+
+    fn leader(&self, screen: &mut Screen) -> Result<MemberName, Failure> {
+        let Some(leader) = self.view.leader_name() else {
+            return Err(Failure::refused("This cluster has no leader"));
+        };
+        let given = match &self.wish.leader {
+            Some(given) => given.clone(),
+            None if self.wish.force => leader.to_string(),
+            None => {
+                let title = if self.wanted.standby_cluster {
+                    "Standby Leader"
+                } else {
+                    "Primary"
+                };
+                screen.ask(title, Some(leader.as_str()))?
+            }
+        };
+        if given == leader.as_str() {
+            Ok(leader.clone())
+        } else {
+            let cluster = &self.cluster.name;
+            Err(Failure::Refused(format!(
+                "Member {given} is not the leader of cluster {cluster}"
+            )))
+        }
+    }
+
+    fn candidate(&self, screen: &mut Screen) -> Result<Option<MemberName>, Failure> {
+        let leader = self.view.leader_name();
+        let willing: Vec<&str> = self
+            .view
+            .members
+            .iter()
+            .filter(|(name, doc)| {
+                leader != Some(name) && !Tags::from_published(&doc.tags).nofailover
+            })
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if willing.is_empty() {
+            return Err(Failure::Refused(format!(
+                "No candidates found to {} to",
+                self.verb()
+            )));
+        }
+        let given = match &self.wish.candidate {
+            Some(given) => given.clone(),
+            None if self.wish.force => String::new(),
+            None => {
+                let list: Vec<String> = willing.iter().map(|name| format!("'{name}'")).collect();
+                screen.ask(&format!("Candidate [{}]", list.join(", ")), Some(""))?
+            }
+        };
+        if given.is_empty() {
+            return if self.wish.is_failover {
+                Err(Failure::refused(
+                    "Failover could be performed only to a specific candidate",
+                ))
+            } else {
+                Ok(None)
+            };
+        }
+        let cluster = &self.cluster.name;
+        if leader.is_some_and(|leader| leader.as_str() == given) {
+            return Err(Failure::Refused(format!(
+                "Member {given} is already the leader of cluster {cluster}"
+            )));
+        }
+        MemberName::new(&given)
+            .ok()
+            .filter(|name| willing.contains(&name.as_str()))
+            .map(Some)
+            .ok_or_else(|| {
+                Failure::Refused(format!(
+                    "Member {given} does not exist in cluster {cluster} or is tagged as nofailover"
+                ))
+            })
+    }
+
+    /// A member that is not synchronous may lack commits that were acknowledged.
+    fn agree_to_lose(
+        &self,
+        candidate: Option<&MemberName>,
+        screen: &mut Screen,
+    ) -> Result<(), Failure> {
+        let Some(candidate) = candidate else {
+            return Ok(());
+        };
+        let is_safe = match ClusterRole::of(candidate, self.view, &self.wanted) {
+            ClusterRole::Replica => self.view.sync_state().is_none(),
+            ClusterRole::Leader
+            | ClusterRole::StandbyLeader
+            | ClusterRole::SyncStandby
+            | ClusterRole::QuorumStandby => true,
+        };
+        let question =
+            format!("Are you sure you want to failover to the asynchronous node {candidate}?");
+        if is_safe || self.wish.force || screen.confirm(&question)? {
+            Ok(())
+        } else {
+            Err(Failure::refused("Aborting failover"))
+        }
+    }
+
+    fn when(&self, screen: &mut Screen) -> Result<Option<When>, Failure> {
+        let question = "When should the switchover take place (e.g. {} ) ";
+        let when = moment(
+            self.wish.scheduled.as_deref(),
+            question,
+            self.wish.force,
+            screen,
+        )?;
+        if when.is_some() && self.wanted.pause {
+            return Err(Failure::refused(
+                "Can't schedule switchover in the paused state",
+            ));
+        }
+        Ok(when)
+    }
+
+    fn agree(&self, when: Option<&When>, screen: &mut Screen) -> Result<(), Failure> {
+        if self.wish.force {
+            return Ok(());
+        }
+        let (verb, cluster) = (self.verb(), &self.cluster.name);
+        let demoting = self.view.leader_name().map_or_else(String::new, |leader| {
+            format!(", demoting current leader {leader}")
+        });
+        let question = match when {
+            Some(when) => format!(
+                "Are you sure you want to schedule {verb} of cluster {cluster} at {}{demoting}?",
+                when.sentence()
+            ),
+            None => format!("Are you sure you want to {verb} cluster {cluster}{demoting}?"),
+        };
+        if screen.confirm(&question)? {
+            Ok(())
+        } else {
+            Err(Failure::Refused(format!("Aborting {verb}")))
+        }
+    }
+
+    /// The leader; without one the candidate.
+    fn whom_to_ask(&self, order: &Order) -> Option<String> {
+        let candidate = order
+            .candidate
+            .as_ref()
+            .and_then(|name| self.view.members.get(name));
+        let doc = self.view.leader_member().or(candidate)?;
+        Some(doc.api_url.clone()).filter(|url| !url.is_empty())
+    }
+}
+
+fn now(screen: &Screen) -> String {
+    screen.stamp("%Y-%m-%d %H:%M:%S%.5f")
+}
+
+fn noun(verb: &str) -> &'static str {
+    if verb == "failover" {
+        "Failover"
+    } else {
+        "Switchover"
+    }
+}
