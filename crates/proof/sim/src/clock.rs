@@ -32,6 +32,17 @@ impl Pendulum {
         }
     }
 
+    /// Goes wrong by `drift_ppm` from `now` on; what it shows now stays.
+    pub(crate) fn set_drift(&mut self, drift_ppm: i64, now: Duration) {
+        let shows = self.moment(now);
+        self.drift_ppm = drift_ppm;
+        let fresh = Self {
+            boot: Duration::ZERO,
+            ..*self
+        };
+        self.boot = shows.since(fresh.moment(now));
+    }
+
     /// What the clock shows at `virtual_time`.
     pub(crate) fn moment(&self, virtual_time: Duration) -> Moment {
         let nanos = i128::try_from(virtual_time.as_nanos()).unwrap_or(i128::MAX);
@@ -108,7 +119,8 @@ mod tests {
         let me = MemberName::new("a").unwrap();
         world.add_host(&me);
         world.change(|state| {
-            state.host_mut(&me).pendulum.drift_ppm = 100_000;
+            let now = state.now;
+            state.host_mut(&me).pendulum.set_drift(100_000, now);
         });
         let clock = SimClock::new(world.clone(), me.clone());
         let begin = clock.now();

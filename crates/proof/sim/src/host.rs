@@ -22,6 +22,8 @@ pub(crate) struct Host {
     /// Since when an agent watches the lease here. `None` while it is frozen or gone, or has not finished
     /// a turn since; only a fence outside of the agent could stop a primary meanwhile.
     pub(crate) guarded_since: Option<Duration>,
+    /// When the agent was last started or let go on.
+    pub(crate) awake_since: Duration,
     pub(crate) pendulum: Pendulum,
     pub(crate) server: Server,
     /// What the agent's last turn showed; peers read it.
@@ -36,6 +38,7 @@ impl Host {
             agent_runs: false,
             frozen: false,
             guarded_since: None,
+            awake_since: Duration::ZERO,
             pendulum,
             server: Server::default(),
             shown: None,

@@ -30,8 +30,8 @@ impl Journal {
     }
 }
 
-/// The entries as lines, with times counted from `zero`.
-pub(crate) fn render(entries: &[Entry], zero: Duration) -> String {
+/// The entries as lines, with times counted from `zero`, in seconds with so many decimals.
+pub(crate) fn render(entries: &[Entry], zero: Duration, decimals: usize) -> String {
     let width = entries
         .iter()
         .map(|entry| entry.who.len())
@@ -41,11 +41,12 @@ pub(crate) fn render(entries: &[Entry], zero: Duration) -> String {
     for entry in entries {
         let at = entry.at.saturating_sub(zero).as_secs_f64();
         // Writing to a string can not fail.
-        drop(writeln!(
+        writeln!(
             text,
-            "{at:>9.3}  {:<width$}  {}",
+            "{at:>7.decimals$}  {:<width$}  {}",
             entry.who, entry.what
-        ));
+        )
+        .ok();
     }
     text
 }

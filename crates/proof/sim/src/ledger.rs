@@ -1,5 +1,6 @@
 //! The ledger: every commit that a client was told is done.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgherd_domain::{Lsn, MemberName, TimelineId};
@@ -25,6 +26,10 @@ pub(crate) struct Ledger {
     pub(crate) acknowledged: Vec<Acknowledged>,
     /// Who acknowledged last, as the journal has it.
     pub(crate) serving: Option<MemberName>,
+    /// When each server acknowledged last.
+    last_by: BTreeMap<MemberName, Duration>,
+    /// Two servers acknowledge in turn: that was told, and the single commits are not.
+    crossed: bool,
     /// When the last commit was acknowledged.
     pub(crate) last_at: Option<Duration>,
 }
@@ -34,6 +39,45 @@ impl Ledger {
     pub(crate) fn fresh_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+}
+
+/// Whoever acknowledged within this time still serves.
+const STILL: Duration = Duration::from_secs(2);
+
+impl Ledger {
+    /// What is worth telling about a commit, after a `pause` without any.
+    fn news(&mut self, done: &Acknowledged, pause: Duration) -> Option<String> {
+        let recent = |at: &Duration| done.at.saturating_sub(*at) < STILL;
+        let other = self
+            .last_by
+            .iter()
+            .find(|(server, at)| **server != done.server && recent(at))
+            .map(|(server, _)| server.clone());
+        let mine_is_recent = self.last_by.get(&done.server).is_some_and(recent);
+        let back = self.serving.as_ref() != Some(&done.server) && mine_is_recent;
+        match other {
+            Some(_) if self.crossed => None,
+            Some(other) if back => {
+                self.crossed = true;
+                Some(format!("{other} and {} both serve writes", done.server))
+            }
+            None if self.crossed => {
+                self.crossed = false;
+                Some(format!("only {} serves writes", done.server))
+            }
+            _ if pause > OUTAGE => {
+                let pause = pause.as_secs_f64();
+                Some(format!(
+                    "{} serves writes after {pause:.1} s without",
+                    done.server
+                ))
+            }
+            _ if self.serving.as_ref() != Some(&done.server) => {
+                Some(format!("{} serves writes", done.server))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -47,16 +91,10 @@ impl State {
             .ledger
             .last_at
             .map_or(Duration::ZERO, |last| done.at.saturating_sub(last));
-        let other = self.ledger.serving.as_ref() != Some(&done.server);
-        if other || pause > OUTAGE {
-            let after = if pause > OUTAGE {
-                format!(" after {:.1} s without", pause.as_secs_f64())
-            } else {
-                String::new()
-            };
-            let text = format!("{} serves writes{after}", done.server);
+        if let Some(text) = self.ledger.news(&done, pause) {
             self.tell("clients", text);
         }
+        self.ledger.last_by.insert(done.server.clone(), done.at);
         self.ledger.serving = Some(done.server.clone());
         self.ledger.last_at = Some(done.at);
         self.ledger.acknowledged.push(done);

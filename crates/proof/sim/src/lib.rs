@@ -2,10 +2,13 @@
 //! universe: the same seed gives the same bytes.
 //!
 //! Read in this order: `world` (time and state), `network`, `clock`, `store` (the DCS), `postgres`,
-//! `peers`; then `invariants` (what must hold).
+//! `peers`; then `herd` (the agents), `clients`, `invariants` (what must hold); then `scenario` (text files)
+//! and `universe` (dice).
 
+mod clients;
 mod clock;
 mod dice;
+mod herd;
 mod host;
 mod invariants;
 mod journal;
@@ -13,7 +16,10 @@ mod ledger;
 mod network;
 mod peers;
 mod postgres;
+pub mod scenario;
 mod store;
+mod turns;
+pub mod universe;
 mod world;
 
 pub use dice::{Dice, Span};

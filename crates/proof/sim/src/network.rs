@@ -72,11 +72,6 @@ impl Network {
         self.shut.insert((from.clone(), to.clone()));
     }
 
-    /// Opens one direction.
-    pub(crate) fn mend(&mut self, from: &Place, to: &Place) {
-        self.shut.remove(&(from.clone(), to.clone()));
-    }
-
     /// Opens everything that was cut.
     pub(crate) fn heal(&mut self) {
         self.shut.clear();

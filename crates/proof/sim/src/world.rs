@@ -32,6 +32,9 @@ struct Inner {
     began: Instant,
 }
 
+/// More accesses than any sound universe makes without time passing.
+const ACCESSES_MAX: u32 = 500_000;
+
 /// Everything there is.
 pub(crate) struct State {
     /// The virtual time of the current access.
@@ -43,6 +46,8 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) journal: Journal,
     pub(crate) violations: Vec<Violation>,
+    /// How many accesses there were at this very instant.
+    accesses: (Duration, u32),
     /// Numbers for postmasters, sessions and the like.
     next_number: u64,
 }
@@ -72,6 +77,18 @@ impl State {
         self.next_number
     }
 
+    /// Time stands still while anything can be done, so whoever never waits would stop the universe.
+    fn count_access(&mut self) {
+        let (at, count) = self.accesses;
+        let count = if at == self.now { count + 1 } else { 1 };
+        self.accesses = (self.now, count);
+        assert!(
+            count < ACCESSES_MAX,
+            "somebody turns in circles at {:?} without ever waiting",
+            self.now
+        );
+    }
+
     /// Tells what happened.
     pub(crate) fn tell(&mut self, who: &str, what: impl Into<String>) {
         self.journal.tell(self.now, who, what.into());
@@ -91,6 +108,7 @@ impl World {
                 ledger: Ledger::default(),
                 journal: Journal::default(),
                 violations: Vec::new(),
+                accesses: (Duration::ZERO, 0),
                 next_number: 0,
                 dice,
             }),
@@ -117,6 +135,7 @@ impl World {
     fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = self.now();
+        state.count_access();
         state
     }
 
@@ -129,6 +148,7 @@ impl World {
     pub(crate) fn change<T>(&self, make: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let made = make(&mut state);
+        state.tell_store_news();
         invariants::at_every_change(&mut state);
         drop(state);
         self.0.changed.notify_waiters();
@@ -163,6 +183,7 @@ impl World {
                 let mut state = self.lock();
                 let made = make(&mut state);
                 if made.is_some() {
+                    state.tell_store_news();
                     invariants::at_every_change(&mut state);
                 }
                 made

@@ -105,10 +105,9 @@ fn come_up(state: &mut State, name: &MemberName, pid: i32, ready: Duration) {
     let timeline = cluster.wal.timeline;
     if recovery {
         cluster.state = ControlState::InArchiveRecovery;
-        let end = cluster.wal.end();
         state.tell(
             name.as_str(),
-            format!("postgres: up as a replica at {end} on timeline {timeline}"),
+            format!("postgres: up as a replica on timeline {timeline}"),
         );
         return;
     }
@@ -163,7 +162,6 @@ fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration)
     let Some(cluster) = server.cluster_mut() else {
         return;
     };
-    let at = cluster.wal.end();
     cluster.wal.branch();
     cluster.replayed = cluster.wal.end();
     cluster.state = ControlState::InProduction;
@@ -171,7 +169,7 @@ fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration)
     let timeline: TimelineId = cluster.wal.timeline;
     state.tell(
         name.as_str(),
-        format!("postgres: promoted at {at}, timeline {timeline}"),
+        format!("postgres: promoted to timeline {timeline}"),
     );
     invariants::after_promotion(state, name);
 }
@@ -211,6 +209,8 @@ async fn shut_down(world: World, name: MemberName, pid: i32, takes: Duration) {
                 return Some(None);
             };
             if !primary {
+                cluster.note_checkpoint();
+                cluster.note_recovery();
                 cluster.state = ControlState::ShutDownInRecovery;
                 return Some(Some(None));
             }
@@ -276,20 +276,13 @@ fn finish(state: &mut State, name: &MemberName, pid: i32, ending: Ending) {
         "replica"
     };
     server.drop_postmaster();
-    let Some(cluster) = server.cluster() else {
-        return;
-    };
-    let end = cluster.wal.end();
     let how = match ending {
         Ending::Fast => "stopped",
         Ending::Immediate => "stopped at once",
         Ending::Fenced => "fenced",
         Ending::Killed => "killed",
     };
-    state.tell(
-        name.as_str(),
-        format!("postgres: {role} {how}, WAL ends at {end}"),
-    );
+    state.tell(name.as_str(), format!("postgres: {role} {how}"));
 }
 
 /// Waits until the virtual time `moment`.

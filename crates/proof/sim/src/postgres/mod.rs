@@ -14,8 +14,9 @@ mod works;
 pub(crate) use commit::{Commit, commit, would_acknowledge};
 pub(crate) use life::{Ending, kill};
 pub(crate) use port::SimPostgres;
-pub(crate) use server::{Cluster, Directory, Phase, Server};
-pub(crate) use wal::{Record, Said, Wal};
+pub(crate) use seen::describe;
+pub(crate) use server::{Directory, Server};
+pub(crate) use wal::Said;
 
 use pgherd_domain::MemberName;
 

@@ -87,6 +87,8 @@ async fn stream(world: &World, me: &MemberName, wanted: &Wish, session: u64) -> 
     if let Err(why) = world.change(|state| connect(state, me, wanted, session)) {
         return why;
     }
+    let upstream_side = give_up_silent(world.clone(), me.clone(), from.clone(), session);
+    world.spawn(upstream_side);
     if !world.carry_between(from, me).await {
         return "connection timed out".to_owned();
     }
@@ -252,9 +254,9 @@ async fn silence(world: &World, me: &MemberName, from: &MemberName) {
     }
 }
 
-/// Ends a connection on this side; the upstream learns it at once, or by its time-out when it is cut off.
+/// Ends a connection on this side. The upstream learns it at once, unless it is cut off.
 fn disconnect(world: &World, me: &MemberName, from: &MemberName, session: u64) {
-    let whole = world.change(|state| {
+    world.change(|state| {
         let postmaster = state.host_mut(me).server.postmaster.as_mut();
         if let Some(postmaster) = postmaster
             && postmaster
@@ -265,26 +267,36 @@ fn disconnect(world: &World, me: &MemberName, from: &MemberName, session: u64) {
             postmaster.receiver = None;
         }
         let (a, b) = (Place::Member(me.clone()), Place::Member(from.clone()));
-        state.network.is_whole(&a, &b)
-    });
-    let (world, me, from) = (world.clone(), me.clone(), from.clone());
-    let wait = if whole { Duration::ZERO } else { SILENCE };
-    let forget = move |state: &mut State| {
-        if let Some(postmaster) = state.host_mut(&from).server.postmaster.as_mut()
-            && postmaster
-                .senders
-                .get(&me)
-                .is_some_and(|sender| sender.session == session)
-        {
-            postmaster.senders.remove(&me);
+        if state.network.is_whole(&a, &b) {
+            forget_sender(state, me, from, session);
         }
-    };
-    if whole {
-        world.change(forget);
-        return;
-    }
-    world.clone().spawn(async move {
-        world.sleep(wait).await;
-        world.change(forget);
     });
+}
+
+fn forget_sender(state: &mut State, me: &MemberName, from: &MemberName, session: u64) {
+    if let Some(postmaster) = state.host_mut(from).server.postmaster.as_mut()
+        && postmaster
+            .senders
+            .get(me)
+            .is_some_and(|sender| sender.session == session)
+    {
+        postmaster.senders.remove(me);
+    }
+}
+
+/// The upstream's side of a connection: it is given up when its standby is silent for too long.
+async fn give_up_silent(world: World, me: MemberName, from: MemberName, session: u64) {
+    let gone = world.until(|state| {
+        let postmaster = state.host(&from).server.postmaster.as_ref();
+        let sender = postmaster.and_then(|postmaster| postmaster.senders.get(&me));
+        let same = sender.is_some_and(|sender| sender.session == session);
+        (!same).then_some(())
+    });
+    tokio::select! {
+        biased;
+        () = gone => {}
+        () = silence(&world, &me, &from) => {
+            world.change(|state| forget_sender(state, &me, &from, session));
+        }
+    }
 }

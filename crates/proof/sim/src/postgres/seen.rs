@@ -9,7 +9,7 @@ use pgherd_domain::{
 };
 
 use super::names::Waiting;
-use super::server::{Cluster, Directory, Postmaster};
+use super::server::{Cluster, Directory, Postmaster, Server};
 
 /// Every simulated server is this version.
 const VERSION: ServerVersion = ServerVersion(170_006);
@@ -22,9 +22,6 @@ pub(crate) fn directory(directory: &Directory) -> DataDirectory {
         Directory::Rubbish => DataDirectory::Invalid {
             why: "global/pg_control is missing".to_owned(),
         },
-        Directory::Unreadable => DataDirectory::Inaccessible {
-            why: "Input/output error".to_owned(),
-        },
     }
 }
 
@@ -33,7 +30,7 @@ fn control(cluster: &Cluster) -> ControlData {
     let min_recovery = if cluster.state.was_primary() {
         (Lsn::default(), TimelineId(0))
     } else {
-        (cluster.replayed, cluster.wal.timeline)
+        cluster.min_recovery
     };
     ControlData {
         system_id: cluster.system_id.clone(),
@@ -43,6 +40,27 @@ fn control(cluster: &Cluster) -> ControlData {
         checkpoint_end: Some(end),
         min_recovery,
         can_rewind: true,
+    }
+}
+
+/// A server in a few words, for people.
+pub(crate) fn describe(server: &Server) -> String {
+    let Some(cluster) = server.cluster() else {
+        return "without data".to_owned();
+    };
+    let timeline = cluster.wal.timeline;
+    let Some(postmaster) = &server.postmaster else {
+        return format!("stopped, timeline {timeline}");
+    };
+    match (postmaster.recovery, &postmaster.receiver) {
+        (false, _) => format!("a primary, timeline {timeline}"),
+        (true, Some(receiving)) => {
+            format!(
+                "a replica that streams from {}, timeline {timeline}",
+                receiving.from.host
+            )
+        }
+        (true, None) => format!("a replica that does not stream, timeline {timeline}"),
     }
 }
 
@@ -78,10 +96,15 @@ pub(crate) fn live(postmaster: &Postmaster, cluster: &Cluster) -> Option<LiveSee
             .filter(|_| recovery)
             .map(|upstream| (upstream.host.clone(), upstream.port)),
         restores_from_archive: false,
-        history: if recovery {
-            TimelineHistory::default()
-        } else {
-            cluster.wal.history.clone()
+        history: TimelineHistory {
+            switches: cluster
+                .wal
+                .history
+                .switches
+                .iter()
+                .filter(|switch| switch.timeline < timeline)
+                .cloned()
+                .collect(),
         },
         pending_restart: BTreeMap::new(),
     })

@@ -20,6 +20,9 @@ pub(crate) struct Cluster {
     pub(crate) state: ControlState,
     /// The last checkpoint in pg_control: its timeline, position and end.
     pub(crate) checkpoint: (TimelineId, Lsn, Lsn),
+    /// "Minimum recovery ending location" in pg_control: of the last restartpoint or clean stop, so it may
+    /// lie before the end of the WAL of a replica that was killed.
+    pub(crate) min_recovery: (Lsn, TimelineId),
     /// standby.signal is there.
     pub(crate) standby_signal: bool,
     /// The upstream that the configuration names.
@@ -43,6 +46,7 @@ impl Cluster {
             replayed: wal.end(),
             state: ControlState::ShutDown,
             checkpoint: (TimelineId(1), Lsn::new(0), Lsn::new(0)),
+            min_recovery: (Lsn::default(), TimelineId(0)),
             standby_signal: false,
             upstream: None,
             synchronous: String::new(),
@@ -61,8 +65,14 @@ impl Cluster {
             // The end-of-recovery record is no checkpoint: pg_control keeps the old timeline until one.
             if record.said != Said::EndOfRecovery {
                 self.checkpoint = (record.timeline, record.start, record.end);
+                self.min_recovery = (record.end, record.timeline);
             }
         }
+    }
+
+    /// pg_control takes where recovery is now, as at a clean stop of a replica.
+    pub(crate) fn note_recovery(&mut self) {
+        self.min_recovery = (self.replayed, self.wal.timeline);
     }
 
     /// Writes a record as a primary does: flushed and visible at once.
@@ -86,8 +96,6 @@ pub(crate) enum Directory {
     Cluster(Box<Cluster>),
     /// Something that is no cluster.
     Rubbish,
-    /// The disk does not answer.
-    Unreadable,
 }
 
 /// What a postmaster does at the moment.
@@ -152,14 +160,14 @@ impl Server {
     pub(crate) const fn cluster(&self) -> Option<&Cluster> {
         match &self.directory {
             Directory::Cluster(cluster) => Some(cluster),
-            Directory::Empty | Directory::Rubbish | Directory::Unreadable => None,
+            Directory::Empty | Directory::Rubbish => None,
         }
     }
 
     pub(crate) const fn cluster_mut(&mut self) -> Option<&mut Cluster> {
         match &mut self.directory {
             Directory::Cluster(cluster) => Some(cluster),
-            Directory::Empty | Directory::Rubbish | Directory::Unreadable => None,
+            Directory::Empty | Directory::Rubbish => None,
         }
     }
 

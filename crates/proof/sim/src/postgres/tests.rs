@@ -78,7 +78,7 @@ impl Pair {
         let streams = tokio::time::timeout(MINUTE, streams).await;
         let told = self.world.look(|state| {
             let begin = Duration::ZERO;
-            crate::journal::render(&state.journal.entries, begin)
+            crate::journal::render(&state.journal.entries, begin, 3)
         });
         streams.unwrap_or_else(|_| panic!("{who} does not stream:\n{told}"));
     }

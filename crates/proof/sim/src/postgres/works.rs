@@ -92,7 +92,9 @@ impl Worker {
     /// pg_basebackup: what the source has when the copy ends.
     async fn copy(&self, source: &Upstream, progress: &Progress) -> Result<(), WorkError> {
         let from = self.reach(source).await?;
-        self.world.change(|state| set_aside(state, &self.me))?;
+        if self.server(|it| it.postmaster.is_some()) {
+            return Err(failed("a postmaster runs on the data directory"));
+        }
         progress.say("copying");
         let copied = tokio::select! {
             biased;
@@ -110,12 +112,9 @@ impl Worker {
             mine.upstream = None;
             mine.standby_signal = true;
             mine.proven = false;
-            let end = mine.wal.end();
+            set_aside(state, &self.me)?;
             state.host_mut(&self.me).server.directory = Directory::Cluster(Box::new(mine));
-            state.tell(
-                self.me.as_str(),
-                format!("postgres: copied from {from}, WAL up to {end}"),
-            );
+            state.tell(self.me.as_str(), format!("postgres: copied from {from}"));
             Ok(())
         })
     }
@@ -259,11 +258,7 @@ impl Worker {
             cluster.standby_signal = false;
             cluster.write(Said::Shutdown, None);
             cluster.state = ControlState::ShutDown;
-            let end = cluster.wal.end();
-            state.tell(
-                self.me.as_str(),
-                format!("postgres: recovered in single-user mode, WAL ends at {end}"),
-            );
+            state.tell(self.me.as_str(), "postgres: recovered in single-user mode");
             Ok(())
         })
     }
@@ -347,15 +342,12 @@ fn end_rewind(state: &mut State, me: &MemberName, from: &MemberName) -> Result<(
     };
     mine.wal.become_like(&wal);
     mine.replayed = wal.end();
+    mine.min_recovery = (wal.end(), wal.timeline);
     mine.checkpoint = checkpoint;
     mine.state = ControlState::InArchiveRecovery;
     mine.standby_signal = true;
     mine.torn = false;
-    let end = mine.wal.end();
-    state.tell(
-        me.as_str(),
-        format!("postgres: rewound to be like {from}, WAL up to {end}"),
-    );
+    state.tell(me.as_str(), format!("postgres: rewound to be like {from}"));
     Ok(())
 }
 

@@ -114,11 +114,7 @@ impl SimDcs {
             return;
         }
         let done = self.world.change(|state| match state.store.service {
-            Service::Up => {
-                let done = deed(&mut state.store, state.now, &caller);
-                state.tell_store_news();
-                Some(Ok(done))
-            }
+            Service::Up => Some(Ok(deed(&mut state.store, state.now, &caller))),
             Service::Refusing => Some(Err(DcsError::Unreachable(
                 "every endpoint refused the connection".to_owned(),
             ))),

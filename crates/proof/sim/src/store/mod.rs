@@ -5,6 +5,8 @@ mod ops;
 mod view;
 mod watch;
 
+pub(crate) use watch::watch;
+
 pub(crate) use client::SimDcs;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,343 @@
+//! Performing scenarios: each command on the world or on the herd.
+
+use std::time::Duration;
+
+use pgherd_domain::documents::{FailoverDoc, Schedule};
+use pgherd_domain::{MemberName, Operation};
+use serde_json::Value;
+
+use super::condition::Condition;
+use super::parse::{self, Command, Damage, Dcs, Deed, Pairs, Process, Told};
+use crate::clients;
+use crate::herd::{Herd, Shape};
+use crate::postgres::{self, Directory, Ending};
+use crate::store::Service;
+use crate::world::State;
+
+/// How often clients commit.
+const SEEKING: Duration = Duration::from_millis(200);
+const STUBBORN: Duration = Duration::from_millis(500);
+
+/// How long a cluster may take to come up before a scenario begins.
+const SETTLING: Duration = Duration::from_secs(300);
+
+/// Where a scenario is played.
+pub(crate) struct Stage {
+    seed: u64,
+    shape: Shape,
+    pub(crate) herd: Option<Herd>,
+    /// The moment that the transcript counts from.
+    pub(crate) zero: Duration,
+    /// When the last deed was done.
+    last_deed: Duration,
+}
+
+impl Stage {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            shape: Shape::default(),
+            herd: None,
+            zero: Duration::ZERO,
+            last_deed: Duration::ZERO,
+        }
+    }
+
+    /// How long a lease lives.
+    pub(crate) fn ttl(&self) -> Duration {
+        self.shape.ttl()
+    }
+
+    /// Reads one line of a scenario and performs it.
+    ///
+    /// # Errors
+    /// When it is not understood, or does not hold.
+    pub(crate) async fn line(&mut self, line: &str) -> Result<(), String> {
+        self.perform(&parse::command(line)?).await
+    }
+
+    pub(super) async fn perform(&mut self, command: &Command) -> Result<(), String> {
+        match command {
+            Command::Seed(_) => Ok(()),
+            Command::Cluster {
+                members,
+                leader,
+                settings,
+            } => self.cluster(members, leader.as_ref(), settings).await,
+            Command::Tags(who, tags) => {
+                match &mut self.herd {
+                    Some(herd) => herd.set_tags(who, tags.clone()),
+                    None => drop(self.shape.tags.insert(who.clone(), tags.clone())),
+                }
+                Ok(())
+            }
+            Command::Wait(how_long) => {
+                self.herd()?.world.sleep(*how_long).await;
+                Ok(())
+            }
+            Command::Until(condition, limit) => self.until(condition, *limit).await,
+            Command::Expect(condition) => {
+                let since = self.last_deed;
+                let holds = self
+                    .herd()?
+                    .world
+                    .look(|state| condition.holds(state, since));
+                holds
+                    .then_some(())
+                    .ok_or_else(|| format!("does not hold: {condition:?}"))
+            }
+            Command::Do(told) => self.deed(told),
+        }
+    }
+
+    fn herd(&mut self) -> Result<&mut Herd, String> {
+        self.herd
+            .as_mut()
+            .ok_or_else(|| "`cluster` must come first".to_owned())
+    }
+
+    async fn until(&mut self, condition: &Condition, limit: Duration) -> Result<(), String> {
+        let since = self.last_deed;
+        let world = self.herd()?.world.clone();
+        let holds = world.until(|state| condition.holds(state, since).then_some(()));
+        tokio::time::timeout(limit, holds)
+            .await
+            .map_err(|_| format!("did not hold within {limit:?}: {condition:?}"))
+    }
+
+    /// Without a leader the members start at once with empty directories; with one the scenario begins
+    /// when it leads and the others stream.
+    async fn cluster(
+        &mut self,
+        members: &[MemberName],
+        leader: Option<&MemberName>,
+        settings: &Pairs,
+    ) -> Result<(), String> {
+        self.shape.dynamic.clone_from(settings);
+        let mut herd = Herd::new(self.seed, self.shape.clone(), members);
+        if let Some(leader) = leader {
+            herd.start_agent(leader)?;
+        }
+        self.herd = Some(herd);
+        if let Some(leader) = leader {
+            self.until(&Condition::Leads(leader.clone()), SETTLING)
+                .await?;
+        }
+        let herd = self.herd()?;
+        let world = herd.world.clone();
+        herd.beside(clients::seeking(world.clone(), SEEKING));
+        for member in members {
+            herd.beside(clients::stubborn(world.clone(), member.clone(), STUBBORN));
+            if leader != Some(member) {
+                herd.start_agent(member)?;
+            }
+        }
+        if leader.is_none() {
+            return Ok(());
+        }
+        self.until(&Condition::Healed, SETTLING).await?;
+        if self.shape.is_synchronous() && members.len() > 1 {
+            let named = world.until(|state| {
+                let sync = state.store.value("sync")?;
+                (!sync.contains("null")).then_some(())
+            });
+            tokio::time::timeout(SETTLING, named)
+                .await
+                .map_err(|_| "no synchronous standby was named".to_owned())?;
+        }
+        // Everybody has had a turn since the last of them came.
+        world.sleep(self.shape.loop_wait() * 2).await;
+        self.zero = world.now();
+        self.last_deed = self.zero;
+        world.change(|state| {
+            state.journal.entries.clear();
+            begin(state);
+        });
+        Ok(())
+    }
+
+    fn deed(&mut self, told: &Told) -> Result<(), String> {
+        let herd = self.herd()?;
+        herd.world
+            .change(|state| state.tell(">", told.line.clone()));
+        let now = herd.world.now();
+        match &told.deed {
+            Deed::Kill(..)
+            | Deed::Start(..)
+            | Deed::Stop(_)
+            | Deed::Revive(_)
+            | Deed::Freeze(..) => {
+                process(herd, &told.deed)?;
+            }
+            Deed::Restart(who) => herd.request(who, restart()),
+            Deed::Reinit(who) => herd.request(
+                who,
+                Operation::Reinitialize {
+                    force: false,
+                    from_leader: false,
+                },
+            ),
+            deed => herd.world.change(|state| on_world(state, deed)),
+        }
+        self.last_deed = now;
+        Ok(())
+    }
+}
+
+/// The first lines of a transcript: how things stand.
+fn begin(state: &mut State) {
+    state.ledger.serving = None;
+    show(state);
+}
+
+fn process(herd: &mut Herd, deed: &Deed) -> Result<(), String> {
+    match deed {
+        Deed::Kill(Process::Postgres, who) => herd
+            .world
+            .change(|state| postgres::kill(state, who, Ending::Killed)),
+        Deed::Kill(Process::Agent, who) => herd.kill_agent(who),
+        Deed::Kill(Process::Host, who) => herd.kill_host(who),
+        Deed::Start(Process::Agent, who) => herd.start_agent(who)?,
+        Deed::Start(Process::Host, who) => herd.start_host(who)?,
+        Deed::Start(Process::Postgres, _) => {
+            return Err("PostgreSQL is started by its agent".to_owned());
+        }
+        Deed::Stop(who) => herd.stop_agent(who),
+        Deed::Revive(who) => herd.revive(who)?,
+        Deed::Freeze(who, frozen) => herd.freeze_agent(who, *frozen),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn restart() -> Operation {
+    Operation::Restart {
+        role: None,
+        older_than: None,
+        only_pending: false,
+        timeout: None,
+        schedule: None,
+    }
+}
+
+fn on_world(state: &mut State, deed: &Deed) {
+    match deed {
+        Deed::Cut {
+            from,
+            to,
+            both_ways,
+        } => {
+            for place in to {
+                state.network.cut(from, place);
+                if *both_ways {
+                    state.network.cut(place, from);
+                }
+            }
+        }
+        Deed::Heal => state.network.heal(),
+        Deed::Dcs(what) => on_dcs(state, what),
+        Deed::Hang(who, hung) => {
+            if let Some(postmaster) = &mut state.host_mut(who).server.postmaster {
+                postmaster.hung = *hung;
+            }
+        }
+        Deed::Stall(who, stalled) => state.host_mut(who).server.stalled = *stalled,
+        Deed::Disk(who, damage) => {
+            postgres::kill(state, who, Ending::Killed);
+            state.host_mut(who).server.directory = match damage {
+                Damage::Wiped => Directory::Empty,
+                Damage::Spoilt => Directory::Rubbish,
+            };
+        }
+        Deed::Latency(span) => state.network.latency = *span,
+        Deed::Jump(who, seconds) => {
+            state.host_mut(who).pendulum.wall_skew_micros += seconds * 1_000_000;
+        }
+        Deed::FailStarts(who, count) => state.host_mut(who).server.failing_starts = *count,
+        Deed::Write(size, who) => {
+            let id = state.ledger.fresh_id();
+            let server = &mut state.host_mut(who).server;
+            if server.takes_writes()
+                && let Some(cluster) = server.cluster_mut()
+            {
+                cluster.write(postgres::Said::Commit(id), Some(*size));
+            }
+        }
+        Deed::Switchover { from, to, after } => order(state, from.clone(), to.clone(), *after),
+        Deed::Config(pairs) => config(state, pairs),
+        Deed::Show => show(state),
+        _ => {}
+    }
+}
+
+fn on_dcs(state: &mut State, what: &Dcs) {
+    let now = state.now;
+    match what {
+        Dcs::Down => state.store.serve(now, Service::Refusing),
+        Dcs::Silent => state.store.serve(now, Service::Silent),
+        Dcs::Up => state.store.serve(now, Service::Up),
+        Dcs::Wipe => state.store.wipe(),
+        Dcs::Revoke(who) => state.store.revoke_early(who.as_str()),
+        Dcs::Delete(key) => state.store.erase_by_hand(key),
+    }
+}
+
+/// Writes `/failover` as `patronictl` does.
+fn order(
+    state: &mut State,
+    from: Option<MemberName>,
+    to: Option<MemberName>,
+    after: Option<Duration>,
+) {
+    let scheduled_at = after.map(|after| {
+        let exact = crate::clock::Pendulum::exact(Duration::ZERO);
+        let at = exact.wall(state.now + after);
+        Schedule { text: at.iso(), at }
+    });
+    let doc = FailoverDoc {
+        leader: from,
+        member: to,
+        scheduled_at,
+    };
+    state.store.write_by_hand("failover", &doc.render());
+}
+
+/// Patches `/config` as `patronictl edit-config` does.
+fn config(state: &mut State, pairs: &Pairs) {
+    let old = state.store.value("config").unwrap_or("{}");
+    let Ok(Value::Object(mut map)) = serde_json::from_str(old) else {
+        return;
+    };
+    for (key, value) in pairs {
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone()));
+        if value.is_null() {
+            map.remove(key);
+        } else {
+            map.insert(key.clone(), value);
+        }
+    }
+    state
+        .store
+        .write_by_hand("config", &Value::Object(map).to_string());
+}
+
+/// Tells how every member stands.
+fn show(state: &mut State) {
+    let leader = state.store.leader().map(str::to_owned);
+    let lines: Vec<(String, String)> = state
+        .hosts
+        .iter()
+        .map(|(name, host)| {
+            let what = postgres::describe(&host.server);
+            let leads = if leader.as_deref() == Some(name.as_str()) {
+                ", leads"
+            } else {
+                ""
+            };
+            (name.to_string(), format!("is {what}{leads}"))
+        })
+        .collect();
+    for (name, what) in lines {
+        state.tell(&name, what);
+    }
+}

@@ -1,0 +1,159 @@
+//! Random universes: faults for a while, then peace, and what must hold.
+//!
+//! A universe is a scenario that dice write: every fault is a line of the scenario language, so what a
+//! seed found can be kept as a file.
+
+mod faults;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use pgherd_domain::MemberName;
+
+use crate::dice::{Dice, Span};
+use crate::invariants::{self, Violation};
+use crate::journal;
+use crate::scenario::Stage;
+use crate::world::World;
+
+use faults::Weather;
+
+/// The names that members get.
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// The pause from one fault to the next.
+const PAUSE: Span = Span::millis(200, 40_000);
+
+/// How long a cluster may take to heal, beside some ttl: copies and crash recoveries take their time.
+const HEALING: Duration = Duration::from_secs(240);
+const HEALING_TTLS: u32 = 4;
+
+/// What came of one universe.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Everything that happened.
+    pub transcript: String,
+    /// The commands that make this universe, as a scenario.
+    pub commands: String,
+    /// What broke.
+    pub violations: Vec<Violation>,
+    /// How many commits were acknowledged.
+    pub acknowledged: usize,
+    /// How many promotions there were.
+    pub promotions: usize,
+}
+
+/// Runs the universe of `seed`: `span` of faults, then peace.
+///
+/// # Errors
+/// When it can not begin: the cluster does not come up, or there is no runtime.
+pub fn run(seed: u64, span: Duration) -> Result<Report, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    runtime.block_on(Universe::new(seed).run(span))
+}
+
+/// One universe on its way.
+struct Universe {
+    dice: Dice,
+    stage: Stage,
+    commands: String,
+}
+
+impl Universe {
+    fn new(seed: u64) -> Self {
+        Self {
+            dice: Dice::new(seed).of("universe"),
+            stage: Stage::new(seed),
+            commands: format!("seed {seed}\n"),
+        }
+    }
+
+    async fn run(mut self, span: Duration) -> Result<Report, String> {
+        let shape = faults::shape(&mut self.dice);
+        let members: Vec<MemberName> = NAMES
+            .iter()
+            .take(shape.members)
+            .filter_map(|name| MemberName::new(name).ok())
+            .collect();
+        self.perform(&shape.line).await?;
+        let world = self.world()?;
+        self.let_clocks_drift(&world, &members);
+        let mut weather = Weather::new(members, shape.synchronous);
+        let end = world.now() + span;
+        while world.now() < end {
+            let pause = self.dice.within(PAUSE);
+            self.perform(&format!("wait {}ms", pause.as_millis()))
+                .await?;
+            let line = weather.fault(&mut self.dice);
+            self.perform(&line).await?;
+        }
+        for line in weather.peace() {
+            self.perform(&line).await?;
+        }
+        let ttl = self.stage.ttl();
+        self.heal(&world, HEALING + ttl * HEALING_TTLS).await;
+        world.change(invariants::at_the_end);
+        Ok(self.report(&world))
+    }
+
+    fn world(&self) -> Result<World, String> {
+        let herd = self.stage.herd.as_ref();
+        herd.map(|herd| herd.world.clone())
+            .ok_or_else(|| "there is no cluster".to_owned())
+    }
+
+    async fn perform(&mut self, line: &str) -> Result<(), String> {
+        // Writing to a string can not fail.
+        writeln!(self.commands, "{line}").ok();
+        self.stage
+            .line(line)
+            .await
+            .map_err(|why| format!("{line}: {why}"))
+    }
+
+    /// Real clocks are off by some millionths.
+    fn let_clocks_drift(&mut self, world: &World, members: &[MemberName]) {
+        for member in members {
+            let ppm = i64::try_from(self.dice.below(41)).unwrap_or(0) - 20;
+            world.change(|state| {
+                let now = state.now;
+                state.host_mut(member).pendulum.set_drift(ppm, now);
+            });
+        }
+    }
+
+    /// Waits until a leader serves and everybody else streams.
+    async fn heal(&mut self, world: &World, limit: Duration) {
+        let since = world.now();
+        let healed =
+            world.until(|state| invariants::not_healed(state, since).is_none().then_some(()));
+        if tokio::time::timeout(limit, healed).await.is_ok() {
+            return;
+        }
+        world.change(|state| {
+            if let Some((id, why)) = invariants::not_healed(state, since) {
+                let why = format!("{limit:?} after the faults ended: {why}");
+                invariants::never_healed(state, id, why);
+            }
+        });
+    }
+
+    fn report(self, world: &World) -> Report {
+        world.look(|state| Report {
+            transcript: journal::render(&state.journal.entries, self.stage.zero, 3),
+            commands: self.commands,
+            violations: state.violations.clone(),
+            acknowledged: state.ledger.acknowledged.len(),
+            promotions: state
+                .journal
+                .entries
+                .iter()
+                .filter(|entry| entry.what.starts_with("postgres: promoted"))
+                .count(),
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! What happens to a random universe: its shape, its faults, and the peace that follows.
+
+use std::collections::BTreeSet;
+
+use pgherd_domain::MemberName;
+
+use crate::dice::Dice;
+
+/// How a universe begins.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) members: usize,
+    pub(super) synchronous: bool,
+    /// The `cluster` command.
+    pub(super) line: String,
+}
+
+/// Throws the shape of a universe.
+pub(super) fn shape(dice: &mut Dice) -> Shape {
+    let members = *dice.pick(&[2, 3, 3, 3, 4, 5]).unwrap_or(&3);
+    let mode = *dice
+        .pick(&["off", "off", "true", "true", "quorum"])
+        .unwrap_or(&"off");
+    let names = ["a*", "b", "c", "d", "e"];
+    let mut words: Vec<String> = vec!["cluster".to_owned()];
+    words.extend(names.iter().take(members).map(|name| (*name).to_owned()));
+    let timing = *dice
+        .pick(&[
+            "ttl=30 loop_wait=10 retry_timeout=10",
+            "ttl=20 loop_wait=5 retry_timeout=5",
+            "ttl=20 loop_wait=2 retry_timeout=3",
+        ])
+        .unwrap_or(&"ttl=30");
+    words.push(timing.to_owned());
+    if mode != "off" {
+        words.push(format!("synchronous_mode={mode}"));
+        if dice.chance(300) {
+            words.push("synchronous_mode_strict=true".to_owned());
+        }
+        if members > 3 && dice.chance(300) {
+            words.push("synchronous_node_count=2".to_owned());
+        }
+    }
+    if dice.chance(500) {
+        words.push("check_timeline=true".to_owned());
+    }
+    if dice.chance(200) {
+        words.push("primary_start_timeout=0".to_owned());
+    }
+    Shape {
+        members,
+        synchronous: mode != "off",
+        line: words.join(" "),
+    }
+}
+
+/// What is wrong at the moment.
+#[derive(Debug)]
+pub(super) struct Weather {
+    members: Vec<MemberName>,
+    synchronous: bool,
+    without_agent: BTreeSet<MemberName>,
+    without_power: BTreeSet<MemberName>,
+    frozen: BTreeSet<MemberName>,
+    hung: BTreeSet<MemberName>,
+    stalled: BTreeSet<MemberName>,
+    dcs_is_away: bool,
+    paused: bool,
+}
+
+impl Weather {
+    pub(super) const fn new(members: Vec<MemberName>, synchronous: bool) -> Self {
+        Self {
+            members,
+            synchronous,
+            without_agent: BTreeSet::new(),
+            without_power: BTreeSet::new(),
+            frozen: BTreeSet::new(),
+            hung: BTreeSet::new(),
+            stalled: BTreeSet::new(),
+            dcs_is_away: false,
+            paused: false,
+        }
+    }
+
+    fn anybody(&self, dice: &mut Dice) -> String {
+        dice.pick(&self.members)
+            .map_or_else(String::new, ToString::to_string)
+    }
+
+    /// The next fault, or the end of one.
+    pub(super) fn fault(&mut self, dice: &mut Dice) -> String {
+        let who = self.anybody(dice);
+        match dice.below(100) {
+            0..12 => self.network(dice, &who),
+            12..22 => "heal".to_owned(),
+            22..32 => self.dcs(dice, &who),
+            32..42 => format!("kill postgres {who}"),
+            42..52 => self.power(&who),
+            52..60 => self.agent(&who),
+            60..66 => self.freeze(&who),
+            66..70 => self.hang(&who),
+            70..75 => self.stall(&who),
+            75..79 => format!("write {}kB at {who}", 64 << dice.below(6)),
+            79..81 => format!("fail {} starts of {who}", dice.below(6)),
+            81..83 => self.latency(dice),
+            83..85 => format!(
+                "jump {who} by {}",
+                [-600, -30, 30, 600][Self::of_four(dice)]
+            ),
+            _ => self.operator(dice, &who),
+        }
+    }
+
+    fn of_four(dice: &mut Dice) -> usize {
+        usize::try_from(dice.below(4)).unwrap_or(0)
+    }
+
+    fn network(&self, dice: &mut Dice, who: &str) -> String {
+        let others: Vec<String> = self
+            .members
+            .iter()
+            .map(ToString::to_string)
+            .filter(|name| name != who)
+            .collect();
+        let other = dice.pick(&others).cloned().unwrap_or_default();
+        match dice.below(8) {
+            0 => format!("cut {who} to dcs"),
+            1 => format!("cut dcs to {who}"),
+            2 => format!("cut {who} to {other}"),
+            3 => format!("cut {who} from {other}"),
+            4 | 5 => format!("cut {who} from dcs"),
+            6 => format!("cut {who} from {}", others.join(",")),
+            _ => format!("cut {who} from dcs,clients,{}", others.join(",")),
+        }
+    }
+
+    fn dcs(&mut self, dice: &mut Dice, who: &str) -> String {
+        if self.dcs_is_away {
+            self.dcs_is_away = false;
+            return "dcs up".to_owned();
+        }
+        match dice.below(10) {
+            0..3 => format!("dcs revoke {who}"),
+            3 => "dcs delete leader".to_owned(),
+            4 if !self.synchronous => "dcs wipe".to_owned(),
+            4 | 5 => "dcs delete config".to_owned(),
+            6 | 7 => {
+                self.dcs_is_away = true;
+                "dcs down".to_owned()
+            }
+            _ => {
+                self.dcs_is_away = true;
+                "dcs silent".to_owned()
+            }
+        }
+    }
+
+    fn name(&self, who: &str) -> Option<MemberName> {
+        self.members
+            .iter()
+            .find(|name| name.as_str() == who)
+            .cloned()
+    }
+
+    /// Puts a member into a set or takes it out. `true`: it is in it now.
+    fn toggle(set: &mut BTreeSet<MemberName>, name: Option<MemberName>) -> bool {
+        let Some(name) = name else { return false };
+        if set.remove(&name) {
+            return false;
+        }
+        set.insert(name)
+    }
+
+    fn power(&mut self, who: &str) -> String {
+        let name = self.name(who);
+        if let Some(name) = &name {
+            self.frozen.remove(name);
+            self.hung.remove(name);
+            self.without_agent.remove(name);
+        }
+        if Self::toggle(&mut self.without_power, name) {
+            format!("kill host {who}")
+        } else {
+            format!("start host {who}")
+        }
+    }
+
+    fn agent(&mut self, who: &str) -> String {
+        let name = self.name(who);
+        if name
+            .as_ref()
+            .is_some_and(|name| self.without_power.contains(name))
+        {
+            return self.power(who);
+        }
+        if let Some(name) = &name {
+            self.frozen.remove(name);
+        }
+        if Self::toggle(&mut self.without_agent, name) {
+            format!("kill agent {who}")
+        } else {
+            format!("start agent {who}")
+        }
+    }
+
+    fn freeze(&mut self, who: &str) -> String {
+        let name = self.name(who);
+        let gone = |set: &BTreeSet<MemberName>| name.as_ref().is_some_and(|it| set.contains(it));
+        if gone(&self.without_power) || gone(&self.without_agent) {
+            return self.agent(who);
+        }
+        if Self::toggle(&mut self.frozen, name) {
+            format!("freeze agent {who}")
+        } else {
+            format!("thaw agent {who}")
+        }
+    }
+
+    fn hang(&mut self, who: &str) -> String {
+        let name = self.name(who);
+        if Self::toggle(&mut self.hung, name) {
+            format!("hang postgres {who}")
+        } else {
+            format!("unhang postgres {who}")
+        }
+    }
+
+    fn stall(&mut self, who: &str) -> String {
+        let name = self.name(who);
+        if Self::toggle(&mut self.stalled, name) {
+            format!("stall {who}")
+        } else {
+            format!("unstall {who}")
+        }
+    }
+
+    fn latency(&self, dice: &mut Dice) -> String {
+        let most = [4, 20, 200, 900][Self::of_four(dice)];
+        format!("latency 1ms {most}ms")
+    }
+
+    fn operator(&mut self, dice: &mut Dice, who: &str) -> String {
+        let other = self.anybody(dice);
+        match dice.below(12) {
+            0..3 => format!("switchover {who}"),
+            3..6 if other != who => format!("switchover {who} to {other}"),
+            6 if !self.synchronous => format!("failover to {who}"),
+            7 | 8 => format!("restart {who}"),
+            9 => format!("reinit {who}"),
+            10 if !self.paused => {
+                self.paused = true;
+                "pause".to_owned()
+            }
+            _ => {
+                self.paused = false;
+                "resume".to_owned()
+            }
+        }
+    }
+
+    /// Ends everything that is wrong.
+    pub(super) fn peace(&self) -> Vec<String> {
+        let mut lines = vec![
+            "heal".to_owned(),
+            "dcs up".to_owned(),
+            "latency 1ms 4ms".to_owned(),
+            "resume".to_owned(),
+        ];
+        for name in &self.members {
+            lines.push(format!("fail 0 starts of {name}"));
+            lines.push(format!("unhang postgres {name}"));
+            lines.push(format!("unstall {name}"));
+            lines.push(format!("thaw agent {name}"));
+            lines.push(format!("revive {name}"));
+        }
+        lines
+    }
+}
