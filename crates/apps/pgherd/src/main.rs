@@ -1,3 +1,20 @@
 //! The `pgherd` binary: reads the command line and wires the crates together.
 
-fn main() {}
+mod agent;
+mod cli;
+mod files;
+mod logging;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.command {
+        Command::Agent(options) => agent::run(&options),
+        Command::Verb(verb) => pgherd_ctl::run(verb, &args.client),
+    }
+}

@@ -1,0 +1,165 @@
+//! `pgherd agent`: settings, ports, REST server and agent, wired together.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use pgherd_agent::{Agent, Ports, ReadLocal, SettingsSource};
+use pgherd_etcd::{Etcd, EtcdOptions};
+use pgherd_peers::HttpPeers;
+use pgherd_ports::{Clock, Dcs, LocalPostgres, Peers, SystemClock, Wake};
+use pgherd_postgres::LocalServer;
+use pgherd_rest::Server;
+use pgherd_settings::Settings;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::cli::AgentArgs;
+use crate::{files, logging};
+
+/// Threads of the runtime: the keeper of the lease never waits behind anything else.
+const THREADS: usize = 2;
+
+/// Runs the agent until it is told to stop. Exit codes as contract §1.4.
+pub(crate) fn run(args: &AgentArgs) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: &AgentArgs) -> Result<(), String> {
+    let env = files::environment();
+    let loaded = files::read(args.config.as_deref(), &env)?;
+    if args.validate_config {
+        return validate(loaded);
+    }
+    let config = args.config.clone();
+    let directives = env.get("PGHERD_LOG").cloned();
+    let read_local: ReadLocal = {
+        let env = env.clone();
+        Box::new(move || files::read(config.as_deref(), &env))
+    };
+    let warnings = loaded.warnings.clone();
+    let source = SettingsSource::new(loaded.local, Some(read_local));
+    logging::start(&source.in_force().changing.log.level, directives.as_deref());
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("start the runtime: {error}"))?
+        .block_on(serve(source))
+}
+
+/// `--validate-config`: the settings were read; the host is looked at too.
+fn validate(loaded: pgherd_settings::Loaded) -> Result<(), String> {
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let source = SettingsSource::new(loaded.local, None);
+    let faults = pgherd_postgres::check_setup(source.in_force());
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults.join("\n"))
+    }
+}
+
+async fn serve(source: SettingsSource) -> Result<(), String> {
+    let settings = Arc::clone(source.in_force());
+    let faults = pgherd_postgres::check_setup(&settings);
+    if !faults.is_empty() {
+        return Err(faults.join("\n"));
+    }
+    let rest = Server::bind(Arc::clone(&settings))
+        .await
+        .map_err(|error| chain(&error))?;
+    let wake = Wake::new();
+    let ports = ports(&settings, &wake)?;
+    let (stop, stopping) = watch::channel(false);
+    let (agent, desk) = Agent::new(source, ports, wake, stopping);
+    let reload = desk.reload.clone();
+    let (done, ended) = tokio::sync::oneshot::channel::<()>();
+    let rest = tokio::spawn(rest.run(desk, async move {
+        // The other end is dropped when the agent has ended, and that is the message.
+        ended.await.ok();
+    }));
+    let signals = tokio::spawn(watch_signals(stop, reload));
+    info!(
+        "pgherd {} begins as {}",
+        env!("CARGO_PKG_VERSION"),
+        settings.fixed.name
+    );
+    let result = agent.run().await;
+    drop(done);
+    signals.abort();
+    if let Err(error) = rest.await {
+        error!("the REST server broke off: {error}");
+    }
+    result.map_err(|fatal| {
+        error!("{fatal}");
+        fatal.to_string()
+    })
+}
+
+fn ports(settings: &Arc<Settings>, wake: &Wake) -> Result<Ports, String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let timing = &settings.changing.cluster.timing;
+    let options = EtcdOptions {
+        etcd: settings.fixed.etcd.clone(),
+        namespace: settings.fixed.namespace.clone(),
+        scope: settings.fixed.scope.clone(),
+        ttl: timing.ttl,
+        retry_timeout: timing.retry_timeout,
+    };
+    let name = settings.fixed.name.clone();
+    let dcs: Arc<dyn Dcs> = Arc::new(Etcd::connect(options, Some(name), wake.clone()));
+    let server = LocalServer::new(Arc::clone(settings), Arc::clone(&clock), wake.clone())
+        .map_err(|error| chain(&error))?;
+    let postgres: Arc<dyn LocalPostgres> = Arc::new(server);
+    let changing = &settings.changing;
+    let peers = HttpPeers::new(&changing.ctl, &changing.restapi).map_err(|error| chain(&error))?;
+    let peers: Arc<dyn Peers> = Arc::new(peers);
+    Ok(Ports {
+        clock,
+        dcs,
+        postgres,
+        peers,
+    })
+}
+
+/// SIGTERM and SIGINT stop the agent, SIGHUP lets it read its files again.
+async fn watch_signals(stop: watch::Sender<bool>, reload: Wake) {
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return error!("signals can not be watched: only SIGKILL stops this agent");
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => drop(stop.send_replace(true)),
+            _ = int.recv() => drop(stop.send_replace(true)),
+            _ = hup.recv() => reload.wake(),
+        }
+    }
+}
+
+/// An error with what is behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(&format!(": {inner}"));
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,42 @@
+//! The command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Keeps a herd of PostgreSQL servers available.
+///
+/// `pgherd agent` runs beside each server; all other commands look at a cluster or tell it what to do.
+/// They read the same YAML file as the agent: `pgherd -c /etc/patroni/patroni.yml list`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pgherd",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub client: pgherd_ctl::ClientArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the agent of one member: guards its PostgreSQL and takes part in electing the primary.
+    ///
+    /// Stopping it with SIGTERM stops PostgreSQL too, unless the cluster is paused; SIGHUP reads the file
+    /// again. Example: `pgherd agent /etc/patroni/node1.yml`
+    Agent(AgentArgs),
+    #[command(flatten)]
+    Verb(pgherd_ctl::Command),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AgentArgs {
+    /// The YAML file, or a folder whose `*.yml` files are laid one over the other in the order of their
+    /// names. Without it the environment alone counts (PATRONI_CONFIGURATION, or PATRONI_* variables).
+    pub config: Option<String>,
+    /// Checks the settings and the host, says everything that is wrong, and ends: 0 when nothing is.
+    #[arg(long)]
+    pub validate_config: bool,
+}
