@@ -40,7 +40,22 @@ impl Role {
     }
 }
 
-/// Prints the table of a cluster as commands that act do before they ask.
+/// Prints the table of a cluster, as commands that act do before they ask. There must be somebody in it.
+pub(crate) fn show_some(
+    cluster: &Cluster,
+    view: &ClusterView,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    if view.members.is_empty() {
+        return Err(Failure::Refused(format!(
+            "{} cluster doesn't have any members",
+            cluster.name
+        )));
+    }
+    show(cluster, view, screen)
+}
+
+/// Prints the table of a cluster.
 pub(crate) fn show(
     cluster: &Cluster,
     view: &ClusterView,
@@ -56,17 +71,10 @@ pub(crate) fn show(
 
 /// The members in a role; of these the named ones when some are named.
 pub(crate) fn select(
-    cluster: &Cluster,
     view: &ClusterView,
     role: Role,
     names: &[String],
 ) -> Result<Vec<Member>, Failure> {
-    if view.members.is_empty() {
-        return Err(Failure::Refused(format!(
-            "{} cluster doesn't have any members",
-            cluster.name
-        )));
-    }
     let fitting = in_role(view, role);
     let chosen: Vec<Member> = fitting
         .iter()

@@ -142,8 +142,8 @@ impl Screen {
         let mut line = String::new();
         match self.input.read_line(&mut line) {
             Ok(0) | Err(_) => {
-                // the question stands alone on its line
-                self.print("\n")?;
+                // the question keeps its line
+                self.complain("");
                 Err(Failure::Aborted)
             }
             Ok(_) => Ok(line.trim().to_owned()),

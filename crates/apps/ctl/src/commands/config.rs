@@ -20,7 +20,7 @@ pub(super) async fn show(
     let view = session.cluster(args.cluster.as_deref())?.load().await?;
     match view.config {
         Some(config) => screen.say(&yaml::block(&config.value)),
-        None => screen.say(""),
+        None => Ok(()),
     }
 }
 

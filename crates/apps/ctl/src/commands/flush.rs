@@ -39,18 +39,16 @@ async fn restart(
     view: &ClusterView,
     (session, screen): (&Session, &mut Screen),
 ) -> Result<(), Failure> {
-    members::show(cluster, view, screen)?;
-    let mut chosen = select(cluster, view, args.role, names_given)?;
-    for (name, _) in chosen.extract_if(.., |(_, doc)| doc.scheduled_restart.is_none()) {
-        screen.say(&format!("No scheduled restart for member {name}"))?;
-    }
-    if chosen.is_empty() {
-        return Ok(());
-    }
+    members::show_some(cluster, view, screen)?;
+    let chosen = select(view, args.role, names_given)?;
     confirm("flush", &names(&chosen), args.force, screen)?;
     let mut all_reached = true;
     for member in &chosen {
         let (name, doc) = member;
+        if doc.scheduled_restart.is_none() {
+            screen.say(&format!("No scheduled restart for member {name}"))?;
+            continue;
+        }
         let answer = session
             .ask(Method::DELETE, &doc.api_url, "restart", None, ANSWER_MAX)
             .await;

@@ -27,10 +27,10 @@ pub(super) async fn reinit(
 ) -> Result<(), Failure> {
     let cluster = session.cluster(Some(&args.cluster))?;
     let view = cluster.load().await?;
-    members::show(&cluster, &view, screen)?;
+    members::show_some(&cluster, &view, screen)?;
     let mut given = args.members.clone();
     if given.is_empty() {
-        let replicas = select(&cluster, &view, Role::Replica, &[])?;
+        let replicas = select(&view, Role::Replica, &[])?;
         let question = format!(
             "Which member do you want to reinitialize [{}]?",
             names(&replicas)
@@ -47,7 +47,7 @@ pub(super) async fn reinit(
             )));
         }
     }
-    let chosen = select(&cluster, &view, Role::Replica, &given)?;
+    let chosen = select(&view, Role::Replica, &given)?;
     confirm("reinitialize", &names(&chosen), args.force, screen)?;
     let mut begun = Vec::new();
     let mut all_reached = true;

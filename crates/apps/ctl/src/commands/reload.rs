@@ -18,8 +18,8 @@ pub(super) async fn reload(
 ) -> Result<(), Failure> {
     let cluster = session.cluster(Some(&args.cluster))?;
     let view = cluster.load().await?;
-    members::show(&cluster, &view, screen)?;
-    let chosen = select(&cluster, &view, args.role, &args.members)?;
+    members::show_some(&cluster, &view, screen)?;
+    let chosen = select(&view, args.role, &args.members)?;
     confirm("reload", &names(&chosen), args.force, screen)?;
     let seconds = Wanted::of(&view).loop_wait.as_secs();
     let mut all_reached = true;

@@ -25,8 +25,8 @@ pub(super) async fn restart(
 ) -> Result<(), Failure> {
     let cluster = session.cluster(Some(&args.cluster))?;
     let view = cluster.load().await?;
-    members::show(&cluster, &view, screen)?;
-    let mut chosen = select(&cluster, &view, args.role, &args.members)?;
+    members::show_some(&cluster, &view, screen)?;
+    let mut chosen = select(&view, args.role, &args.members)?;
     let question = "When should the restart take place (e.g. {}) ";
     let when = moment(args.scheduled.as_deref(), question, args.force, screen)?;
     if when.is_some() && Wanted::of(&view).pause {
@@ -77,9 +77,9 @@ fn agree(
     };
     let at = when.sentence();
     let question = if args.pending {
-        format!(
-            "Members that need a restart will be found out at {at}, among: {names}. Is this fine?"
-        )
+        "The nodes needing a restart will be identified at the scheduled time, and might be different \
+         from the ones showing pending restart right now. Is this fine?"
+            .to_owned()
     } else {
         format!("Are you sure you want to schedule restart of members {names} at {at}?")
     };

@@ -370,17 +370,23 @@ impl Dialogue<'_> {
         let demoting = self.view.leader_name().map_or_else(String::new, |leader| {
             format!(", demoting current leader {leader}")
         });
-        let question = match when {
-            Some(when) => format!(
-                "Are you sure you want to schedule {verb} of cluster {cluster} at {}{demoting}?",
-                when.sentence()
+        let (question, aborting) = match when {
+            Some(when) => (
+                format!(
+                    "Are you sure you want to schedule {verb} of cluster {cluster} at {}{demoting}?",
+                    when.iso()
+                ),
+                format!("Aborting scheduled {verb}"),
             ),
-            None => format!("Are you sure you want to {verb} cluster {cluster}{demoting}?"),
+            None => (
+                format!("Are you sure you want to {verb} cluster {cluster}{demoting}?"),
+                format!("Aborting {verb}"),
+            ),
         };
         if screen.confirm(&question)? {
             Ok(())
         } else {
-            Err(Failure::Refused(format!("Aborting {verb}")))
+            Err(Failure::Refused(aborting))
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn version(
     screen.say("")?;
     let cluster = session.cluster(Some(name))?;
     let view = cluster.load().await?;
-    for member in members::select(&cluster, &view, Role::Any, &args.members)? {
+    for member in members::select(&view, Role::Any, &args.members)? {
         let line = match ask(session, &member).await {
             Ok(versions) => format!("{}: {versions}", member.0),
             Err(why) => format!("{}: failed to get version: {why}", member.0),

@@ -82,3 +82,6 @@ impl MemberFacts<'_> {
             .is_some_and(|sync| sync.has_standby(&self.spec.me))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod samples;

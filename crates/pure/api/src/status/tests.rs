@@ -1,1 +1,121 @@
-//! Tests.
+//! Whole documents, as a client greps them.
+
+use std::collections::BTreeMap;
+
+use pgherd_domain::{PgRole, Tags, WalSenderSeen};
+use serde_json::json;
+
+use super::*;
+use crate::member::samples::{primary, replica};
+
+#[test]
+fn the_document_of_a_primary_has_patronis_order_and_spacing() {
+    let mut sample = primary();
+    let tags = BTreeMap::from([("clonefrom".to_owned(), json!(true))]);
+    sample.spec.tags = Tags::from_published(&tags);
+    sample.live.as_mut().unwrap().replication = vec![WalSenderSeen {
+        application_name: "b".into(),
+        user: "replicator".into(),
+        client: Some("10.0.0.2".into()),
+        state: "streaming".into(),
+        sync_state: "async".into(),
+        sync_priority: 0,
+        write: None,
+        flush: None,
+        replay: None,
+    }];
+    assert_eq!(
+        text(&sample.facts()),
+        concat!(
+            r#"{"state": "running", "postmaster_start_time": "2024-08-28 19:39:26.352526+00:00", "#,
+            r#""role": "primary", "server_version": 150018, "xlog": {"location": 1000}, "timeline": 3, "#,
+            r#""replication": [{"usename": "replicator", "application_name": "b", "#,
+            r#""client_addr": "10.0.0.2", "state": "streaming", "sync_state": "async", "#,
+            r#""sync_priority": 0}], "dcs_last_seen": 1795486355, "tags": {"clonefrom": true}, "#,
+            r#""database_system_identifier": "7277694203142172922", "#,
+            r#""patroni": {"version": "4.1.5", "scope": "demo", "name": "a"}}"#
+        )
+    );
+}
+
+#[test]
+fn the_document_of_a_synchronous_replica_in_pause_that_waits_for_a_restart() {
+    let mut sample = replica();
+    sample.list_in_sync();
+    sample.spec.synchronous_mode = SyncMode::On;
+    sample.spec.pause = true;
+    sample.member.pending_restart = true;
+    let reason = ("100".to_owned(), "200".to_owned());
+    sample.member.pending_restart_reason = BTreeMap::from([("max_connections".to_owned(), reason)]);
+    sample.member.scheduled_restart =
+        Some(json!({"schedule": "2027-01-01T10:00:00+01:00", "postmaster_start_time": "x"}));
+    assert_eq!(
+        text(&sample.facts()),
+        concat!(
+            r#"{"state": "running", "postmaster_start_time": "2024-08-28 19:39:26.352526+00:00", "#,
+            r#""role": "replica", "server_version": 150018, "xlog": {"received_location": 1000, "#,
+            r#""replayed_location": 1000, "replayed_timestamp": "2024-08-28 19:40:00.5+00:00", "#,
+            r#""paused": false}, "sync_standby": true, "timeline": 3, "replication_state": "streaming", "#,
+            r#""pause": true, "dcs_last_seen": 1795486355, "#,
+            r#""database_system_identifier": "7277694203142172922", "pending_restart": true, "#,
+            r#""pending_restart_reason": {"max_connections": {"old_value": "100", "new_value": "200"}}, "#,
+            r#""patroni": {"version": "4.1.5", "scope": "demo", "name": "b"}, "#,
+            r#""scheduled_restart": {"schedule": "2027-01-01T10:00:00+01:00"}}"#
+        )
+    );
+}
+
+#[test]
+fn what_is_not_known_is_left_out_and_says_so() {
+    let mut sample = primary();
+    sample.live = None;
+    sample.cluster = None;
+    let doc = document(&sample.facts());
+    assert_eq!(doc["state"], "unknown");
+    assert_eq!(doc["role"], "primary");
+    assert_eq!(doc["cluster_unlocked"], true);
+    for absent in [
+        "xlog",
+        "timeline",
+        "server_version",
+        "postmaster_start_time",
+        "pause",
+    ] {
+        assert_eq!(doc.get(absent), None, "{absent}");
+    }
+    sample.state = PgState::Stopped;
+    sample.role = PgRole::Demoted;
+    let doc = document(&sample.facts());
+    assert_eq!(
+        (doc["state"].as_str(), doc["role"].as_str()),
+        (Some("stopped"), Some("demoted"))
+    );
+}
+
+#[test]
+fn offsets_get_their_minutes() {
+    for (given, shown) in [
+        (
+            "2024-08-28 19:39:26.352526+00",
+            "2024-08-28 19:39:26.352526+00:00",
+        ),
+        ("2024-08-28 19:39:26-03", "2024-08-28 19:39:26-03:00"),
+        ("2024-08-28 19:39:26+05:30", "2024-08-28 19:39:26+05:30"),
+        ("2024-08-28", "2024-08-28"),
+        ("é", "é"),
+    ] {
+        assert_eq!(with_minutes(given), shown);
+    }
+}
+
+#[test]
+fn another_member_can_read_it() {
+    let status = crate::peer::parse(&text(&replica().facts())).unwrap();
+    assert_eq!(status.position.as_u64(), 1_000);
+    assert!(!status.is_primary);
+    assert!(
+        crate::peer::parse(&text(&primary().facts()))
+            .unwrap()
+            .is_primary
+    );
+}
