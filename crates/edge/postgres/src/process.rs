@@ -16,6 +16,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
+use crate::files::{read, remove};
 use crate::pace::Pace;
 
 /// Clock ticks a second in /proc, the same on every Linux.
@@ -206,6 +207,26 @@ pub(crate) async fn kill_all(
     }
 }
 
+/// Removes lock files that would keep a new postmaster from starting although their process is gone: a
+/// killed one that nobody has waited for still has its number, and a number may have gone to somebody else.
+/// Call it when [`running`] finds nothing and nothing is left of an earlier server.
+pub(crate) fn remove_stale_locks(data_dir: &Utf8Path, sockets: &[Utf8PathBuf]) -> io::Result<()> {
+    let path = data_dir.join("postmaster.pid");
+    let Some(text) = read(&path)? else {
+        return Ok(());
+    };
+    let first = |text: &str| text.lines().next().map(str::trim).map(str::to_owned);
+    let number = first(&text);
+    for lock in sockets {
+        if let Some(text) = read(lock)?
+            && first(&text) == number
+        {
+            remove(lock)?;
+        }
+    }
+    remove(&path)
+}
+
 /// SIGKILL. A process that is gone already is as it should be.
 pub(crate) fn kill(pid: i32) {
     if let Some(pid) = Pid::from_raw(pid)
@@ -236,8 +257,9 @@ fn works_in(pid: i32, folder: &Utf8Path) -> bool {
     working_folder(pid).is_some_and(|cwd| cwd == folder)
 }
 
+/// A process that is just ending shows no program any more, and still holds its files.
 fn runs_program(pid: i32, program: &str) -> bool {
-    executable(pid).is_some_and(|name| name == program || name == "postgres")
+    executable(pid).is_none_or(|name| name == program || name == "postgres")
 }
 
 fn executable(pid: i32) -> Option<String> {

@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use pgherd_domain::{StartAs, StopMode, WorkError};
 use pgherd_pgconf::{Program, allowed, command_line, split_command};
-use pgherd_ports::Progress;
+use pgherd_ports::{Progress, Wake};
 use pgherd_settings::{CustomBootstrap, Settings};
 
 use super::Doing as _;
@@ -11,6 +11,7 @@ use crate::configuration::{FilesFor, move_failed, recovery_among};
 use crate::files::{read, remove, sibling};
 use crate::pace::Pace;
 use crate::process::{kill, members};
+use crate::query::Heartbeat;
 use crate::run::{command, output};
 use crate::server::LocalServer;
 
@@ -218,6 +219,7 @@ impl LocalServer {
         let timeout = settings.changing.postgresql.pg_ctl_timeout;
         self.launch(&options, timeout).await?;
         self.recovery_ended().await?;
+        self.set_superuser(settings).await?;
         if let Some(text) = own_hba {
             self.place
                 .files()
@@ -260,12 +262,8 @@ impl LocalServer {
                 "PostgreSQL ended during its first recovery".to_owned(),
             ));
         };
-        let ended = async {
-            let mut pace = Pace::millis(20, 500);
-            while self.in_recovery(&postmaster).await != Ok(false) {
-                pace.wait().await;
-            }
-        };
+        let line = Heartbeat::new(Wake::new());
+        let ended = self.out_of_recovery(&line, &postmaster, Pace::millis(20, 500));
         // As long as it recovers it may take: restoring an archive takes hours. The operator can call it off.
         tokio::select! {
             () = ended => Ok(()),

@@ -29,24 +29,36 @@ const REWIND_FUNCTIONS: [&str; 4] = [
 ];
 
 impl LocalServer {
-    /// Makes the roles and runs the operator's script.
-    pub(super) async fn after_bootstrap(&self, settings: &Settings) -> Result<(), WorkError> {
-        let door = self.door();
-        let client = door.open(None).await.doing("connect to the new cluster")?;
-        ask(&client, SESSION, PATIENCE)
-            .await
-            .doing("set the session up")?;
-        let logins = &settings.changing.postgresql.authentication;
+    /// Gives the superuser its password, for a cluster that came with another or none.
+    pub(super) async fn set_superuser(&self, settings: &Settings) -> Result<(), WorkError> {
         if let Login {
             username: Some(user),
             password: Some(password),
             ..
-        } = &logins.superuser
+        } = &settings.changing.postgresql.authentication.superuser
         {
+            let client = self.quiet_session().await?;
             set_role(&client, user, Some(password), "SUPERUSER").await?;
         }
+        Ok(())
+    }
+
+    async fn quiet_session(&self) -> Result<Client, WorkError> {
+        let opened = self.door().open(None).await;
+        let client = opened.doing("connect to the new cluster")?;
+        ask(&client, SESSION, PATIENCE)
+            .await
+            .doing("set the session up")?;
+        Ok(client)
+    }
+
+    /// Makes the roles and runs the operator's script.
+    pub(super) async fn after_bootstrap(&self, settings: &Settings) -> Result<(), WorkError> {
+        self.set_superuser(settings).await?;
+        let client = self.quiet_session().await?;
+        let logins = &settings.changing.postgresql.authentication;
         if let Some(script) = &settings.fixed.bootstrap.post_bootstrap {
-            self.run_script(script, &door).await?;
+            self.run_script(script, &self.door()).await?;
         }
         if let Some(user) = &logins.replication.username
             && logins.replication.username != logins.superuser.username

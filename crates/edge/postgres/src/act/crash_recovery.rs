@@ -20,6 +20,7 @@ impl LocalServer {
                 "PostgreSQL runs; crash recovery is for one that does not".to_owned(),
             ));
         }
+        self.refuse_torn()?;
         self.clear_orphans().await?;
         let data_dir = self.place.data_dir();
         if self.place.major() >= 15 && data_dir.join("backup_label").exists() {

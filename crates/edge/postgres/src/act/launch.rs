@@ -3,7 +3,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::{Duration, SystemTime};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use pgherd_domain::WorkError;
 use pgherd_pgconf::{ServerStatus, shell_word};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Doing as _;
 use crate::files::sibling;
 use crate::pace::Pace;
-use crate::process::kill_all;
+use crate::process::{kill_all, remove_stale_locks};
 use crate::run::{command, output};
 use crate::server::LocalServer;
 
@@ -68,6 +68,8 @@ impl LocalServer {
     }
 
     async fn launch_once(&self, options: &[String], deadline: Instant) -> Result<(), WorkError> {
+        remove_stale_locks(self.place.data_dir(), &self.socket_locks())
+            .doing("remove the lock files of a server that is gone")?;
         let log = self.open_start_log().doing("open the log of the start")?;
         let data_dir = self.place.data_dir().as_str();
         let options: Vec<String> = options.iter().map(|option| shell_word(option)).collect();
@@ -117,6 +119,20 @@ impl LocalServer {
             Some(ServerStatus::Ready | ServerStatus::Standby)
         );
         ready && held.is_some()
+    }
+
+    /// The lock files beside the sockets that this server may have had.
+    fn socket_locks(&self) -> Vec<Utf8PathBuf> {
+        let settings = self.settings();
+        let pg = &settings.changing.postgresql;
+        let folders = pg.parameters.get("unix_socket_directories");
+        let folders = folders.map_or("/var/run/postgresql,/tmp", String::as_str);
+        let name = format!(".s.PGSQL.{}.lock", pg.listen.port);
+        folders
+            .split(',')
+            .map(|folder| Utf8Path::new(folder.trim()).join(&name))
+            .filter(|lock| lock.is_absolute())
+            .collect()
     }
 
     fn open_start_log(&self) -> std::io::Result<StartLog> {

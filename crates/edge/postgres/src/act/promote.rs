@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pgherd_domain::{Moment, WorkError};
+use pgherd_ports::Wake;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
@@ -11,6 +12,7 @@ use super::Doing as _;
 use crate::connect::SqlError;
 use crate::pace::Pace;
 use crate::process::Postmaster;
+use crate::query::Heartbeat;
 use crate::server::LocalServer;
 
 /// How long one question may take.
@@ -25,8 +27,10 @@ impl LocalServer {
                 "PostgreSQL does not run, so it can not be promoted".to_owned(),
             ));
         };
-        // Asked first, so that the connection stands when it is needed, and nothing is done twice.
-        if self.in_recovery(&postmaster).await == Ok(false) {
+        // Asked first, so that the connection stands when it is needed, and nothing is done twice. A line of
+        // its own: the heartbeat may be waiting for an answer.
+        let line = Heartbeat::new(Wake::new());
+        if self.in_recovery(&line, &postmaster).await == Ok(false) {
             return Ok(());
         }
         let signal_file = self.place.data_dir().join("promote");
@@ -45,7 +49,7 @@ impl LocalServer {
         self.want(|wanted| wanted.upstream = None);
         let patience = self.settings().changing.postgresql.pg_ctl_timeout;
         tokio::select! {
-            () = self.out_of_recovery(&postmaster) => Ok(()),
+            () = self.out_of_recovery(&line, &postmaster, Pace::millis(5, 10)) => Ok(()),
             () = postmaster.gone() => Err(WorkError::Failed(
                 "PostgreSQL ended while it was promoted".to_owned(),
             )),
@@ -55,19 +59,26 @@ impl LocalServer {
         }
     }
 
-    async fn out_of_recovery(&self, postmaster: &Postmaster) {
-        let mut pace = Pace::millis(5, 10);
-        while self.in_recovery(postmaster).await != Ok(false) {
+    /// Returns when the server says that it is out of recovery.
+    pub(super) async fn out_of_recovery(
+        &self,
+        line: &Heartbeat,
+        postmaster: &Postmaster,
+        mut pace: Pace,
+    ) {
+        while self.in_recovery(line, postmaster).await != Ok(false) {
             pace.wait().await;
         }
     }
 
-    pub(super) async fn in_recovery(&self, postmaster: &Postmaster) -> Result<bool, SqlError> {
+    async fn in_recovery(
+        &self,
+        line: &Heartbeat,
+        postmaster: &Postmaster,
+    ) -> Result<bool, SqlError> {
         let statement = "SELECT pg_is_in_recovery()";
         let pid = postmaster.file.pid;
-        let asking = self
-            .heartbeat
-            .ask_statement(self.door(), pid, statement, ANSWER_PATIENCE);
+        let asking = line.ask_statement(self.door(), pid, statement, ANSWER_PATIENCE);
         Ok(asking.await? == "t")
     }
 }

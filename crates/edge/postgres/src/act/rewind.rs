@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use camino::{Utf8Path, Utf8PathBuf};
 use pgherd_domain::{ControlState, Upstream, WorkError};
 use pgherd_pgconf::{Program, Target, allowed, conninfo, copied};
 use pgherd_ports::Progress;
@@ -12,6 +13,7 @@ use tokio_postgres::Client;
 use super::Doing as _;
 use crate::configuration::FilesFor;
 use crate::connect::{SqlError, ask, ask_value};
+use crate::files::{Files, remove};
 use crate::pace::Pace;
 use crate::run::{RunError, command, watched};
 use crate::server::LocalServer;
@@ -20,6 +22,10 @@ use crate::server::LocalServer;
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long one answer of the source may take.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Lies in a data directory that pg_rewind works on.
+const REWINDING: &str = "pgherd.rewinding";
+const TORN: &str = "pg_rewind was interrupted while it copied files; only a new copy is of use";
 
 /// The timelines of the source: of its last checkpoint, and of the WAL it writes.
 const TIMELINES: &str = "SELECT (SELECT timeline_id FROM pg_control_checkpoint()) = \
@@ -37,6 +43,7 @@ impl LocalServer {
                 "PostgreSQL runs; pg_rewind needs it stopped".to_owned(),
             ));
         }
+        self.refuse_torn()?;
         self.clear_orphans().await?;
         let settings = self.settings();
         self.await_checkpoint_on(source, progress).await?;
@@ -59,18 +66,26 @@ impl LocalServer {
             .doing("write the password file")?;
         let own = self.own_files().doing("read the configuration files")?;
         // A standby's signal would keep pg_rewind's own recovery from running; it is written again below.
+        let was_standby = self.place.is_standby();
         self.write_signals(false)
             .doing("remove the signal files before pg_rewind")?;
-        let rewound = self.run_rewind(source, &settings, progress).await;
-        self.write_signals(true).doing("write standby.signal")?;
-        if let Err(error) = rewound {
-            return Err(self.judge(source, &error).await);
-        }
+        let mut traces = Traces::of(self.place.data_dir());
+        let rewound = self
+            .run_rewind(source, &settings, progress, &mut traces)
+            .await;
+        let torn = rewound.is_err() && traces.copying;
+        traces.complete = rewound.is_ok();
+        drop(traces);
+        self.write_signals(was_standby || torn || rewound.is_ok())
+            .doing("write the signal files")?;
         for (path, text) in own {
             self.place
                 .files()
                 .write(&path, &text)
                 .doing("put the configuration files back")?;
+        }
+        if let Err(error) = rewound {
+            return Err(self.judge(source, &error, torn).await);
         }
         self.want(|wanted| wanted.upstream = Some(Some(source.clone())));
         self.write_configuration(&files_for)
@@ -84,6 +99,7 @@ impl LocalServer {
         source: &Upstream,
         settings: &Settings,
         progress: &Progress,
+        traces: &mut Traces,
     ) -> Result<(), RunError> {
         let pg = &settings.changing.postgresql;
         let major = self.place.major();
@@ -123,9 +139,16 @@ impl LocalServer {
             tool.arg("--restore-target-wal");
         }
         progress.say(format!("running pg_rewind from {source}"));
+        traces.write(&self.place.files());
         watched(tool, |line| match copied(line) {
-            Some(done) => progress.say(format!("rewinding: {done}")),
-            None => tracing::info!("pg_rewind: {line}"),
+            Some(done) => {
+                traces.copying = true;
+                progress.say(format!("rewinding: {done}"));
+            }
+            None => {
+                traces.copying |= line.contains("need to copy");
+                tracing::info!("pg_rewind: {line}");
+            }
         })
         .await?;
         Ok(())
@@ -188,14 +211,66 @@ impl LocalServer {
         }
     }
 
-    /// A failure with a healthy source will happen again; with one that is away, or a full disk here, it
-    /// need not.
-    async fn judge(&self, source: &Upstream, error: &RunError) -> WorkError {
+    /// A directory that is half copied can be neither started nor rewound again. Otherwise a failure with a
+    /// healthy source will happen again; with one that is away, or a full disk here, it need not.
+    async fn judge(&self, source: &Upstream, error: &RunError, torn: bool) -> WorkError {
         let text = format!("pg_rewind from {source}: {error}");
+        if torn {
+            return WorkError::Hopeless(format!("{text}; {TORN}"));
+        }
         let full = text.contains("No space left on device");
         match self.ask_upstream(source).await {
             Ok(seen) if !seen.in_recovery && !full => WorkError::Hopeless(text),
             Ok(_) | Err(_) => WorkError::Failed(text),
+        }
+    }
+
+    /// An error when pg_rewind was interrupted in this data directory.
+    pub(super) fn refuse_torn(&self) -> Result<(), WorkError> {
+        if self.place.data_dir().join(REWINDING).exists() {
+            return Err(WorkError::Hopeless(format!(
+                "{}: {TORN}",
+                self.place.data_dir()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The file that lies in a data directory while pg_rewind works on it, and stays when it was interrupted
+/// after it had begun to copy: then some files are the source's, with control data that do not show it.
+struct Traces {
+    path: Utf8PathBuf,
+    copying: bool,
+    complete: bool,
+}
+
+impl Traces {
+    fn of(data_dir: &Utf8Path) -> Self {
+        Self {
+            path: data_dir.join(REWINDING),
+            copying: false,
+            complete: false,
+        }
+    }
+
+    fn write(&self, files: &Files) {
+        if let Err(error) = files.write(&self.path, "") {
+            tracing::warn!(%error, "mark the data directory while pg_rewind runs");
+        }
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        let left = if self.complete || !self.copying {
+            remove(&self.path)
+        } else {
+            // pg_rewind removes what the source does not have, this file too.
+            fs_err::write(&self.path, "")
+        };
+        if let Err(error) = left {
+            tracing::error!(%error, "mark how pg_rewind left the data directory");
         }
     }
 }

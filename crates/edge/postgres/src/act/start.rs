@@ -28,6 +28,7 @@ impl LocalServer {
                 }),
             };
         }
+        self.refuse_torn()?;
         self.clear_orphans().await?;
         let (files_for, standby) = match start_as {
             StartAs::Primary => (FilesFor::Primary, false),

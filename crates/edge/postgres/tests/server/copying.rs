@@ -1,0 +1,151 @@
+//! Copies: progress, slots, and the old directory while the new one is not proven.
+
+use pgherd_domain::{Adjustment, DataDirectory, SlotName, Upstream, Work};
+use pgherd_ports::{LocalPostgres as _, Progress, Wake};
+use pgherd_settings::ReplicaMethod;
+
+use crate::bed::Bed;
+
+#[tokio::test]
+async fn a_copy_tells_its_progress_and_streams_through_its_slot() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    primary
+        .run("create table filler as select repeat('x', 1000) as x from generate_series(1, 20000)")
+        .await;
+    let replica = bed.member("b");
+    let wake = Wake::new();
+    let progress = Progress::waking(wake);
+    let source = primary.upstream_of(&replica);
+    let work = Work::Clone { source };
+    replica.server.carry_out(&work, &progress).await.unwrap();
+    let said = progress.said().unwrap();
+    assert!(
+        said.starts_with("copying ") && said.ends_with("MB (100 %)"),
+        "{said}"
+    );
+
+    replica.stream_from(&primary).await;
+    replica.has("select count(*) from filler", "20000").await;
+    let seen = replica.server.observe().await;
+    let live = seen.live.known().unwrap();
+    let receiver = live.receiver.as_ref().unwrap();
+    assert!(seen.standby_signal && live.in_recovery);
+    assert_eq!(receiver.slot.as_deref(), Some("b"));
+    assert_eq!(receiver.port, Some(primary.port()));
+    assert_eq!(
+        live.configured_upstream,
+        Some(("127.0.0.1".into(), primary.port()))
+    );
+    assert_eq!(live.timeline.0, 1);
+    assert!(!live.received.is_zero() && !live.replayed.is_zero());
+
+    let seen = primary.server.observe().await;
+    let live = seen.live.known().unwrap();
+    assert!(live.slots["b"].active && !live.slots["b"].logical);
+    assert_eq!(live.senders_to(&replica.name()).count(), 1);
+
+    // Changes of slots may be repeated.
+    let spare = SlotName::existing("spare");
+    for _ in 0..2 {
+        primary.adjust(Adjustment::CreateSlot(spare.clone())).await;
+    }
+    primary
+        .run("select pg_switch_wal(); create table more()")
+        .await;
+    let to = primary.server.observe().await.live.known().unwrap().flushed;
+    let slot = spare.clone();
+    primary.adjust(Adjustment::AdvanceSlot { slot, to }).await;
+    let seen = primary.server.observe().await;
+    assert_eq!(seen.live.known().unwrap().slots["spare"].restart, Some(to));
+    for _ in 0..2 {
+        primary.adjust(Adjustment::DropSlot(spare.clone())).await;
+    }
+    let busy = Adjustment::DropSlot(SlotName::existing("b"));
+    assert!(
+        primary.server.adjust(&busy).await.is_err(),
+        "an active slot stays"
+    );
+}
+
+#[tokio::test]
+async fn the_old_directory_stays_until_the_new_copy_streams() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let member = bed.primary("b").await;
+    member.run("create table precious()").await;
+    let stop = Work::Stop {
+        mode: pgherd_domain::StopMode::Fast,
+        escalate_at: None,
+    };
+    member.carry_out(stop).await.unwrap();
+    let old_id = member
+        .server
+        .observe()
+        .await
+        .control()
+        .unwrap()
+        .system_id
+        .clone();
+
+    // A source that is not there: nothing changes.
+    let source = Upstream {
+        port: 1,
+        ..primary.upstream_of(&member)
+    };
+    let error = member.carry_out(Work::Clone { source }).await.unwrap_err();
+    assert!(error.to_string().contains("Connection refused"), "{error}");
+    let seen = member.server.observe().await;
+    assert_eq!(seen.control().unwrap().system_id, old_id);
+    assert!(!bed.path().join("b/data.new").exists());
+
+    let source = primary.upstream_of(&member);
+    member.carry_out(Work::Clone { source }).await.unwrap();
+    let old = bed.path().join("b/data.old");
+    assert!(old.join("PG_VERSION").exists());
+    assert!(!member.server.observe().await.is_running());
+    member.stream_from(&primary).await;
+    member.adjust(Adjustment::ForgetOldDirectory).await;
+    assert!(!old.exists());
+    let seen = member.server.observe().await;
+    assert_ne!(seen.control().unwrap().system_id, old_id);
+}
+
+#[tokio::test]
+async fn a_method_that_fails_makes_room_for_the_next() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let replica = bed.member_with("b", |settings| {
+        let script = ReplicaMethod {
+            name: "restore".into(),
+            command: "/bin/sh -c 'echo \"$@\" >&2; exit 3' restore".into(),
+            params: [("kind".to_owned(), "full".to_owned())].into(),
+            ..ReplicaMethod::basebackup()
+        };
+        settings.changing.postgresql.create_replica_methods =
+            vec![script, ReplicaMethod::basebackup()];
+    });
+    replica.join(&primary).await;
+
+    // Without the second method the failure is told with what the script said.
+    let other = bed.member_with("c", |settings| {
+        let mut script = ReplicaMethod::basebackup();
+        script.name = "restore".into();
+        script.command = "/bin/sh -c 'echo \"$@\" >&2; exit 3' restore".into();
+        settings.changing.postgresql.create_replica_methods = vec![script];
+    });
+    let source = primary.upstream_of(&other);
+    let error = other.carry_out(Work::Clone { source }).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("--role=replica")
+            && text.contains("--scope=herd")
+            && text.contains("status: 3"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("pass:word"),
+        "no password on a command line: {text}"
+    );
+    assert_eq!(other.server.observe().await.data, DataDirectory::Empty);
+}

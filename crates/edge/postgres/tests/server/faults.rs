@@ -1,0 +1,82 @@
+//! What goes wrong at a start, in words that say why; and nothing touched.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
+use pgherd_domain::{StartAs, StopMode, Work, WorkError};
+use pgherd_ports::{LocalPostgres as _, SystemClock, Wake};
+use pgherd_postgres::{LocalServer, check_setup};
+use pgherd_settings::Settings;
+
+use crate::bed::Bed;
+
+#[tokio::test]
+async fn a_start_that_fails_says_what_the_server_said() {
+    let bed = Bed::new();
+    let member = bed.primary("a").await;
+    let stop = Work::Stop {
+        mode: StopMode::Fast,
+        escalate_at: None,
+    };
+    member.carry_out(stop).await.unwrap();
+    assert_eq!(check_setup(&member.settings), Vec::<String>::new());
+
+    let _stranger = TcpListener::bind(("127.0.0.1", member.port())).unwrap();
+    let faults = check_setup(&member.settings);
+    assert!(
+        faults[0].contains(&member.port().to_string()) && faults[0].contains("in use"),
+        "{faults:?}"
+    );
+    let error = member.start(StartAs::Primary).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("Address already in use"), "{text}");
+    assert!(!member.server.observe().await.is_running());
+
+    let control = member.data_dir().join("global/pg_control");
+    std::fs::write(&control, "rubbish").unwrap();
+    let error = member.start(StartAs::Primary).await.unwrap_err();
+    assert!(matches!(error, WorkError::Hopeless(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn faults_of_the_setup_are_found_before_anything_is_touched() {
+    let bed = Bed::new();
+    let member = bed.member("a");
+    let with = |change: &dyn Fn(&mut Settings)| {
+        let mut settings = Settings::clone(&member.settings);
+        change(&mut settings);
+        settings
+    };
+    let no_programs = with(&|settings| settings.fixed.place.bin_dir = Some("/no/such/bin".into()));
+    let faults = check_setup(&no_programs);
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.contains("`postgres` in /no/such/bin")),
+        "{faults:?}"
+    );
+
+    let roots = bed.path().join("roots");
+    std::fs::create_dir(&roots).unwrap();
+    let roots_dir = with(&|settings| settings.fixed.place.data_dir = roots.clone());
+    let new = LocalServer::new(Arc::new(roots_dir), Arc::new(SystemClock), Wake::new());
+    let text = new.unwrap_err().to_string();
+    assert!(
+        text.contains("belongs to root") || text.contains("start as its owner"),
+        "{text}"
+    );
+
+    member.carry_out(Work::Bootstrap).await.unwrap();
+    let set = |mode| {
+        std::fs::set_permissions(member.data_dir(), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(0o755);
+    let faults = check_setup(&member.settings);
+    assert!(
+        faults[0].contains("0755") && faults[0].contains("chmod 0700"),
+        "{faults:?}"
+    );
+    set(0o700);
+    assert!(member.server.observe().await.is_running());
+}

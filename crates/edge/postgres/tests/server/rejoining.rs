@@ -1,0 +1,130 @@
+//! A former primary with a history of its own becomes a replica again.
+
+use pgherd_domain::{ControlState, StartAs, StopMode, Work, WorkError};
+use pgherd_ports::LocalPostgres as _;
+
+use crate::bed::{Bed, Member};
+
+/// `old` is killed with rows that `new`, promoted now, does not have.
+async fn diverge(old: &Member, new: &Member) {
+    new.carry_out(Work::Stop {
+        mode: StopMode::Fast,
+        escalate_at: None,
+    })
+    .await
+    .unwrap();
+    old.run("create table only_on_old as select generate_series(1, 1000)")
+        .await;
+    old.server.fence().await;
+    new.start(StartAs::Replica { upstream: None })
+        .await
+        .unwrap();
+    new.promote().await;
+    new.run("create table only_on_new as select 42 as answer")
+        .await;
+}
+
+#[tokio::test]
+async fn a_crashed_former_primary_is_recovered_rewound_and_streams() {
+    let bed = Bed::new();
+    let old = bed.primary("a").await;
+    let new = bed.member("b");
+    new.join(&old).await;
+    diverge(&old, &new).await;
+
+    let state = |seen: &pgherd_domain::PostgresSeen| seen.control().unwrap().state;
+    let seen = old.server.observe().await;
+    assert_eq!(state(&seen), ControlState::InProduction);
+    assert_eq!(seen.control().unwrap().checkpoint_end, None);
+    old.carry_out(Work::CrashRecovery).await.unwrap();
+    let seen = old.server.observe().await;
+    assert_eq!(state(&seen), ControlState::ShutDown);
+    let end = seen.control().unwrap().checkpoint_end.unwrap();
+    let source = new.upstream_of(&old);
+    let history = old.server.ask_history(&source).await.unwrap();
+    assert_eq!(history.system_id, seen.control().unwrap().system_id);
+    let fork = history
+        .history
+        .switch_of(pgherd_domain::TimelineId(1))
+        .unwrap();
+    assert!(end > fork, "it went on behind the fork: {end} > {fork}");
+
+    let own_port = format!("port = '{}'", old.port());
+    old.carry_out(Work::Rewind { source }).await.unwrap();
+    let conf = old.read("postgresql.conf");
+    assert!(
+        conf.contains(&own_port),
+        "its own configuration, not the source's"
+    );
+    assert!(conf.contains(&format!("port={}", new.port())));
+    old.stream_from(&new).await;
+    old.has("select answer from only_on_new", "42").await;
+    assert_eq!(
+        old.value("select to_regclass('only_on_old') is null").await,
+        "t"
+    );
+    let seen = old.server.observe().await;
+    assert_eq!(seen.live.known().unwrap().timeline.0, 2);
+}
+
+#[tokio::test]
+async fn a_rewind_that_can_not_work_says_so() {
+    let bed = Bed::new();
+    let old = bed.primary("a").await;
+    let stranger = bed.primary("b").await;
+    old.server.fence().await;
+    let source = stranger.upstream_of(&old);
+    let error = old.carry_out(Work::Rewind { source }).await.unwrap_err();
+    assert!(
+        matches!(&error, WorkError::Hopeless(text) if text.contains("different systems")),
+        "{error:?}"
+    );
+
+    stranger.server.fence().await;
+    let source = stranger.upstream_of(&old);
+    let error = old.carry_out(Work::Rewind { source }).await.unwrap_err();
+    assert!(matches!(error, WorkError::Failed(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_clean_shutdown_is_where_its_wal_ends() {
+    let bed = Bed::new();
+    let member = bed.primary("a").await;
+    // Several ends, so that one of them may lie across a page.
+    for round in 0..4 {
+        member
+            .run(&format!(
+                "create table t{round} as select generate_series(1, {round}77)"
+            ))
+            .await;
+        member
+            .carry_out(Work::Stop {
+                mode: StopMode::Fast,
+                escalate_at: None,
+            })
+            .await
+            .unwrap();
+        let control = member.server.observe().await.control().unwrap().clone();
+        let dump = std::process::Command::new(member.settings.fixed.place.program("pg_waldump"))
+            .args(["-p", member.data_dir().join("pg_wal").as_str()])
+            .args(["-s", &control.checkpoint.to_string()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&dump.stderr).into_owned();
+        // "error in WAL record at 0/X: invalid record length at 0/END: ..."
+        let end = said
+            .rsplit(" at ")
+            .next()
+            .unwrap()
+            .split(':')
+            .next()
+            .unwrap();
+        let page = pgherd_domain::Lsn::parse(end).unwrap();
+        let computed = control.checkpoint_end.unwrap();
+        assert!(
+            page == computed || page.as_u64() % 8192 <= 40 && computed.as_u64() % 8192 == 0,
+            "{said}: {computed}"
+        );
+        member.start(StartAs::Primary).await.unwrap();
+    }
+}
