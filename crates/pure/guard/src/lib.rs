@@ -4,11 +4,13 @@
 //! may hold back what is risky. It never holds back what makes things safer: stopping, giving the key
 //! up, calling off, answering, publishing.
 
+mod sync;
+mod works;
+
 use std::fmt;
 
 use pgherd_domain::{
-    Action, ClusterSpec, ControlState, DataDirectory, MemberName, Observation, Standing, StartAs,
-    SyncMode, Work,
+    Action, Adjustment, ClusterSpec, ControlState, MemberName, Observation, Standing, Work,
 };
 
 /// A rule that an action breaks.
@@ -81,13 +83,15 @@ fn fault(
     before: &[Action],
 ) -> Option<Note> {
     match action {
-        Action::Begin(work) => busy(seen, before).or_else(|| work_fault(spec, seen, work)),
+        // Stopping makes things safer whatever else goes on: it is never held back.
+        Action::Begin(Work::Stop { .. }) => None,
+        Action::Begin(work) => busy(seen, before).or_else(|| works::fault(spec, seen, work)),
         Action::HandOver { to, .. } => hand_over_fault(spec, seen, to),
         Action::AcquireLeader => acquire_fault(spec, seen),
         Action::WriteInitialize { system_id, .. } => initialize_fault(seen, system_id),
-        Action::WriteSync { doc, .. } => {
-            let mine = doc.leader.as_ref() == Some(&spec.me);
-            (!mine).then(|| note("G-09", "writes /sync in another member's name"))
+        Action::WriteSync { doc, .. } => sync::document_fault(spec, seen, doc),
+        Action::Adjust(Adjustment::SetSynchronousStandbyNames(setting)) => {
+            sync::setting_fault(spec, seen, setting.as_deref())
         }
         Action::WriteStatus(_) | Action::WriteHistory(_) | Action::RestoreConfig(_) => {
             let lease = seen.lease.is_mine(seen.now) || matches!(action, Action::RestoreConfig(_));
@@ -119,115 +123,6 @@ fn busy(seen: &Observation, before: &[Action]) -> Option<Note> {
         }
         Some(_) | None => twice.then(|| note("G-01", "two works in one turn")),
     }
-}
-
-fn work_fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Option<Note> {
-    match work {
-        Work::Promote { valid_until } => {
-            let good = seen.lease.is_mine(seen.now)
-                && seen
-                    .lease
-                    .good_until
-                    .is_some_and(|until| *valid_until <= until);
-            if !good {
-                return Some(note("G-02", "promotes without the lease"));
-            }
-            same_cluster(seen).or_else(|| sync_names_me(spec, seen))
-        }
-        Work::Start {
-            start_as: StartAs::Primary,
-            ..
-        } => {
-            let good = seen.lease.is_mine(seen.now);
-            if !good {
-                return Some(note("G-03", "starts a primary without the lease"));
-            }
-            same_cluster(seen)
-        }
-        Work::Restart {
-            start_as: StartAs::Primary,
-            ..
-        } => {
-            let good = seen.lease.is_mine(seen.now) || spec.pause;
-            (!good).then(|| note("G-03", "restarts a primary without the lease"))
-        }
-        Work::Clone { source } => not_running("G-04", "copies over", seen)
-            .or_else(|| not_from_me(spec, source.name.as_ref()))
-            .or_else(|| leader_is_known("G-06", seen)),
-        Work::Rewind { source } => not_running("G-04", "winds back", seen)
-            .or_else(|| not_from_me(spec, source.name.as_ref()))
-            .or_else(|| rewind_source(seen, source.name.as_ref())),
-        Work::CrashRecovery => not_running("G-04", "recovers in single-user mode", seen),
-        Work::Bootstrap => {
-            let empty = seen.postgres.data == DataDirectory::Empty;
-            (!empty).then(|| note("G-05", "bootstraps into a directory that is not empty"))
-        }
-        Work::Start {
-            start_as: StartAs::Replica { .. },
-            ..
-        }
-        | Work::Restart {
-            start_as: StartAs::Replica { .. },
-            ..
-        }
-        | Work::Stop { .. }
-        | Work::Checkpoint => None,
-    }
-}
-
-fn not_running(rule: &'static str, does: &str, seen: &Observation) -> Option<Note> {
-    seen.postgres
-        .is_running()
-        .then(|| note(rule, format!("{does} the directory of a running server")))
-}
-
-fn not_from_me(spec: &ClusterSpec, source: Option<&MemberName>) -> Option<Note> {
-    (source == Some(&spec.me)).then(|| note("G-06", "takes itself as the source"))
-}
-
-/// G-06: data are only replaced while the store says, now, who leads.
-fn leader_is_known(rule: &'static str, seen: &Observation) -> Option<Note> {
-    let known = seen.dcs.known().is_some_and(|view| view.leader.is_some());
-    (!known).then(|| note(rule, "replaces data without knowing who leads"))
-}
-
-/// G-07: only the leader of now is a source for pg_rewind, and only when it has checkpointed.
-fn rewind_source(seen: &Observation, source: Option<&MemberName>) -> Option<Note> {
-    let view = seen.dcs.known();
-    let leads = view.is_some_and(|view| view.leader_name() == source && source.is_some());
-    let ready = view
-        .and_then(|view| view.leader_member())
-        .is_some_and(|member| !member.checkpoint_pending);
-    (!leads || !ready).then(|| {
-        note(
-            "G-07",
-            "rewinds from somebody who is not a leader ready for it",
-        )
-    })
-}
-
-/// G-08: a server of another cluster never takes part.
-fn same_cluster(seen: &Observation) -> Option<Note> {
-    let cluster = seen
-        .dcs
-        .known()
-        .or_else(|| seen.dcs.last())
-        .and_then(|view| view.system_id())?;
-    let mine = seen
-        .postgres
-        .control()
-        .map(|control| control.system_id.as_str());
-    (mine != Some(cluster)).then(|| note("G-08", "the data directory is another cluster's"))
-}
-
-/// G-09: in synchronous mode `/sync` names the leader before it is promoted.
-fn sync_names_me(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
-    if spec.synchronous_mode == SyncMode::Off {
-        return None;
-    }
-    let sync = seen.dcs.known().and_then(|view| view.sync_state());
-    let mine = sync.is_some_and(|sync| sync.leader.as_ref() == Some(&spec.me));
-    (!mine).then(|| note("G-09", "promotes before /sync names it"))
 }
 
 /// G-11: the key goes to somebody else only from a server that has stopped in good order.
