@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
-use pgherd_domain::{
-    Action, ControlData, MemberName, PgRole, PgState, Reason, SlotName, Upstream, Work,
-};
+use pgherd_domain::{Action, MemberName, PgRole, PgState, Reason, SlotName, Upstream, Work};
 
 use crate::memory::Bootstrap;
 use crate::turn::Turn;
@@ -59,7 +57,19 @@ impl Turn<'_> {
             self.wake_at(self.now());
             return;
         }
-        if view.system_id() != Some(control.system_id.as_str()) {
+        let other = view
+            .system_id()
+            .is_some_and(|cluster| cluster != control.system_id);
+        if other || view.leader_name().is_some_and(|name| *name != self.spec.me) {
+            // Somebody else has made the cluster meanwhile. This one must not be taken for it.
+            if self.pg().is_running() {
+                return self.stop_now("Failed to bootstrap cluster");
+            }
+            self.memory.bootstrap = Bootstrap::Failed;
+            self.say(Reason::Says("Failed to bootstrap cluster"));
+            return self.wake_at(self.now());
+        }
+        if view.system_id().is_none() {
             self.actions.push(Action::WriteInitialize {
                 system_id: control.system_id.clone(),
                 expected: view
@@ -83,9 +93,7 @@ impl Turn<'_> {
         let Some(view) = self.view() else { return };
         if view.leader_name() == Some(&self.spec.me) {
             let line = "released leader key voluntarily as data dir empty and currently leader";
-            self.say(Reason::Says(line));
-            self.actions.push(Action::ReleaseLeader { optime: None });
-            return;
+            return self.release_when_stopped(Reason::Says(line));
         }
         if self.spec.pause {
             return self.say(Reason::Says("running with empty data directory"));
@@ -95,7 +103,10 @@ impl Turn<'_> {
         }
         if view.leader.is_some() {
             self.clone_from_best();
-        } else if view.initialize.is_none() && self.spec.may_bootstrap && !self.spec.tags.nofailover
+        } else if view.initialize.is_none()
+            && self.spec.may_bootstrap
+            && !self.spec.tags.nofailover
+            && !self.somebody_has_data()
         {
             self.say(Reason::Says("trying to bootstrap a new cluster"));
             self.actions.push(Action::TakeInitialize);
@@ -104,6 +115,29 @@ impl Turn<'_> {
             self.say(Reason::Says("waiting for leader to bootstrap"));
             self.heal_orphaned_initialize();
         }
+    }
+
+    /// Another member runs, so there is a cluster: the store has lost it, and a second one must not be
+    /// made beside it.
+    fn somebody_has_data(&self) -> bool {
+        self.view().is_some_and(|view| {
+            view.members.iter().any(|(name, member)| {
+                *name != self.spec.me
+                    && member.is_running()
+                    && member.role != Some(PgRole::Uninitialized)
+            })
+        })
+    }
+
+    /// Gives the key up with `reason`, which says why PostgreSQL can not go on. Outside pause a server
+    /// that still runs is stopped first: the key goes only when nobody writes any more.
+    pub(crate) fn release_when_stopped(&mut self, reason: Reason) {
+        if self.pg().is_running() && !self.spec.pause {
+            self.stop_now("stopping PostgreSQL: its data directory is not usable");
+            return self.say(reason);
+        }
+        self.say(reason);
+        self.actions.push(Action::ReleaseLeader { optime: None });
     }
 
     /// Whoever took `initialize` died before the cluster was made: after a ttl with nobody at it the
@@ -206,9 +240,14 @@ impl Turn<'_> {
 
     /// The data directory can not be looked at: nothing is done to it.
     pub(crate) fn inaccessible(&mut self, why: &str) {
-        self.say(Reason::DataDirectory(why.to_owned()));
-        if self.view().and_then(|view| view.leader_name()) == Some(&self.spec.me) {
-            self.actions.push(Action::ReleaseLeader { optime: None });
+        let reason = Reason::DataDirectory(why.to_owned());
+        if self.key_says_me() {
+            self.release_when_stopped(reason);
+        } else if self.runs_without_lease() {
+            self.stop_now("demoting self because I do not have the lock and I was a leader");
+            self.say(reason);
+        } else {
+            self.say(reason);
         }
     }
 
@@ -218,79 +257,14 @@ impl Turn<'_> {
             return self.make_anew();
         }
         let line = "data dir for the cluster is not empty, but system ID is invalid; consider doing reinitialize";
-        self.say(Reason::Says(line));
+        if self.key_says_me() {
+            self.release_when_stopped(Reason::Says(line));
+        } else if self.runs_without_lease() {
+            self.stop_now("demoting self because I do not have the lock and I was a leader");
+            self.say(Reason::Says(line));
+        } else {
+            self.say(Reason::Says(line));
+        }
         self.say(Reason::Note(why.to_owned()));
-        if self.view().and_then(|view| view.leader_name()) == Some(&self.spec.me) {
-            self.actions.push(Action::ReleaseLeader { optime: None });
-        }
-    }
-
-    /// Compares identities (contract §5.1, step 10). `true` when the turn ends here.
-    pub(crate) fn other_cluster(&mut self, control: &ControlData) -> bool {
-        let Some(view) = self.view() else { return true };
-        match view.system_id() {
-            Some(cluster) if cluster != control.system_id => {
-                if self.spec.pause {
-                    if view.leader_name() == Some(&self.spec.me) {
-                        let line = "released leader key voluntarily due to the system ID mismatch";
-                        self.say(Reason::Says(line));
-                        self.actions.push(Action::ReleaseLeader { optime: None });
-                        return true;
-                    }
-                    return false;
-                }
-                let mismatch = Reason::SystemIdMismatch {
-                    me: self.spec.me.clone(),
-                    cluster: cluster.to_owned(),
-                    mine: control.system_id.clone(),
-                };
-                let because = Some(mismatch.to_string());
-                self.say(mismatch);
-                self.actions.push(Action::Exit { because });
-                true
-            }
-            Some(_) => false,
-            None if view.leader.is_none() && !self.spec.pause => self.adopt(control),
-            None => false,
-        }
-    }
-
-    /// `initialize` is not valid and nobody leads: a server that is there gives the cluster its identity,
-    /// but never a running replica, and never one that is behind what `/history` knows (contract §1.5, §8.4).
-    fn adopt(&mut self, control: &ControlData) -> bool {
-        let Some(view) = self.view() else { return true };
-        if self.live().is_some_and(|live| live.in_recovery) && self.now() == self.memory.began {
-            let because = "No initialize key in DCS and PostgreSQL is running as replica, aborting start. \
-                           Please first start Patroni on the node running as primary";
-            self.say(Reason::Says(because));
-            self.actions.push(Action::Exit {
-                because: Some(because.to_owned()),
-            });
-            return true;
-        }
-        let primary = self.live().is_some_and(|live| !live.in_recovery);
-        let alone = view.members.keys().all(|name| *name == self.spec.me);
-        let others_run = view
-            .members
-            .iter()
-            .any(|(name, member)| *name != self.spec.me && member.role == Some(PgRole::Primary));
-        let may = primary || (control.state.was_primary() && (alone || !others_run));
-        if may && self.memory.role != PgRole::Uninitialized && !self.writes_initialize() {
-            self.actions.push(Action::WriteInitialize {
-                system_id: control.system_id.clone(),
-                expected: view
-                    .initialize
-                    .as_ref()
-                    .map(|initialize| initialize.revision),
-            });
-            self.wake_in(Duration::from_millis(500));
-        }
-        false
-    }
-
-    fn writes_initialize(&self) -> bool {
-        self.actions
-            .iter()
-            .any(|action| matches!(action, Action::WriteInitialize { .. }))
     }
 }

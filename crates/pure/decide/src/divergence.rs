@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, ControlData, ControlState, Lsn, PgRole, Question, Reason, TimelineId, Upstream,
-    UpstreamSeen, Work,
+    Action, ControlData, ControlState, Lsn, PgRole, Question, Reason, TimelineHistory, TimelineId,
+    Upstream, UpstreamSeen, Work,
 };
 
 use crate::memory::Divergence;
@@ -85,6 +85,16 @@ impl Turn<'_> {
                 .push(Action::Ask(Question::History(leader.clone())));
             return None;
         };
+        if self
+            .control()
+            .is_some_and(|control| control.system_id != theirs.system_id)
+        {
+            self.say(Reason::Note(format!(
+                "{leader} answers for another cluster: {}",
+                theirs.system_id
+            )));
+            return None;
+        }
         // A server in recovery is no judge: it may yet be on its way to another timeline. But as long as
         // it is on the local timeline there is nothing to judge either.
         if theirs.in_recovery && theirs.timeline != end.timeline {
@@ -92,6 +102,14 @@ impl Turn<'_> {
                 .push(Action::Ask(Question::History(leader.clone())));
             self.wake_in(Duration::from_millis(250));
             return None;
+        }
+        if self.is_namesake(end, theirs) {
+            self.say(Reason::Note(format!(
+                "the leader has made a timeline {} of its own: only a new copy can follow it",
+                theirs.timeline
+            )));
+            self.memory.divergence = Divergence::Hopeless;
+            return Some(Divergence::Hopeless);
         }
         let diverged = is_diverged(end, theirs);
         self.say(Reason::Compared {
@@ -109,8 +127,44 @@ impl Turn<'_> {
         Some(self.memory.divergence.clone())
     }
 
+    /// The leader is a primary on a timeline of the same number that is not the local one: both were
+    /// promoted from the same timeline without knowing of each other. It shows in the history files, or
+    /// when this server ended as a primary on it. pg_rewind would find nothing to do.
+    fn is_namesake(&self, end: LocalEnd, leader: &UpstreamSeen) -> bool {
+        if leader.in_recovery || leader.timeline != end.timeline {
+            return false;
+        }
+        let points = |history: &TimelineHistory| -> Vec<(TimelineId, Lsn)> {
+            let switches = history.switches.iter();
+            switches
+                .map(|switch| (switch.timeline, switch.at))
+                .collect()
+        };
+        let differs = self
+            .own_history()
+            .is_some_and(|mine| points(mine) != points(&leader.history));
+        differs || self.ended_as_primary()
+    }
+
+    /// The history of the timeline on which this server runs, when there is one and it is known.
+    fn own_history(&self) -> Option<&TimelineHistory> {
+        let history = &self.live()?.history;
+        (!history.switches.is_empty()).then_some(history)
+    }
+
+    fn ended_as_primary(&self) -> bool {
+        !self.pg().is_running()
+            && !self.pg().standby_signal
+            && self
+                .control()
+                .is_some_and(|control| control.state.was_primary())
+    }
+
     /// The leader says in its member key that it is on the local timeline, as a primary: nobody forked.
     fn is_on_leaders_timeline(&self, end: LocalEnd) -> bool {
+        if self.ended_as_primary() || self.own_history().is_some() {
+            return false;
+        }
         self.view()
             .and_then(|view| view.leader_member())
             .is_some_and(|member| {
@@ -127,7 +181,12 @@ impl Turn<'_> {
         match self.live() {
             Some(live) => Some(LocalEnd {
                 timeline: live.timeline,
-                lsn: live.position(),
+                // What was received and not replayed can still be left behind (contract §10).
+                lsn: if live.in_recovery {
+                    live.replayed
+                } else {
+                    live.flushed
+                },
                 shutdown_checkpoint: false,
             }),
             None => self.control().map(LocalEnd::of_control),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pgherd_domain::documents::SyncDoc;
+use pgherd_domain::documents::{HistoryDoc, SyncDoc};
 use pgherd_domain::{
     LiveSeen, Lsn, MemberName, Moment, PeerStatus, SyncMode, TimelineId, Veto, WorkKind,
 };
@@ -59,17 +59,29 @@ impl Turn<'_> {
                 vetoes.push(Veto::Lagging { lag, limit });
             }
         }
-        let wants = view
-            .history
-            .as_ref()
-            .map_or(TimelineId(0), |history| history.current_timeline());
-        // A replica may still be on its way to the newest timeline; a running primary may not.
-        if live.timeline < wants && (self.spec.check_timeline || !live.in_recovery) {
-            vetoes.push(Veto::OldTimeline {
-                has: live.timeline,
-                wants,
-            });
+        let Some(history) = &view.history else { return };
+        let (has, wants) = (live.timeline, history.current_timeline());
+        if has < wants && self.is_left_behind(live, history) {
+            vetoes.push(Veto::OldTimeline { has, wants });
         }
+    }
+
+    /// Whether a server on an older timeline than the newest must not lead. A replica may still be on its
+    /// way; it is not when its WAL goes beyond where the cluster left its timeline: then what it has is
+    /// not the cluster's. A name in `/sync` proves that nothing is missing.
+    fn is_left_behind(&self, live: &LiveSeen, history: &HistoryDoc) -> bool {
+        if self.spec.check_timeline || !live.in_recovery {
+            return true;
+        }
+        let proven = self
+            .sync_in_force()
+            .is_some_and(|sync| sync.names(&self.spec.me));
+        let left_at = history
+            .entries
+            .iter()
+            .find(|entry| entry.timeline == live.timeline)
+            .map(|entry| entry.at);
+        !proven && left_at.is_none_or(|left_at| live.position() > left_at)
     }
 
     /// Synchronous mode: only who is named in `/sync` certainly has every acknowledged commit.
@@ -100,7 +112,7 @@ impl Turn<'_> {
 
     /// What the other members' answers say against this one. Asks who has not answered since `since`;
     /// while answers are missing the veto says so.
-    pub(crate) fn peer_vetoes(&mut self, since: Moment, with_lag: bool) -> Vec<Veto> {
+    pub(crate) fn peer_vetoes(&mut self, since: Moment) -> Vec<Veto> {
         let others = self.electors();
         if self.ask(&others, since) > 0 {
             return vec![Veto::AskingPeers];
@@ -118,12 +130,40 @@ impl Turn<'_> {
             let Some(peer) = self.answer_of(name, since) else {
                 continue;
             };
-            vetoes.extend(self.veto_of_peer(name, peer, mine, live.in_recovery));
+            if live.in_recovery {
+                vetoes.extend(self.veto_of_peer(name, peer, mine));
+            } else if peer.timeline > Some(mine.timeline) {
+                // Somebody has been primary after me.
+                vetoes.push(Veto::OldTimeline {
+                    has: mine.timeline,
+                    wants: peer.timeline.unwrap_or_default(),
+                });
+            }
         }
-        if !with_lag {
-            vetoes.retain(|veto| !matches!(veto, Veto::Lagging { .. }));
+        if vetoes.is_empty() && live.in_recovery {
+            vetoes.extend(self.quorum_veto(since, mine));
         }
         vetoes
+    }
+
+    /// A quorum in `/sync` (a Patroni leader's): a voter certainly has every acknowledged commit only
+    /// when so many other voters are not ahead of it (contract §5.4, step 10). The former leader has all.
+    fn quorum_veto(&self, since: Moment, mine: Standing) -> Option<Veto> {
+        let sync = self.sync_in_force().filter(|sync| sync.quorum > 0)?;
+        if !sync.has_standby(&self.spec.me) {
+            return None;
+        }
+        let others = self.others();
+        let votes = others
+            .keys()
+            .filter(|name| sync.has_standby(name))
+            .filter_map(|name| self.answer_of(name, since))
+            .filter(|peer| !peer.position.is_zero() && peer.position <= mine.position)
+            .count();
+        let needed = usize::try_from(sync.quorum).unwrap_or(usize::MAX);
+        (votes < needed).then(|| Veto::NotSynchronous {
+            sync: format!("{votes} of the {needed} quorum votes needed"),
+        })
     }
 
     /// Who is asked: everybody, or in synchronous mode only who is named in `/sync` (contract §5.4, step 9);
@@ -136,20 +176,11 @@ impl Turn<'_> {
         others
     }
 
-    fn veto_of_peer(
-        &self,
-        name: &MemberName,
-        peer: &PeerStatus,
-        mine: Standing,
-        in_recovery: bool,
-    ) -> Option<Veto> {
-        if peer.watchdog_failed {
-            return None;
-        }
-        if peer.is_primary && in_recovery {
+    fn veto_of_peer(&self, name: &MemberName, peer: &PeerStatus, mine: Standing) -> Option<Veto> {
+        if peer.is_primary {
             return Some(Veto::PrimaryAlive { peer: name.clone() });
         }
-        if peer.nofailover {
+        if peer.nofailover || peer.watchdog_failed {
             return None;
         }
         let theirs = peer.timeline.unwrap_or(mine.timeline);

@@ -31,6 +31,9 @@ impl Turn<'_> {
             me: self.spec.me.clone(),
             leader: leader.clone(),
         };
+        if self.spec.tags.nostream {
+            return self.follow_archive(following);
+        }
         let Some(upstream) = self.wanted_upstream(leader) else {
             // Losing knowledge never changes replication: the last upstream stays.
             self.say(following);
@@ -54,6 +57,21 @@ impl Turn<'_> {
         } else if !self.heal_replication(leader, &following) {
             self.say(following);
         }
+    }
+
+    /// `nostream`: WAL comes from the archive only (contract §5.6, §15).
+    fn follow_archive(&mut self, following: Reason) {
+        self.memory.role = PgRole::Replica;
+        self.memory.last_upstream = None;
+        let streams = self
+            .live()
+            .is_some_and(|live| live.in_recovery && live.configured_upstream.is_some());
+        if streams {
+            self.actions
+                .push(Action::Adjust(Adjustment::Follow { upstream: None }));
+        }
+        self.forget_old_directory();
+        self.say(following);
     }
 
     /// Whom to stream from: `replicatefrom` when that member is there, else the leader.
@@ -157,7 +175,12 @@ impl Turn<'_> {
 
     /// As what PostgreSQL is to be started again in the role it has.
     pub(crate) fn start_as_it_is(&self) -> StartAs {
-        if self.pg().runs_as_primary() {
+        let was_primary = self
+            .control()
+            .is_some_and(|control| control.state.was_primary())
+            && !self.pg().standby_signal;
+        let primary = self.pg().runs_as_primary() || (!self.pg().is_running() && was_primary);
+        if primary && self.may_be_primary() {
             StartAs::Primary
         } else {
             StartAs::Replica {

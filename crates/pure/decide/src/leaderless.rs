@@ -1,26 +1,32 @@
-//! Nobody holds the leader key: the race (contract §5.3 to §5.5).
+//! Nobody holds the leader key: the race (contract §5.3, §5.4).
 
 use std::time::Duration;
 
-use pgherd_domain::documents::FailoverDoc;
-use pgherd_domain::{Action, MemberName, Moment, Reason, Veto};
+use pgherd_domain::{Action, Moment, Reason, Veto};
 
 use crate::turn::Turn;
+
+/// Somebody who was ahead may have died since: the others are asked again after this long.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Turn<'_> {
     /// PostgreSQL runs and nobody leads.
     pub(crate) fn without_leader(&mut self) {
         let Some(view) = self.view() else { return };
-        if view.system_id().is_none() {
+        let primary = self.pg().runs_as_primary();
+        if view.system_id().is_none() && !(self.spec.pause && primary) {
+            if self.runs_without_lease() && self.live().is_none() {
+                self.stop_after_grace("demoting self because i am not the healthiest node");
+            }
             self.say(Reason::Says("waiting for leader to bootstrap"));
             self.wake_in(Duration::from_secs(1));
             return;
         }
-        let since = self.memory.leaderless_since.unwrap_or(self.now());
-        let vetoes = self.race(since);
+        let vetoes = self.race();
         if vetoes.is_empty() {
             self.say(Reason::Says("trying to acquire the leader key"));
             self.actions.push(Action::AcquireLeader);
+            self.memory.round = None;
             self.wake_in(Duration::from_millis(500));
         } else {
             self.stay_back(&vetoes);
@@ -29,10 +35,13 @@ impl Turn<'_> {
     }
 
     /// Everything against taking the key now.
-    fn race(&mut self, since: Moment) -> Vec<Veto> {
-        let primary = self.live().is_some_and(|live| !live.in_recovery);
+    fn race(&mut self) -> Vec<Veto> {
         if self.spec.pause {
-            return self.race_paused(primary);
+            return self.race_paused();
+        }
+        let since = *self.memory.round.get_or_insert(self.seen.now);
+        if self.pg().runs_as_primary() {
+            return self.race_as_primary(since);
         }
         let order = self
             .view()
@@ -50,25 +59,68 @@ impl Turn<'_> {
         if !vetoes.is_empty() {
             return vetoes;
         }
-        if let Some(veto) = self.sitting_out().or_else(|| self.backing_off(since)) {
+        let named = order.as_ref().is_some_and(|order| order.member.is_some());
+        if let Some(veto) = self.sitting_out() {
+            return vec![veto];
+        }
+        if let Some(veto) = (!named).then(|| self.backing_off()).flatten() {
             return vec![veto];
         }
         match order {
             Some(order) => self.race_by_order(&order, since),
-            None => self.peer_vetoes(since, true),
+            None => self.peer_vetoes(since),
         }
     }
 
+    /// A server that runs as a primary goes on with the key, whatever its tags, unless somebody has been
+    /// primary after it (contract §5.4, step 4).
+    fn race_as_primary(&mut self, since: Moment) -> Vec<Veto> {
+        let mut vetoes = self.own_vetoes();
+        vetoes.retain(|veto| match veto {
+            Veto::NoData
+            | Veto::NotRunning
+            | Veto::NotAnswering
+            | Veto::Starting
+            | Veto::OldTimeline { .. }
+            | Veto::OtherCluster
+            | Veto::NotSynchronous { .. } => true,
+            Veto::TaggedNoFailover
+            | Veto::Busy(_)
+            | Veto::Paused
+            | Veto::Lagging { .. }
+            | Veto::NotInFailsafe
+            | Veto::PeerAhead { .. }
+            | Veto::PeerPreferred { .. }
+            | Veto::PrimaryAlive { .. }
+            | Veto::SomebodyElseNamed { .. }
+            | Veto::SteppingDown
+            | Veto::AskingPeers
+            | Veto::UnknownPosition
+            | Veto::StillReceiving => false,
+        });
+        if vetoes.is_empty() {
+            vetoes = self.peer_vetoes(since);
+        }
+        vetoes
+    }
+
     /// In pause only a server that runs as a primary takes the key, or the one an operator named.
-    fn race_paused(&self, primary: bool) -> Vec<Veto> {
-        let named = self
+    fn race_paused(&self) -> Vec<Veto> {
+        let own = self.own_vetoes();
+        if own.contains(&Veto::OtherCluster) {
+            return vec![Veto::OtherCluster];
+        }
+        let order = self
             .view()
             .and_then(|view| view.failover.as_ref())
-            .is_some_and(|failover| {
-                failover.value.scheduled_at.is_none()
-                    && failover.value.member.as_ref() == Some(&self.spec.me)
+            .map(|failover| &failover.value)
+            .filter(|order| {
+                order.scheduled_at.is_none() && order.member.as_ref() == Some(&self.spec.me)
             });
-        if primary || (named && !self.spec.tags.nofailover) {
+        let named = order.is_some_and(|order| {
+            !self.spec.tags.nofailover && (!order.is_switchover() || self.sync_veto().is_none())
+        });
+        if self.pg().runs_as_primary() || named {
             Vec::new()
         } else {
             vec![Veto::Paused]
@@ -86,10 +138,11 @@ impl Turn<'_> {
     }
 
     /// `primary_race_backoff` (contract §5.3, step 1): WAL may still be on its way.
-    fn backing_off(&mut self, since: Moment) -> Option<Veto> {
+    fn backing_off(&mut self) -> Option<Veto> {
+        let since = self.memory.leaderless_since.unwrap_or(self.now());
         let backoff = self.spec.primary_race_backoff;
         let live = self.live()?;
-        if backoff.is_zero() || !live.in_recovery {
+        if backoff.is_zero() {
             return None;
         }
         let position = live.position();
@@ -107,136 +160,75 @@ impl Turn<'_> {
         None
     }
 
-    /// The operator wants a change of leader (contract §5.5).
-    fn race_by_order(&mut self, order: &FailoverDoc, since: Moment) -> Vec<Veto> {
-        if order.member.as_ref() == Some(&self.spec.me) {
-            return Vec::new();
-        }
-        if let Some(candidate) = &order.member {
-            match self.candidate_can(candidate, since) {
-                None => return vec![Veto::AskingPeers],
-                Some(true) => {
-                    return vec![Veto::SomebodyElseNamed {
-                        candidate: candidate.clone(),
-                    }];
-                }
-                Some(false) => {}
-            }
-        }
-        if order.leader.as_ref() == Some(&self.spec.me) {
-            return self.race_as_last_resort(since);
-        }
-        let mut vetoes = self.peer_vetoes(since, false);
-        // Who is to step down does not hold the others back by being ahead.
-        vetoes.retain(|veto| match veto {
-            Veto::PeerAhead { peer, .. }
-            | Veto::PeerPreferred { peer, .. }
-            | Veto::PrimaryAlive { peer } => order.leader.as_ref() != Some(peer),
-            Veto::TaggedNoFailover
-            | Veto::NoData
-            | Veto::NotRunning
-            | Veto::NotAnswering
-            | Veto::Starting
-            | Veto::Busy(_)
-            | Veto::Paused
-            | Veto::Lagging { .. }
-            | Veto::OldTimeline { .. }
-            | Veto::OtherCluster
-            | Veto::NotSynchronous { .. }
-            | Veto::NotInFailsafe
-            | Veto::SomebodyElseNamed { .. }
-            | Veto::SteppingDown
-            | Veto::AskingPeers
-            | Veto::UnknownPosition
-            | Veto::StillReceiving => true,
-        });
-        vetoes
-    }
-
-    /// Whether the named candidate is there and may: `None` while it is being asked.
-    fn candidate_can(&mut self, candidate: &MemberName, since: Moment) -> Option<bool> {
-        let Some(api_url) = self.others().remove(candidate) else {
-            return Some(false);
-        };
-        let one = [(candidate.clone(), api_url)].into();
-        if self.ask(&one, since) > 0 {
-            return None;
-        }
-        let Some(answer) = self.answer_of(candidate, since) else {
-            return Some(false);
-        };
-        let synchronous = self
-            .sync_in_force()
-            .is_none_or(|sync| sync.names(candidate));
-        Some(!answer.nofailover && !answer.watchdog_failed && synchronous)
-    }
-
-    /// I was asked to step down: I lead again only when nobody else can.
-    fn race_as_last_resort(&mut self, since: Moment) -> Vec<Veto> {
-        let mut others = self.others();
-        if let Some(sync) = self.sync_in_force() {
-            others.retain(|name, _| sync.names(name));
-        }
-        if self.ask(&others, since) > 0 {
-            return vec![Veto::AskingPeers];
-        }
-        let somebody = others.keys().any(|name| {
-            self.answer_of(name, since)
-                .is_some_and(|peer| !peer.nofailover && !peer.watchdog_failed)
-        });
-        if somebody {
-            vec![Veto::SteppingDown]
-        } else {
-            Vec::new()
-        }
-    }
-
     /// Not this member, not now: it stays a replica of whoever it follows. A server that still runs as a
     /// primary may not go on without the key.
     fn stay_back(&mut self, vetoes: &[Veto]) {
         let asking = vetoes.contains(&Veto::AskingPeers);
-        let primary = self.live().is_some_and(|live| !live.in_recovery);
-        if primary && !self.spec.pause && !asking {
-            let line = if vetoes.contains(&Veto::TaggedNoFailover) {
-                "demoting self because I am not allowed to become primary"
-            } else {
-                "demoting self because i am not the healthiest node"
-            };
-            self.stop_now(line);
-        } else if asking {
+        let primary = self.pg().runs_as_primary() && !self.spec.pause;
+        let barred = vetoes.contains(&Veto::TaggedNoFailover);
+        let line = match (primary, barred) {
+            (true, _) => "demoting self because i am not the healthiest node",
+            (false, true) => "following a different leader because I am not allowed to promote",
+            (false, false) => "following a different leader because i am not the healthiest node",
+        };
+        if asking {
             self.say(Reason::Says(
                 "asking the other members before the leader race",
             ));
-        } else if vetoes.contains(&Veto::TaggedNoFailover) {
-            let line = "following a different leader because I am not allowed to promote";
-            self.say(Reason::Says(line));
+        } else if primary && vetoes.contains(&Veto::NotAnswering) {
+            // Unknown is not "not primary", and not "may go on" either.
+            if !self.stop_after_grace(line) {
+                self.say(Reason::Says("PostgreSQL does not answer"));
+            }
+        } else if primary {
+            self.stop_now(line);
         } else {
-            let line = "following a different leader because i am not the healthiest node";
             self.say(Reason::Says(line));
         }
         for veto in vetoes {
             self.say(Reason::NotRacing(veto.clone()));
         }
-        // Somebody who was ahead may have died since: ask again before long.
-        if !asking {
+        if vetoes.iter().any(comes_from_peers) {
             self.ask_again_later();
+        } else if !asking {
+            self.memory.round = None;
         }
     }
 
     fn ask_again_later(&mut self) {
-        let pause = self.spec.loop_wait.min(Duration::from_secs(2));
-        let oldest = self
-            .seen
-            .peers
-            .values()
-            .filter_map(pgherd_domain::PeerSeen::answered_to)
-            .min()
-            .unwrap_or(self.now());
-        if self.now().since(oldest) >= pause {
-            self.memory.leaderless_since = Some(self.now());
+        let pause = self.spec.loop_wait.min(ASK_AGAIN);
+        let round = self.memory.round.unwrap_or(self.now());
+        if self.now().since(round) >= pause {
+            self.memory.round = None;
             self.wake_in(Duration::from_millis(10));
         } else {
-            self.wake_at(oldest.plus(pause));
+            self.wake_at(round.plus(pause));
         }
+    }
+}
+
+/// Whether the next answers of the others may say otherwise.
+const fn comes_from_peers(veto: &Veto) -> bool {
+    match veto {
+        Veto::PeerAhead { .. }
+        | Veto::PeerPreferred { .. }
+        | Veto::PrimaryAlive { .. }
+        | Veto::SomebodyElseNamed { .. }
+        | Veto::SteppingDown
+        | Veto::OldTimeline { .. }
+        | Veto::NotSynchronous { .. } => true,
+        Veto::TaggedNoFailover
+        | Veto::NoData
+        | Veto::NotRunning
+        | Veto::NotAnswering
+        | Veto::Starting
+        | Veto::Busy(_)
+        | Veto::Paused
+        | Veto::Lagging { .. }
+        | Veto::OtherCluster
+        | Veto::NotInFailsafe
+        | Veto::AskingPeers
+        | Veto::UnknownPosition
+        | Veto::StillReceiving => false,
     }
 }

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use pgherd_domain::documents::FailoverDoc;
-use pgherd_domain::{
-    Action, Adjustment, Lsn, PgRole, Reason, Standing, SyncMode, TimelineId, Work,
-};
+use pgherd_domain::{Action, Adjustment, Lsn, PgRole, Reason, SyncMode, TimelineId, Work};
 
-use crate::sync_standby::names_setting;
+use crate::sync_names::names_setting;
 use crate::turn::Turn;
 
 impl Turn<'_> {
@@ -37,10 +35,7 @@ impl Turn<'_> {
 
     /// The key says my name, but the lease behind it is not mine, or not proven to be: it was handed over
     /// to me, or a former agent of this member took it. A claim is a conditional write.
-    fn claim_my_key(&mut self) {
-        if self.seen.lease.standing == Standing::Lost {
-            return self.stop_now("demoted self because failed to update leader lock in DCS");
-        }
+    pub(crate) fn claim_my_key(&mut self) {
         self.say(Reason::Says("trying to acquire the leader key"));
         self.actions.push(Action::AcquireLeader);
         self.wake_in(Duration::from_millis(500));
@@ -116,7 +111,7 @@ impl Turn<'_> {
         }
         let mine = view
             .sync_state()
-            .is_some_and(|sync| sync.leader.as_ref() == Some(&self.spec.me));
+            .is_some_and(|sync| sync.leader.as_ref() == Some(&self.spec.me) && sync.quorum == 0);
         if !mine {
             let doc = self.sync_for_promotion();
             let expected = view.sync.as_ref().map(|sync| sync.revision);
@@ -148,6 +143,7 @@ impl Turn<'_> {
     /// A primary with the key: everything in order.
     fn lead(&mut self, timeline: TimelineId) {
         self.memory.role = PgRole::Primary;
+        self.memory.last_upstream = None;
         self.repair_cluster_keys();
         if self.switch_on_order() {
             return;
@@ -160,7 +156,7 @@ impl Turn<'_> {
             me: self.spec.me.clone(),
         });
         let idle = self.seen.work.kind().is_none() && !self.begins_work();
-        let rested = self.memory.backoff.left(self.now()).is_zero();
+        let rested = self.memory.checkpoint_backoff.left(self.now()).is_zero();
         if !self.has_checkpointed(timeline) && idle && rested && !self.spec.pause {
             self.begin(Work::Checkpoint);
         }

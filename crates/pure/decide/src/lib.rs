@@ -1,26 +1,33 @@
 //! The brain: one pure function from what is seen to what is done, with its reasons.
 //!
 //! Read in this order: `decision` (what comes out), `memory` (what one turn leaves for the next), `turn`
-//! (the order of questions), then the answers: `lease`, `unreachable`, `working`, `bootstrap`, `recover`,
-//! `divergence`, `leaderless` with `eligibility`, `leading` with `switchover`, `following`, `operator`,
-//! `shutdown`; and what every turn keeps in order: `sync_standby`, `slots`, `publish`.
+//! (the order of questions) with `outcomes` (what came of the last turn), then the answers: `lease`,
+//! `unreachable`, `working`, `bootstrap`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
+//! `eligibility` and `peers`, `leading` with `switchover` and `hand_over`, `following`,
+//! `operator`, `shutdown`; and what every turn keeps in order: `sync_standby` with `sync_names`, `slots`,
+//! `publish`.
 
 mod bootstrap;
 mod decision;
 mod divergence;
 mod eligibility;
 mod following;
+mod hand_over;
+mod identity;
 mod leaderless;
 mod leading;
 mod lease;
 mod memory;
 mod operator;
+mod order;
+mod outcomes;
 mod peers;
 mod publish;
 mod recover;
 mod shutdown;
 mod slots;
 mod switchover;
+mod sync_names;
 mod sync_standby;
 mod turn;
 mod unreachable;
@@ -32,5 +39,5 @@ mod tests;
 pub use decision::Decision;
 pub use lease::{demote_budget, fence_margin};
 pub use memory::Memory;
-pub use sync_standby::names_setting;
+pub use sync_names::names_setting;
 pub use turn::decide;

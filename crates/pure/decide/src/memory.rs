@@ -11,8 +11,9 @@ use pgherd_domain::{
 /// The memory of one member's brain. A new agent starts with [`Memory::new`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Memory {
-    /// When this agent made its first turn.
-    pub(crate) began: Moment,
+    /// Since when the identity of the data directory has not been compared with the cluster's; `None`
+    /// once it was.
+    pub(crate) unidentified_since: Option<Moment>,
     /// The role that PostgreSQL last ran in.
     pub(crate) role: PgRole,
     /// How far a bootstrap of this cluster by this member is.
@@ -21,7 +22,9 @@ pub struct Memory {
     pub(crate) orphaned_initialize_since: Option<Moment>,
     /// Since when there has been no leader.
     pub(crate) leaderless_since: Option<Moment>,
-    /// The last leader, and all members beside it, as last seen with a leader.
+    /// The round of questions before the race: answers to questions sent earlier do not count.
+    pub(crate) round: Option<Moment>,
+    /// The last leader.
     pub(crate) last_leader: Option<MemberName>,
     /// The members as last seen while there was a leader.
     pub(crate) last_members: BTreeMap<MemberName, MemberDoc>,
@@ -35,26 +38,42 @@ pub struct Memory {
     pub(crate) crash_recovered: bool,
     /// A switchover or failover that this leader carries out.
     pub(crate) switching: Option<Switching>,
+    /// Whether the key was given away is not known: until the store has been read it counts as gone.
+    pub(crate) key_in_doubt: bool,
+    /// PostgreSQL could not be brought up: the key goes as soon as it is stopped.
+    pub(crate) give_up_key: bool,
+    /// The key was given away on order: this server comes back as a replica, also in pause.
+    pub(crate) stepped_down: bool,
     /// Stay out of the race until then, so that somebody else wins.
     pub(crate) sit_out_until: Option<Moment>,
     /// Failed attempts of the work that heals this member, and when the next may begin.
     pub(crate) backoff: Backoff,
+    /// The same for the checkpoint after a promotion, which heals nothing and may fail by itself.
+    pub(crate) checkpoint_backoff: Backoff,
     /// The timeline on which this primary has written a checkpoint.
     pub(crate) checkpointed: Option<TimelineId>,
     /// A restart that an operator waits for.
     pub(crate) restarting: Option<RequestId>,
+    /// A restart that waits until this standby is out of `/sync`.
+    pub(crate) restart_waits: Option<RestartWanted>,
     /// A planned restart.
     pub(crate) scheduled_restart: Option<ScheduledRestart>,
     /// This replica is to be made anew; whether from the leader only.
     pub(crate) reinitialize: Option<bool>,
     /// A copy has been made whose forerunner still lies beside it.
     pub(crate) old_directory: OldDirectory,
+    /// A copy has been made and no server has come up on it yet.
+    pub(crate) copy_is_untried: bool,
     /// The last WAL position while leaderless, for `primary_race_backoff`.
     pub(crate) last_position: Option<Lsn>,
     /// Since when member slots have had no member.
     pub(crate) absent_since: BTreeMap<String, Moment>,
-    /// When sync names were last changed, and the flush position then.
-    pub(crate) sync_changed: Option<(String, Lsn)>,
+    /// The synchronous_standby_names in force, and what they have brought about.
+    pub(crate) sync_names: Option<SyncNames>,
+    /// Synchronous mode was turned off: synchronous_standby_names is still to be given back.
+    pub(crate) give_sync_back: bool,
+    /// Since when this standby asks to be taken out of `/sync`, because it is about to stop.
+    pub(crate) leaving_sync_since: Option<Moment>,
     /// Since when this server has run as a primary without a lease.
     pub(crate) primary_without_lease_since: Option<Moment>,
 }
@@ -63,11 +82,12 @@ impl Memory {
     /// The memory of an agent that begins at `now`.
     pub const fn new(now: Moment) -> Self {
         Self {
-            began: now,
+            unidentified_since: Some(now),
             role: PgRole::Replica,
             bootstrap: Bootstrap::No,
             orphaned_initialize_since: None,
             leaderless_since: None,
+            round: None,
             last_leader: None,
             last_members: BTreeMap::new(),
             last_upstream: None,
@@ -75,19 +95,24 @@ impl Memory {
             not_streaming_since: None,
             crash_recovered: false,
             switching: None,
+            key_in_doubt: false,
+            give_up_key: false,
+            stepped_down: false,
             sit_out_until: None,
-            backoff: Backoff {
-                failures: 0,
-                not_before: None,
-            },
+            backoff: Backoff::NONE,
+            checkpoint_backoff: Backoff::NONE,
             checkpointed: None,
             restarting: None,
+            restart_waits: None,
             scheduled_restart: None,
             reinitialize: None,
             old_directory: OldDirectory::Unknown,
+            copy_is_untried: false,
             last_position: None,
             absent_since: BTreeMap::new(),
-            sync_changed: None,
+            sync_names: None,
+            give_sync_back: false,
+            leaving_sync_since: None,
             primary_without_lease_since: None,
         }
     }
@@ -154,6 +179,11 @@ pub(crate) struct Switching {
 pub(crate) enum SwitchPhase {
     /// A checkpoint is written while clients go on, so that the one at shutdown is short.
     Checkpoint,
+    /// The candidates are asked once more, before anything is stopped.
+    Confirming {
+        /// Since when.
+        since: Moment,
+    },
     /// PostgreSQL is being stopped.
     Stopping {
         /// Since when.
@@ -166,6 +196,18 @@ pub(crate) enum SwitchPhase {
     },
 }
 
+/// A setting of synchronous_standby_names as PostgreSQL runs with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SyncNames {
+    /// The running value.
+    pub setting: String,
+    /// When it was first seen to be in force.
+    pub since: Moment,
+    /// The flush position when every session certainly knew of it: whoever has that, and is waited for,
+    /// misses nothing that was acknowledged.
+    pub from: Option<Lsn>,
+}
+
 /// Failed attempts, and when the next may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
@@ -174,6 +216,12 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// Nothing has failed.
+    pub(crate) const NONE: Self = Self {
+        failures: 0,
+        not_before: None,
+    };
+
     /// One more failure: the wait doubles from half a second to half a minute.
     pub(crate) fn failed(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);
@@ -183,10 +231,7 @@ impl Backoff {
 
     /// Success: nothing is held against the next attempt.
     pub(crate) const fn succeeded(&mut self) {
-        *self = Self {
-            failures: 0,
-            not_before: None,
-        };
+        *self = Self::NONE;
     }
 
     /// What is left to wait at `now`.
@@ -194,6 +239,15 @@ impl Backoff {
         self.not_before
             .map_or(Duration::ZERO, |moment| moment.since(now))
     }
+}
+
+/// A restart that is to begin as soon as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RestartWanted {
+    /// Who is to be told how it ended; `None` when it was planned.
+    pub id: Option<RequestId>,
+    /// How long the start may take; the setting when absent.
+    pub timeout: Option<Duration>,
 }
 
 /// A restart planned for later.

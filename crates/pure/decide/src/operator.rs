@@ -7,7 +7,7 @@ use pgherd_domain::{
     WorkError, WorkKind,
 };
 
-use crate::memory::ScheduledRestart;
+use crate::memory::{RestartWanted, ScheduledRestart};
 use crate::turn::Turn;
 
 impl Turn<'_> {
@@ -57,8 +57,11 @@ impl Turn<'_> {
                 format!("{kind} already in progress"),
             );
         }
-        if self.begins_work() || self.memory.switching.is_some() {
+        if self.memory.switching.is_some() {
             return self.refuse(id, Refusal::Unavailable, "switchover already in progress");
+        }
+        if self.restart.is_some() {
+            return self.refuse(id, Refusal::Unavailable, "restarting already in progress");
         }
         if self.pg().is_running() && !self.pg().accepting {
             return self.refuse(id, Refusal::Unavailable, "postgres is still starting");
@@ -70,14 +73,58 @@ impl Turn<'_> {
         if self.pg().control().is_none() {
             return self.refuse(id, Refusal::Unavailable, "restart failed");
         }
-        self.memory.restarting = Some(id);
-        self.begin_restart(timeout);
+        self.restart = Some(RestartWanted {
+            id: Some(id),
+            timeout,
+        });
     }
 
-    fn begin_restart(&mut self, timeout: Option<Duration>) {
+    /// Restarts as an operator asks, if nothing that matters more came first. `true` when that is what
+    /// this turn does.
+    pub(crate) fn restart_on_request(&mut self) -> bool {
+        let running = self.pg().is_running();
+        let allowed = if running {
+            !self.runs_without_lease() && (!self.pg().runs_as_primary() || self.may_be_primary())
+        } else {
+            self.spec.pause
+        };
+        if !allowed || self.begins_work() {
+            return false;
+        }
+        let Some(wanted) = self.restart else {
+            return false;
+        };
+        self.restart = None;
+        if self.waits_to_leave_sync() {
+            self.memory.restart_waits = Some(wanted);
+            return true;
+        }
+        self.memory.restarting = wanted.id;
+        self.say(Reason::Note("restarting PostgreSQL".into()));
         let start_as = self.start_as_it_is();
-        let timeout = timeout.unwrap_or(self.spec.primary_start_timeout);
+        let timeout = wanted.timeout.unwrap_or(self.spec.primary_start_timeout);
         self.begin(Work::Restart { start_as, timeout });
+        true
+    }
+
+    /// A primary may be started again: the key is mine, or the cluster is paused and nobody else has it.
+    pub(crate) fn may_be_primary(&self) -> bool {
+        let others = self
+            .view()
+            .and_then(|view| view.leader_name())
+            .is_some_and(|leader| *leader != self.spec.me);
+        self.i_lead() || (self.spec.pause && !others)
+    }
+
+    /// What this turn had to do instead of the restart has made it impossible.
+    pub(crate) fn refuse_restart_left_over(&mut self) {
+        let Some(wanted) = self.restart.take() else {
+            return;
+        };
+        self.memory.leaving_sync_since = None;
+        if let Some(id) = wanted.id {
+            self.refuse(id, Refusal::Unavailable, "restart failed");
+        }
     }
 
     fn restart_conditions_hold(&self, operation: &Operation) -> bool {
@@ -169,8 +216,11 @@ impl Turn<'_> {
             return false;
         }
         self.say(Reason::Note(format!("restarting as scheduled for {text}")));
-        self.begin_restart(*timeout);
-        true
+        self.restart = Some(RestartWanted {
+            id: None,
+            timeout: *timeout,
+        });
+        self.restart_on_request()
     }
 
     /// The restart that an operator waits for has ended.
@@ -178,6 +228,7 @@ impl Turn<'_> {
         if kind != WorkKind::Restart {
             return;
         }
+        self.memory.leaving_sync_since = None;
         let Some(id) = self.memory.restarting.take() else {
             return;
         };

@@ -8,7 +8,7 @@ use pgherd_domain::{Action, MemberName, Moment, PeerSeen, PeerStatus, Question};
 use crate::turn::Turn;
 
 /// The longest wait for a peer (contract §2.2).
-const PATIENCE_MAX: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE_MAX: Duration = Duration::from_secs(2);
 /// The wait for a member whose key is gone: its lease ended, so it is probably dead.
 const PATIENCE_VANISHED_MAX: Duration = Duration::from_millis(250);
 
@@ -28,12 +28,23 @@ impl Turn<'_> {
 
     /// Asks all of `names` that have no answer newer than `since`. Returns how many answers are missing.
     pub(crate) fn ask(&mut self, names: &BTreeMap<MemberName, String>, since: Moment) -> usize {
+        self.ask_again(names, since, since)
+    }
+
+    /// The same, but a question that was sent at or after `open_since` and is not answered yet is waited
+    /// for, although its answer will be older than `since`.
+    pub(crate) fn ask_again(
+        &mut self,
+        names: &BTreeMap<MemberName, String>,
+        since: Moment,
+        open_since: Moment,
+    ) -> usize {
         let mut missing = 0;
         for (name, api_url) in names {
             let patience = self.patience(name);
             let open = match self.seen.peers.get(name) {
                 Some(peer) if peer.answered_to().is_some_and(|asked| asked >= since) => continue,
-                Some(PeerSeen::Asking { since: asked }) => *asked >= since,
+                Some(PeerSeen::Asking { since: asked }) => *asked >= open_since,
                 Some(_) | None => false,
             };
             missing += 1;

@@ -1,5 +1,7 @@
 //! The end of every turn: what is shown of this member and its cluster.
 
+use std::collections::BTreeMap;
+
 use pgherd_domain::documents::{HistoryDoc, HistoryEntry, MemberDoc, StatusDoc, VerdictDoc};
 use pgherd_domain::{
     Action, ControlState, DataDirectory, LiveSeen, Operation, PgRole, PgState, Reason, TimelineId,
@@ -76,7 +78,7 @@ impl Turn<'_> {
         let status = StatusDoc {
             optime: Some(live.flushed),
             slots: self.slot_positions(live),
-            retain_slots: view.status.retain_slots.clone(),
+            retain_slots: self.retained_slots(),
         };
         if status != view.status {
             self.actions.push(Action::WriteStatus(status));
@@ -202,7 +204,7 @@ impl Turn<'_> {
             version: self.spec.version.clone(),
             proxy_url: self.spec.proxy_url.clone(),
             checkpoint_pending: self.checkpoint_pending(),
-            tags: self.spec.tags.published.clone(),
+            tags: self.shown_tags(),
             pause: self.spec.pause,
             scheduled_restart: self.planned_restart(),
             verdict: Some(VerdictDoc {
@@ -216,6 +218,16 @@ impl Turn<'_> {
             fill_live(&mut doc, live);
         }
         doc
+    }
+
+    /// My tags; while I wait to leave `/sync`, such that the leader lets me go (contract §5.12).
+    fn shown_tags(&self) -> BTreeMap<String, Value> {
+        let mut tags = self.spec.tags.published.clone();
+        if self.memory.leaving_sync_since.is_some() {
+            tags.insert("nosync".into(), true.into());
+            tags.insert("sync_priority".into(), 0.into());
+        }
+        tags
     }
 
     fn progress(&self) -> Option<String> {

@@ -27,6 +27,9 @@ impl Turn<'_> {
         if self.spec.pause {
             return self.recover_paused(leading);
         }
+        if self.key_says_me() && !leading {
+            return self.claim_my_key();
+        }
         let left = self.memory.backoff.left(self.now());
         if leading {
             self.recover_leader();
@@ -59,8 +62,15 @@ impl Turn<'_> {
                 "removed leader lock because postgres is not running",
             ));
             self.actions.push(Action::ReleaseLeader { optime: None });
-        } else {
-            self.say(Reason::Says("postgres is not running"));
+            return;
+        }
+        let successor = self.other_leader().filter(|_| self.memory.stepped_down);
+        match successor {
+            // The operator's own order has brought it down: it comes back as a replica.
+            Some(leader) if self.memory.backoff.left(self.now()).is_zero() => {
+                self.recover_follower(&leader);
+            }
+            Some(_) | None => self.say(Reason::Says("postgres is not running")),
         }
     }
 
@@ -74,6 +84,14 @@ impl Turn<'_> {
     }
 
     fn recover_leader(&mut self) {
+        if self.memory.give_up_key {
+            self.say(Reason::Says(
+                "stopped PostgreSQL because of startup timeout",
+            ));
+            self.memory.role = PgRole::Demoted;
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
         if self.memory.backoff.failures >= START_FAILURES_MAX && self.somebody_else_could_lead() {
             let line = "removed leader key after trying and failing to start postgres";
             self.say(Reason::Says(line));
@@ -85,6 +103,7 @@ impl Turn<'_> {
             self.say(Reason::Says(
                 "stopped PostgreSQL to fail over after a crash",
             ));
+            self.memory.role = PgRole::Demoted;
             self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }
@@ -127,8 +146,11 @@ impl Turn<'_> {
         let crashed_primary = control.state.was_primary()
             && control.state != ControlState::ShutDown
             && !self.pg().standby_signal;
+        // A copy that has never come up is not copied again: what fails is not in the data.
+        let given_up =
+            self.memory.backoff.failures >= START_FAILURES_MAX && !self.memory.copy_is_untried;
         if crashed_primary && !self.memory.crash_recovered {
-            if self.memory.backoff.failures >= START_FAILURES_MAX {
+            if given_up {
                 return self.copy_anew(leader);
             }
             self.say(Reason::Says("doing crash recovery in a single user mode"));
@@ -147,10 +169,26 @@ impl Turn<'_> {
                 ));
                 self.wake_in(Duration::from_secs(1));
             }
+            // pg_rewind wants a server that stopped in good order. A replica that was killed is started once
+            // more; it is found diverged again, and stopped.
+            Some(Divergence::Diverged { .. }) if self.is_killed_replica() => {
+                self.start_following(leader);
+            }
+            Some(Divergence::Diverged { .. })
+                if given_up && self.spec.reclone_when_rewind_fails =>
+            {
+                self.copy_anew(leader);
+            }
             Some(Divergence::Diverged { .. }) => self.wind_back(leader),
+            Some(Divergence::Hopeless)
+                if !self.spec.reclone_when_rewind_fails && !self.spec.reclone_when_diverged =>
+            {
+                let advice = "a new copy is needed and not allowed by the settings: reinitialize this member";
+                self.say(Reason::Note(advice.into()));
+            }
             Some(Divergence::Hopeless) => self.copy_anew(leader),
             Some(Divergence::None { .. } | Divergence::Unchecked) => {
-                if self.memory.backoff.failures >= START_FAILURES_MAX {
+                if given_up {
                     return self.copy_anew(leader);
                 }
                 self.start_following(leader);
@@ -158,10 +196,23 @@ impl Turn<'_> {
         }
     }
 
+    /// The data directory is that of a replica that did not stop in good order.
+    fn is_killed_replica(&self) -> bool {
+        self.pg().standby_signal
+            && self.memory.backoff.failures < START_FAILURES_MAX
+            && self.control().is_some_and(|control| {
+                !matches!(
+                    control.state,
+                    ControlState::ShutDown | ControlState::ShutDownInRecovery
+                )
+            })
+    }
+
     fn start_following(&mut self, leader: &Upstream) {
         self.say(Reason::Says("starting as a secondary"));
-        self.memory.last_upstream = Some(leader.clone());
-        self.begin(self.start_replica(Some(leader.clone())));
+        let upstream = (!self.spec.tags.nostream).then(|| leader.clone());
+        self.memory.last_upstream.clone_from(&upstream);
+        self.begin(self.start_replica(upstream));
     }
 
     /// The last step of the ladder: a new copy, with the old directory kept until it streams.
@@ -199,23 +250,9 @@ impl Turn<'_> {
         let timeout = self.spec.primary_start_timeout;
         let running_for = now.since(since);
         if self.i_lead() {
-            if running_for >= timeout && self.somebody_else_could_lead() && !self.spec.pause {
-                self.say(Reason::Says(
-                    "stopped PostgreSQL because of startup timeout",
-                ));
-                self.memory.role = PgRole::Demoted;
-                self.actions.push(Action::ReleaseLeader { optime: None });
-                self.begin(Work::Stop {
-                    mode: StopMode::Immediate,
-                    escalate_at: Some(now),
-                });
-            } else if running_for >= timeout {
-                let line = "primary start has timed out, but continuing to wait because failover is not possible";
-                self.say(Reason::Says(line));
-            } else {
-                let seconds = i64::try_from((timeout - running_for).as_secs()).unwrap_or(i64::MAX);
-                self.say(Reason::StillStarting { seconds });
-            }
+            self.starting_leader(timeout.saturating_sub(running_for));
+        } else if self.key_says_me() {
+            self.claim_my_key();
         } else if self.pg().runs_as_primary() && !self.spec.pause {
             self.stop_now("stopped PostgreSQL while starting up because leader key was lost");
         } else {
@@ -223,6 +260,20 @@ impl Turn<'_> {
             if let Some(leader) = self.other_leader() {
                 self.follow_upstream(&leader);
             }
+        }
+    }
+
+    /// The same with the key in my hand, and `left` until somebody else is to try.
+    fn starting_leader(&mut self, left: Duration) {
+        if !left.is_zero() {
+            let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+            self.say(Reason::StillStarting { seconds });
+        } else if self.somebody_else_could_lead() && !self.spec.pause {
+            self.memory.give_up_key = true;
+            self.stop_now("stopped PostgreSQL because of startup timeout");
+        } else {
+            let line = "primary start has timed out, but continuing to wait because failover is not possible";
+            self.say(Reason::Says(line));
         }
     }
 

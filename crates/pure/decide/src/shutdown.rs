@@ -25,6 +25,9 @@ impl Turn<'_> {
         if self.seen.work.kind() == Some(WorkKind::Stop) {
             return;
         }
+        if self.pg().is_running() && self.waits_to_leave_sync() {
+            return;
+        }
         if self.pg().is_running() {
             let escalate_at = self
                 .seen
@@ -54,5 +57,29 @@ impl Turn<'_> {
             return;
         }
         self.actions.push(exit);
+    }
+
+    /// A synchronous standby that is about to stop asks to be taken out of `/sync` first, so that no
+    /// commit waits for it. `true` while that is waited for; no longer than two `loop_wait` (contract §5.12).
+    pub(crate) fn waits_to_leave_sync(&mut self) -> bool {
+        let asked_for = self.live().is_some_and(|live| live.in_recovery)
+            && self.view().is_some_and(|view| view.leader.is_some())
+            && !self.key_says_me()
+            && self
+                .sync_in_force()
+                .is_some_and(|sync| sync.has_standby(&self.spec.me));
+        if !asked_for {
+            return false;
+        }
+        let now = self.now();
+        let since = *self.memory.leaving_sync_since.get_or_insert(now);
+        if now.since(since) >= self.spec.loop_wait * 2 {
+            return false;
+        }
+        self.say(Reason::Says(
+            "Waiting for primary to release us from synchronous standby",
+        ));
+        self.wake_in(Duration::from_millis(200));
+        true
     }
 }

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use pgherd_domain::documents::FailoverDoc;
 use pgherd_domain::{
-    Action, ControlState, Lsn, MemberName, Moment, PeerStatus, Reason, Revision, StartAs, StopMode,
-    Work, WorkKind,
+    Action, MemberName, Moment, PeerStatus, Reason, Revision, StopMode, Work, WorkKind,
 };
 
 use crate::memory::{SwitchPhase, Switching};
+use crate::peers::PATIENCE_MAX;
 use crate::turn::Turn;
 
 /// How long a stopped leader looks for a member that has its last record before it resumes.
-const SUCCESSOR_MAX: Duration = Duration::from_secs(5);
+pub(crate) const SUCCESSOR_MAX: Duration = Duration::from_secs(5);
 /// How long clients may go on while the checkpoint before the stop is written.
 const CHECKPOINT_MAX: Duration = Duration::from_secs(60);
-/// How old the answers may be by which candidates are judged.
-const FRESH: Duration = Duration::from_secs(2);
+/// How old the answers may be by which candidates are judged; longer than any of them takes.
+const FRESH: Duration = PATIENCE_MAX.saturating_mul(2);
 
 impl Turn<'_> {
     /// Begins or continues a switchover. `true` when that is what this turn does.
@@ -47,7 +47,8 @@ impl Turn<'_> {
             );
             return false;
         }
-        let Some(candidates) = self.judge_candidates(&order) else {
+        let since = self.now().minus(FRESH);
+        let Some(candidates) = self.judge_candidates(&order, since) else {
             let to = order.member;
             self.say(Reason::Switching {
                 to,
@@ -92,15 +93,15 @@ impl Turn<'_> {
         true
     }
 
-    fn call_off_order(&mut self, expected: Revision, why: &str) {
+    pub(crate) fn call_off_order(&mut self, expected: Revision, why: &str) {
         self.say(Reason::SwitchCalledOff(why.to_owned()));
         let doc = FailoverDoc::default();
         self.actions.push(Action::WriteFailover { doc, expected });
     }
 
-    /// The members that could take over, best first; `None` while they are being asked.
-    fn judge_candidates(&mut self, order: &FailoverDoc) -> Option<Vec<MemberName>> {
-        let since = self.now().minus(FRESH);
+    /// The members that could take over, best first, by answers to questions sent at or after `since`;
+    /// `None` while they are being asked.
+    fn judge_candidates(&mut self, order: &FailoverDoc, since: Moment) -> Option<Vec<MemberName>> {
         let mut others: BTreeMap<_, _> = self.others();
         let view = self.view()?;
         others.retain(|name, _| view.members.contains_key(name));
@@ -116,13 +117,17 @@ impl Turn<'_> {
         if self.ask(&others, since) > 0 {
             return None;
         }
-        let mine = self.live().map_or(Lsn::default(), |live| live.flushed);
+        let live = self.live()?;
+        let (mine, timeline) = (live.flushed, live.timeline);
         let limit = self.spec.maximum_lag_on_failover;
+        let check_timeline = self.spec.check_timeline;
         let mut able: Vec<(MemberName, PeerStatus)> = others
             .into_keys()
             .filter_map(|name| Some((name.clone(), self.answer_of(&name, since)?.clone())))
             .filter(|(_, peer)| {
-                !peer.nofailover && !peer.watchdog_failed && peer.position.behind(mine) <= limit
+                let behind = check_timeline && peer.timeline < Some(timeline);
+                let barred = peer.nofailover || peer.watchdog_failed || behind;
+                !barred && peer.position.behind(mine) <= limit
             })
             .collect();
         sort_best_first(&mut able);
@@ -158,12 +163,13 @@ impl Turn<'_> {
                         to,
                         phase: "writing a checkpoint while clients go on",
                     });
+                    self.keep_sync();
                     self.wake_in(Duration::from_secs(1));
-                    return true;
+                    return !self.withdrawn(switching);
                 }
-                self.stop_for_switch(switching);
-                true
+                self.confirm_candidates(switching, self.now())
             }
+            SwitchPhase::Confirming { since } => self.confirm_candidates(switching, since),
             SwitchPhase::Stopping { since } => {
                 // The stop ended, or was never begun, and the server still runs.
                 if self.seen.work.kind().is_none() && self.now().since(since) > SUCCESSOR_MAX {
@@ -183,6 +189,53 @@ impl Turn<'_> {
                 self.memory.switching = None;
                 self.call_off_order(switching.order, "no member had the last record; resumed");
                 false
+            }
+        }
+    }
+
+    /// The order was taken back while clients still go on. `true` when the switchover ends with that.
+    fn withdrawn(&mut self, switching: &Switching) -> bool {
+        let stands = self
+            .view()
+            .and_then(|view| view.failover.as_ref())
+            .is_some_and(|failover| failover.revision == switching.order);
+        if !stands {
+            self.memory.switching = None;
+            self.say(Reason::SwitchCalledOff("the order was withdrawn".into()));
+        }
+        !stands
+    }
+
+    /// The last moment at which the order costs nothing: is there still somebody to take over?
+    fn confirm_candidates(&mut self, switching: &Switching, since: Moment) -> bool {
+        if self.withdrawn(switching) {
+            return false;
+        }
+        let order = self
+            .view()
+            .and_then(|view| view.failover.as_ref())
+            .map(|failover| failover.value.clone())
+            .unwrap_or_default();
+        if let Some(switching) = &mut self.memory.switching {
+            switching.phase = SwitchPhase::Confirming { since };
+        }
+        match self.judge_candidates(&order, since) {
+            None => {
+                self.say(Reason::Switching {
+                    to: switching.to.clone(),
+                    phase: "asking the candidates",
+                });
+                self.keep_sync();
+                true
+            }
+            Some(candidates) if candidates.is_empty() => {
+                self.memory.switching = None;
+                self.call_off_order(switching.order, "no good candidates have been found");
+                false
+            }
+            Some(_) => {
+                self.stop_for_switch(switching);
+                true
             }
         }
     }
@@ -213,110 +266,10 @@ impl Turn<'_> {
     pub(crate) fn keep_candidates_fresh(&mut self) {
         self.wake_in(Duration::from_millis(500));
     }
-
-    /// PostgreSQL has stopped for a switchover, or died in one.
-    pub(crate) fn switch_after_stop(&mut self) {
-        let Some(switching) = self.memory.switching.clone() else {
-            return;
-        };
-        if !self.i_lead() {
-            // The key went elsewhere: a replica is started by the next turn's ordinary rules.
-            self.memory.switching = None;
-            self.wake_at(self.now());
-            self.say(Reason::Switching {
-                to: switching.to,
-                phase: "the key has been taken over",
-            });
-            return;
-        }
-        let since = match switching.phase {
-            SwitchPhase::HandingOver { since } => since,
-            SwitchPhase::Checkpoint | SwitchPhase::Stopping { .. } => {
-                let since = self.now();
-                if let Some(switching) = &mut self.memory.switching {
-                    switching.phase = SwitchPhase::HandingOver { since };
-                }
-                since
-            }
-        };
-        let control = self
-            .control()
-            .filter(|control| control.state == ControlState::ShutDown);
-        let Some(last) = control.map(|control| control.checkpoint) else {
-            return self.resume(&switching, "PostgreSQL did not stop in good order");
-        };
-        if switching.race {
-            self.say(Reason::Switching {
-                to: switching.to,
-                phase: "releasing the leader key",
-            });
-            self.actions
-                .push(Action::ReleaseLeader { optime: Some(last) });
-            return;
-        }
-        self.find_successor(&switching, since, last);
-    }
-
-    fn find_successor(&mut self, switching: &Switching, since: Moment, last: Lsn) {
-        let Some(view) = self.view() else { return };
-        let mut others: BTreeMap<_, _> = self.others();
-        others.retain(|name, _| view.members.contains_key(name));
-        if let Some(to) = &switching.to {
-            others.retain(|name, _| name == to);
-        } else if let Some(sync) = self.sync_in_force() {
-            others.retain(|name, _| sync.names(name));
-        }
-        let mut able: Vec<(MemberName, PeerStatus)> = others
-            .keys()
-            .filter_map(|name| Some((name.clone(), self.answer_of(name, since)?.clone())))
-            .filter(|(_, peer)| {
-                // `last` is where the shutdown checkpoint begins: who is beyond it has it.
-                peer.position > last && !peer.nofailover && !peer.watchdog_failed
-            })
-            .collect();
-        sort_best_first(&mut able);
-        if let Some((to, _)) = able.into_iter().next() {
-            self.say(Reason::Switching {
-                to: Some(to.clone()),
-                phase: "handing the leader key over",
-            });
-            self.actions.push(Action::HandOver {
-                to,
-                optime: Some(last),
-            });
-            self.wake_in(Duration::from_millis(200));
-            return;
-        }
-        if self.now().since(since) > SUCCESSOR_MAX {
-            return self.resume(switching, "no candidate has the last record");
-        }
-        let to = switching.to.clone();
-        self.say(Reason::Switching {
-            to,
-            phase: "waiting for a candidate to have the last record",
-        });
-        // Answers that came too early are asked for again, twenty times a second.
-        let pause = Duration::from_millis(50);
-        let ask_since = self.now().minus(pause).max(since);
-        if self.ask(&others, ask_since) == 0 {
-            self.wake_in(pause);
-        }
-    }
-
-    /// Nobody could take over: this server goes on as the primary.
-    fn resume(&mut self, switching: &Switching, why: &str) {
-        self.memory.switching = None;
-        self.call_off_order(switching.order, why);
-        self.say(Reason::Says("starting primary after failure"));
-        self.begin(Work::Start {
-            start_as: StartAs::Primary,
-            timeout: self.spec.primary_start_timeout,
-        });
-    }
 }
 
 /// Most WAL first, then the higher priority, then the name.
-fn sort_best_first(able: &mut [(MemberName, PeerStatus)]) {
+pub(crate) fn sort_best_first(able: &mut [(MemberName, PeerStatus)]) {
     able.sort_by(|(left_name, left), (right_name, right)| {
         (right.position, right.failover_priority)
             .cmp(&(left.position, left.failover_priority))

@@ -12,58 +12,20 @@ use pgherd_domain::{
     Action, Adjustment, LiveSeen, Lsn, MemberName, Reason, SyncMode, WalSenderSeen,
 };
 
+use crate::memory::SyncNames;
+use crate::sync_names::{names_setting, waited_for};
 use crate::turn::Turn;
 
-/// Nobody's name: with it in synchronous_standby_names commits wait (contract §6.1).
-const PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder__";
-
-/// `synchronous_standby_names` for these standbys: nothing, `a`, or `2 (a,b)`; with nobody in strict
-/// mode the placeholder (contract §6.1).
-pub fn names_setting(names: &BTreeSet<MemberName>, strict: bool) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| quote(name.as_str())).collect();
-    match quoted.as_slice() {
-        [] if strict => PLACEHOLDER.to_owned(),
-        [] => String::new(),
-        [one] => one.clone(),
-        several => format!("{} ({})", several.len(), several.join(",")),
-    }
-}
-
-/// Quoted unless it is a plain word that is none of the grammar's own.
-fn quote(name: &str) -> String {
-    let mut letters = name.chars();
-    let plain = letters
-        .next()
-        .is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_')
-        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '$');
-    let word = name.eq_ignore_ascii_case("first") || name.eq_ignore_ascii_case("any");
-    if plain && !word {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
-}
-
-/// The names that a setting of this agent's or Patroni's lists; `*` and the placeholder are nobody's.
-fn names_in(setting: &str) -> BTreeSet<MemberName> {
-    let list = match (setting.find('('), setting.rfind(')')) {
-        (Some(open), Some(close)) if open < close => &setting[open + 1..close],
-        _ => setting,
-    };
-    list.split(',')
-        .map(|name| name.trim().trim_matches('"').replace("\"\"", "\""))
-        .filter(|name| name != "*")
-        .filter_map(|name| MemberName::new(&name).ok())
-        .collect()
-}
-
+/// So long after a change of synchronous_standby_names every session has taken note of it.
+const SETTLED: Duration = Duration::from_secs(1);
 impl Turn<'_> {
     /// `/sync` before a promotion: I lead, and nobody is confirmed yet. In strict mode the former
-    /// members stay, so that nothing is acknowledged that only I have.
+    /// members stay, so that nothing is acknowledged that only I have; but of a quorum nobody is certain
+    /// to have everything.
     pub(crate) fn sync_for_promotion(&self) -> SyncDoc {
         let former = self.view().and_then(|view| view.sync_state());
         let standbys = match former {
-            Some(sync) if self.spec.synchronous_mode_strict => sync
+            Some(sync) if self.spec.synchronous_mode_strict && sync.quorum == 0 => sync
                 .standbys
                 .iter()
                 .chain(&sync.leader)
@@ -86,10 +48,14 @@ impl Turn<'_> {
         };
         let expected = view.sync.as_ref().map(|sync| sync.revision);
         if self.spec.synchronous_mode == SyncMode::Off {
-            return self.switch_sync_off(live);
+            return self.switch_sync_off();
         }
+        self.memory.give_sync_back = false;
+        self.note_names(live);
         let me = Some(self.spec.me.clone());
-        let Some(sync) = view.sync_state().filter(|sync| sync.leader == me) else {
+        // A quorum names voters of whom each may lack something: it does not count here.
+        let mine = |sync: &&SyncDoc| sync.leader == me && sync.quorum == 0;
+        let Some(sync) = view.sync_state().filter(mine) else {
             if view.sync_state().is_some() {
                 self.say(Reason::Sync(
                     "Inconsistent state of /sync key detected".into(),
@@ -104,7 +70,7 @@ impl Turn<'_> {
             self.actions.push(Action::WriteSync { doc, expected });
             return self.wake_in(Duration::from_millis(100));
         };
-        let running = names_in(&live.synchronous_standby_names);
+        let running = waited_for(&live.synchronous_standby_names);
         let voters = sync.standbys.clone();
         let picked = self.pick_standbys(live, &voters);
         let confirmed = self.confirmed(live, &voters, &running);
@@ -166,7 +132,6 @@ impl Turn<'_> {
                         .into(),
                 ));
             }
-            self.memory.sync_changed = Some((wanted.clone(), live.flushed));
             self.actions
                 .push(Action::Adjust(Adjustment::SetSynchronousStandbyNames(
                     Some(wanted),
@@ -188,25 +153,48 @@ impl Turn<'_> {
             self.actions.push(Action::WriteSync { doc, expected });
             self.wake_in(Duration::from_millis(100));
         } else if step.picked != step.voters {
-            self.wake_in(Duration::from_millis(250));
+            self.wake_in(SETTLED);
         }
     }
 
-    fn switch_sync_off(&mut self, live: &LiveSeen) {
-        let Some(sync) = self.view().and_then(|view| view.sync.as_ref()) else {
-            return;
-        };
-        if sync.value.leader.is_none() {
-            return;
+    /// Follows the running setting: since when it is in force, and how far the WAL was when every session
+    /// knew of it. A commit before that may not have waited for who is new in it.
+    fn note_names(&mut self, live: &LiveSeen) {
+        let now = self.now();
+        match &mut self.memory.sync_names {
+            Some(names) if names.setting == live.synchronous_standby_names => {
+                if names.from.is_none() && now.since(names.since) >= SETTLED {
+                    names.from = Some(live.flushed);
+                }
+            }
+            Some(_) | None => {
+                self.memory.sync_names = Some(SyncNames {
+                    setting: live.synchronous_standby_names.clone(),
+                    since: now,
+                    from: None,
+                });
+            }
         }
-        // The key goes first, then the setting: as long as it is there, commits wait.
-        self.say(Reason::Sync("Disabled synchronous replication".into()));
-        self.actions.push(Action::DeleteSync {
-            expected: sync.revision,
-        });
-        if !live.synchronous_standby_names.is_empty() {
+    }
+
+    /// The key goes first, then the setting: as long as the key is there, commits wait (contract §6.7).
+    fn switch_sync_off(&mut self) {
+        let Some(view) = self.view() else { return };
+        if let Some(sync) = view
+            .sync
+            .as_ref()
+            .filter(|sync| sync.value.leader.is_some())
+        {
+            self.say(Reason::Sync("Disabled synchronous replication".into()));
+            self.memory.give_sync_back = true;
+            self.actions.push(Action::DeleteSync {
+                expected: sync.revision,
+            });
+            self.wake_in(Duration::from_millis(100));
+        } else if self.memory.give_sync_back {
             self.actions
                 .push(Action::Adjust(Adjustment::SetSynchronousStandbyNames(None)));
+            self.wake_in(Duration::from_millis(500));
         }
     }
 
@@ -270,17 +258,13 @@ impl Turn<'_> {
         voters: &BTreeSet<MemberName>,
         running: &BTreeSet<MemberName>,
     ) -> BTreeSet<MemberName> {
-        let from = match &self.memory.sync_changed {
-            Some((setting, from)) if *setting == live.synchronous_standby_names => *from,
-            Some(_) | None => live.flushed,
-        };
+        let from = self.memory.sync_names.as_ref().and_then(|names| names.from);
         running
             .iter()
             .filter(|name| {
                 voters.contains(name)
                     || live.senders_to(name).any(|sender| {
-                        sender.sync_state == "sync"
-                            && sender.flush.is_some_and(|flush| flush >= from)
+                        sender.sync_state == "sync" && from.is_some() && sender.flush >= from
                     })
             })
             .cloned()
@@ -312,34 +296,4 @@ fn position_of(sender: &WalSenderSeen, synchronous_commit: &str) -> Option<Lsn> 
 fn list(names: &BTreeSet<MemberName>) -> String {
     let names: Vec<&str> = names.iter().map(MemberName::as_str).collect();
     format!("[{}]", names.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(list: &[&str]) -> BTreeSet<MemberName> {
-        list.iter()
-            .map(|name| MemberName::new(name).unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn the_setting_follows_the_contract() {
-        assert_eq!(names_setting(&names(&[]), false), "");
-        assert_eq!(names_setting(&names(&[]), true), PLACEHOLDER);
-        assert_eq!(names_setting(&names(&["a"]), true), "a");
-        assert_eq!(names_setting(&names(&["b", "a-1"]), false), "2 (\"a-1\",b)");
-        assert_eq!(names_setting(&names(&["any"]), false), "\"any\"");
-    }
-
-    #[test]
-    fn names_are_read_back_from_every_form() {
-        assert_eq!(names_in("2 (\"a-1\",b)"), names(&["a-1", "b"]));
-        assert_eq!(names_in("ANY 1 (a, b)"), names(&["a", "b"]));
-        assert_eq!(names_in("a"), names(&["a"]));
-        assert_eq!(names_in(PLACEHOLDER), names(&[]));
-        assert_eq!(names_in("*"), names(&[]));
-        assert_eq!(names_in(""), names(&[]));
-    }
 }

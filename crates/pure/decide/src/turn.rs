@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, ClusterSpec, ClusterView, ControlData, DataDirectory, Effect, LiveSeen, Moment,
-    Observation, Outcome, PgRole, PgState, PostgresSeen, Reason, StartAs, Upstream, Veto, Work,
-    WorkError, WorkKind,
+    Action, ClusterSpec, ClusterView, ControlData, DataDirectory, LiveSeen, Moment, Observation,
+    PgState, PostgresSeen, Reason, StartAs, Upstream, Veto, Work, WorkKind,
 };
 
-use crate::memory::{Backoff, Bootstrap, Divergence, Memory, OldDirectory};
+use crate::memory::{Bootstrap, Memory, RestartWanted};
 use crate::{Decision, publish};
 
 /// Decides one turn. Reads nothing, writes nothing, never waits.
@@ -19,6 +18,7 @@ pub fn decide(spec: &ClusterSpec, memory: Memory, seen: &Observation) -> Decisio
     turn.note_cluster();
     turn.answer_requests();
     turn.main_question();
+    turn.refuse_restart_left_over();
     publish::finish(turn)
 }
 
@@ -34,11 +34,14 @@ pub(crate) struct Turn<'a> {
     pub state: Option<PgState>,
     /// What the race found against this member, when there was one.
     pub race: Option<Vec<Veto>>,
+    /// A restart that is to begin now.
+    pub restart: Option<RestartWanted>,
 }
 
 impl<'a> Turn<'a> {
-    fn new(spec: &'a ClusterSpec, memory: Memory, seen: &'a Observation) -> Self {
+    fn new(spec: &'a ClusterSpec, mut memory: Memory, seen: &'a Observation) -> Self {
         let wake = seen.now.plus(spec.loop_wait);
+        let restart = memory.restart_waits.take();
         Self {
             spec,
             seen,
@@ -48,6 +51,7 @@ impl<'a> Turn<'a> {
             wake,
             state: None,
             race: None,
+            restart,
         }
     }
 
@@ -80,6 +84,19 @@ impl<'a> Turn<'a> {
                 .view()
                 .and_then(|view| view.leader.as_ref())
                 .is_some_and(|leader| leader.name == self.spec.me && leader.on_my_lease)
+    }
+
+    /// The leader key says my name, whatever the lease behind it.
+    pub(crate) fn key_says_me(&self) -> bool {
+        self.view().and_then(ClusterView::leader_name) == Some(&self.spec.me)
+    }
+
+    /// A primary that nothing allows to accept writes: no lease, no pause, no bootstrap.
+    pub(crate) fn runs_without_lease(&self) -> bool {
+        self.pg().runs_as_primary()
+            && !self.spec.pause
+            && self.memory.bootstrap == Bootstrap::No
+            && !self.seen.lease.is_mine(self.now())
     }
 
     pub(crate) fn say(&mut self, reason: Reason) {
@@ -121,16 +138,15 @@ impl<'a> Turn<'a> {
     }
 
     fn main_question(&mut self) {
-        if self.seen.shutdown {
-            return self.shut_down();
-        }
         if self.demote_when_lease_ends() {
             return;
+        }
+        if self.seen.shutdown {
+            return self.shut_down();
         }
         if self.view().is_none() {
             return self.without_dcs();
         }
-        self.memory.primary_without_lease_since = None;
         if self.working() || self.bootstrapping() {
             return;
         }
@@ -147,6 +163,9 @@ impl<'a> Turn<'a> {
         if self.memory.reinitialize.is_some() {
             return self.make_anew();
         }
+        if self.restart_on_request() {
+            return;
+        }
         if !self.pg().is_running() {
             return self.recover();
         }
@@ -157,131 +176,6 @@ impl<'a> Turn<'a> {
             None => self.without_leader(),
             Some(leader) if *leader == self.spec.me => self.with_my_key(),
             Some(leader) => self.follow(&leader.clone()),
-        }
-    }
-
-    /// What came of the last turn's writes, where the next step depends on it.
-    fn note_effects(&mut self) {
-        for Effect { action, outcome } in &self.seen.effects {
-            match (action, outcome) {
-                (Action::TakeInitialize, Outcome::Done) => self.memory.bootstrap = Bootstrap::Mine,
-                (Action::HandOver { to, .. }, Outcome::Done) => {
-                    self.memory.switching = None;
-                    self.memory.divergence = Divergence::None { leader: to.clone() };
-                }
-                (Action::HandOver { .. }, Outcome::Refused) => {
-                    if let Some(switching) = &mut self.memory.switching {
-                        switching.race = true;
-                    }
-                }
-                (Action::ReleaseLeader { .. }, Outcome::Done) => {
-                    self.memory.switching = None;
-                    let sit_out = self.spec.loop_wait.max(Duration::from_secs(2));
-                    self.memory.sit_out_until = Some(self.now().plus(sit_out));
-                }
-                (Action::Adjust(pgherd_domain::Adjustment::ForgetOldDirectory), Outcome::Done) => {
-                    self.memory.old_directory = OldDirectory::Gone;
-                }
-                (Action::DeleteInitialize { .. }, Outcome::Done) => {
-                    self.memory.orphaned_initialize_since = None;
-                }
-                // An unknown outcome needs nothing: this turn has read the store again, and every
-                // conditional write can be repeated.
-                (_, Outcome::Done | Outcome::Refused | Outcome::Unknown(_)) => {}
-            }
-        }
-    }
-
-    /// How the long work ended, where the next step depends on it.
-    fn note_ended_work(&mut self) {
-        let Some(end) = &self.seen.work.ended else {
-            return;
-        };
-        let now = self.now();
-        let kind = end.work.kind();
-        self.answer_restart(kind, &end.result);
-        if let Err(error) = &end.result
-            && *error != WorkError::Cancelled
-        {
-            self.memory.backoff.failed(now);
-            let why = error.to_string();
-            self.because.push(Reason::WorkFailed { kind, why });
-        }
-        let ok = end.result.is_ok();
-        match &end.work {
-            Work::Bootstrap => {
-                self.memory.bootstrap = if ok {
-                    Bootstrap::Created
-                } else {
-                    Bootstrap::Failed
-                };
-            }
-            Work::Clone { source } if ok => {
-                self.memory.backoff.succeeded();
-                self.memory.reinitialize = None;
-                self.memory.old_directory = OldDirectory::Unknown;
-                self.memory.divergence = match &source.name {
-                    Some(leader) => Divergence::None {
-                        leader: leader.clone(),
-                    },
-                    None => Divergence::Unchecked,
-                };
-            }
-            Work::Rewind { source } => match (&end.result, &source.name) {
-                (Ok(()), Some(leader)) => {
-                    self.memory.divergence = Divergence::None {
-                        leader: leader.clone(),
-                    };
-                }
-                (Err(WorkError::Hopeless(_)), _) => self.memory.divergence = Divergence::Hopeless,
-                (Ok(()) | Err(_), _) => {}
-            },
-            Work::CrashRecovery if ok => self.memory.crash_recovered = true,
-            Work::Start { .. } | Work::Restart { .. } if ok => self.memory.backoff.succeeded(),
-            Work::Checkpoint if ok => {
-                self.memory.checkpointed = self.live().map(|live| live.timeline);
-            }
-            Work::Clone { .. }
-            | Work::CrashRecovery
-            | Work::Start { .. }
-            | Work::Restart { .. }
-            | Work::Checkpoint
-            | Work::Stop { .. }
-            | Work::Promote { .. } => {}
-        }
-    }
-
-    /// What must be remembered of the cluster for the time when it can not be seen.
-    fn note_cluster(&mut self) {
-        if let Some(live) = self.live() {
-            self.memory.role = if live.in_recovery {
-                PgRole::Replica
-            } else {
-                PgRole::Primary
-            };
-            self.memory.crash_recovered = false;
-        }
-        let Some(view) = self.view() else { return };
-        if let Some(leader) = view.leader_name() {
-            self.memory.leaderless_since = None;
-            self.memory.last_position = None;
-            self.memory.last_members.clone_from(&view.members);
-            if self.memory.last_leader.as_ref() != Some(leader) {
-                self.memory.last_leader = Some(leader.clone());
-                self.memory.not_streaming_since = None;
-                let known = matches!(
-                    &self.memory.divergence, Divergence::None { leader: checked } if checked == leader
-                );
-                if !known && *leader != self.spec.me {
-                    self.memory.divergence = Divergence::Unchecked;
-                    self.memory.backoff = Backoff {
-                        failures: 0,
-                        not_before: None,
-                    };
-                }
-            }
-        } else {
-            self.memory.leaderless_since.get_or_insert(self.seen.now);
         }
     }
 }

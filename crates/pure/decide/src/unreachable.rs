@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{PgRole, Reason, StartAs, StopMode, Work};
+use pgherd_domain::{Action, PgRole, Reason, StartAs, StopMode, Work, WorkKind};
 
 use crate::lease::demote_budget;
-use crate::memory::Bootstrap;
 use crate::turn::Turn;
 
 impl Turn<'_> {
@@ -16,7 +15,11 @@ impl Turn<'_> {
         if let Some(trouble) = &self.seen.lease.trouble {
             self.say(Reason::Note(trouble.clone()));
         }
-        if self.spec.pause || self.seen.work.running.is_some() {
+        let work = self.seen.work.kind();
+        if work.is_some_and(|kind| kind != WorkKind::Checkpoint) {
+            return self.call_off_without_lease();
+        }
+        if self.spec.pause {
             return;
         }
         if self.pg().is_running() {
@@ -26,31 +29,59 @@ impl Turn<'_> {
         }
     }
 
+    /// What would make a primary goes on only as long as the lease does.
+    fn call_off_without_lease(&mut self) {
+        let Some((work, _, _)) = &self.seen.work.running else {
+            return;
+        };
+        let makes_primary = match work {
+            Work::Promote { .. }
+            | Work::Start {
+                start_as: StartAs::Primary,
+                ..
+            } => true,
+            Work::Restart { start_as, .. } => *start_as == StartAs::Primary && !self.spec.pause,
+            Work::Bootstrap
+            | Work::Clone { .. }
+            | Work::Start { .. }
+            | Work::Stop { .. }
+            | Work::Checkpoint
+            | Work::CrashRecovery
+            | Work::Rewind { .. } => false,
+        };
+        if makes_primary && !self.seen.lease.is_mine(self.now()) {
+            self.say(Reason::LostLockDuring(work.kind()));
+            self.actions.push(Action::CancelWork);
+        }
+    }
+
     /// A primary that this agent found running, and no DCS to say whose lease it is: it may not go on
     /// for longer than a lease would let it.
     fn primary_without_lease_or_dcs(&mut self) {
-        let now = self.now();
-        let without = self.pg().runs_as_primary()
-            && !self.seen.lease.is_mine(now)
-            && self.memory.bootstrap == Bootstrap::No;
-        if !without {
-            self.memory.primary_without_lease_since = None;
+        if !self.runs_without_lease() {
             return;
         }
-        let since = *self.memory.primary_without_lease_since.get_or_insert(now);
-        let budget = demote_budget(self.spec.ttl);
-        if now.since(since) >= budget {
-            self.because.clear();
-            self.say(Reason::Says(
-                "demoted self because DCS is not accessible and I was a leader",
-            ));
-            self.begin(Work::Stop {
-                mode: StopMode::Fast,
-                escalate_at: Some(now.plus(budget)),
-            });
-        } else {
-            self.wake_at(since.plus(budget));
+        if self.stop_after_grace("demoted self because DCS is not accessible and I was a leader") {
+            self.because.rotate_right(1);
         }
+    }
+
+    /// A primary without a lease may go on for as long as a lease lets it at its end, and then stops in
+    /// good order. `true` when it stops now.
+    pub(crate) fn stop_after_grace(&mut self, line: &'static str) -> bool {
+        let now = self.now();
+        let budget = demote_budget(self.spec.ttl);
+        let since = *self.memory.primary_without_lease_since.get_or_insert(now);
+        if now.since(since) < budget {
+            self.wake_at(since.plus(budget));
+            return false;
+        }
+        self.say(Reason::Says(line));
+        self.begin(Work::Stop {
+            mode: StopMode::Fast,
+            escalate_at: Some(now.plus(budget)),
+        });
+        true
     }
 
     /// PostgreSQL does not run: it is brought back as what it may be. Only a lease that is good for a
@@ -58,21 +89,31 @@ impl Turn<'_> {
     /// because losing sight of the DCS never changes who follows whom.
     fn start_without_dcs(&mut self) {
         let now = self.now();
-        if !self.memory.backoff.left(now).is_zero() || self.memory.switching.is_some() {
-            return;
+        let left = self.memory.backoff.left(now);
+        if !left.is_zero() {
+            return self.wake_in(left);
         }
-        let was_primary = self.memory.role == PgRole::Primary && !self.pg().standby_signal;
-        let lease_left = self.seen.lease.is_mine(now)
-            && self.seen.lease.left(now) > demote_budget(self.spec.ttl);
-        if was_primary && lease_left {
+        let mine = self.seen.lease.is_mine(now) && !self.memory.key_in_doubt;
+        if self.memory.switching.is_some() {
+            if mine {
+                return;
+            }
+            self.memory.switching = None;
+        }
+        let was_primary = self.memory.role == PgRole::Primary
+            && !self.pg().standby_signal
+            && self
+                .control()
+                .is_some_and(|control| control.state.was_primary());
+        if !(mine && was_primary) {
+            let upstream = self.memory.last_upstream.clone();
+            self.begin(self.start_replica(upstream));
+        } else if self.seen.lease.left(now) > demote_budget(self.spec.ttl) {
             self.say(Reason::Says("starting primary after failure"));
             self.begin(Work::Start {
                 start_as: StartAs::Primary,
                 timeout: self.spec.primary_start_timeout,
             });
-        } else if !self.seen.lease.is_mine(now) {
-            let upstream = self.memory.last_upstream.clone();
-            self.begin(self.start_replica(upstream));
         }
     }
 }

@@ -1,0 +1,100 @@
+//! An operator's order while nobody leads: who may take the key (contract §5.5).
+
+use pgherd_domain::documents::FailoverDoc;
+use pgherd_domain::{MemberName, Moment, Veto};
+
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// Everything against taking the key now, when the operator wants a change of leader.
+    pub(crate) fn race_by_order(&mut self, order: &FailoverDoc, since: Moment) -> Vec<Veto> {
+        if order.member.as_ref() == Some(&self.spec.me) {
+            return Vec::new();
+        }
+        if let Some(candidate) = &order.member {
+            match self.candidate_can(order, candidate, since) {
+                None => return vec![Veto::AskingPeers],
+                Some(true) => {
+                    return vec![Veto::SomebodyElseNamed {
+                        candidate: candidate.clone(),
+                    }];
+                }
+                Some(false) => {}
+            }
+        }
+        if order.leader.as_ref() == Some(&self.spec.me) {
+            return self.race_as_last_resort(since);
+        }
+        let mut vetoes = self.peer_vetoes(since);
+        // Who is to step down does not hold the others back by being ahead.
+        vetoes.retain(|veto| match veto {
+            Veto::PeerAhead { peer, .. } | Veto::PeerPreferred { peer, .. } => {
+                order.leader.as_ref() != Some(peer)
+            }
+            Veto::TaggedNoFailover
+            | Veto::NoData
+            | Veto::NotRunning
+            | Veto::NotAnswering
+            | Veto::Starting
+            | Veto::Busy(_)
+            | Veto::Paused
+            | Veto::Lagging { .. }
+            | Veto::OldTimeline { .. }
+            | Veto::PrimaryAlive { .. }
+            | Veto::OtherCluster
+            | Veto::NotSynchronous { .. }
+            | Veto::NotInFailsafe
+            | Veto::SomebodyElseNamed { .. }
+            | Veto::SteppingDown
+            | Veto::AskingPeers
+            | Veto::UnknownPosition
+            | Veto::StillReceiving => true,
+        });
+        vetoes
+    }
+
+    /// Whether the named candidate is there and may: `None` while it is being asked.
+    fn candidate_can(
+        &mut self,
+        order: &FailoverDoc,
+        candidate: &MemberName,
+        since: Moment,
+    ) -> Option<bool> {
+        let Some(api_url) = self.others().remove(candidate) else {
+            return Some(false);
+        };
+        let one = [(candidate.clone(), api_url)].into();
+        if self.ask(&one, since) > 0 {
+            return None;
+        }
+        let Some(answer) = self.answer_of(candidate, since) else {
+            return Some(false);
+        };
+        // A manual failover may name anybody, a switchover only who has every acknowledged commit.
+        let synchronous = !order.is_switchover()
+            || self
+                .sync_in_force()
+                .is_none_or(|sync| sync.names(candidate));
+        Some(!answer.nofailover && !answer.watchdog_failed && synchronous)
+    }
+
+    /// I was asked to step down: I lead again only when nobody else can.
+    fn race_as_last_resort(&mut self, since: Moment) -> Vec<Veto> {
+        let mut others = self.others();
+        if let Some(sync) = self.sync_in_force() {
+            others.retain(|name, _| sync.names(name));
+        }
+        if self.ask(&others, since) > 0 {
+            return vec![Veto::AskingPeers];
+        }
+        let somebody = others.keys().any(|name| {
+            self.answer_of(name, since)
+                .is_some_and(|peer| !peer.nofailover && !peer.watchdog_failed)
+        });
+        if somebody {
+            vec![Veto::SteppingDown]
+        } else {
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What came of the last turn: of its writes, of the long work, and what is remembered of the cluster.
+
+use std::time::Duration;
+
+use pgherd_domain::{
+    Action, Adjustment, Effect, Outcome, PgRole, Reason, Work, WorkError, WorkKind,
+};
+
+use crate::memory::{Backoff, Bootstrap, Divergence, OldDirectory};
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// What came of the last turn's writes, where the next step depends on it.
+    pub(crate) fn note_effects(&mut self) {
+        for Effect { action, outcome } in &self.seen.effects {
+            match (action, outcome) {
+                (Action::TakeInitialize, Outcome::Done) => self.memory.bootstrap = Bootstrap::Mine,
+                (Action::HandOver { to, .. }, Outcome::Done) => {
+                    self.memory.switching = None;
+                    self.memory.stepped_down = true;
+                    self.memory.divergence = Divergence::None { leader: to.clone() };
+                }
+                (Action::HandOver { .. }, Outcome::Refused) => {
+                    if let Some(switching) = &mut self.memory.switching {
+                        switching.race = true;
+                    }
+                }
+                (Action::HandOver { .. } | Action::ReleaseLeader { .. }, Outcome::Unknown(_)) => {
+                    self.memory.key_in_doubt = true;
+                }
+                (Action::ReleaseLeader { .. }, Outcome::Done) => {
+                    self.memory.stepped_down |= self.memory.switching.is_some();
+                    self.memory.switching = None;
+                    self.memory.give_up_key = false;
+                    let sit_out = self.spec.loop_wait.max(Duration::from_secs(2));
+                    self.memory.sit_out_until = Some(self.now().plus(sit_out));
+                }
+                (Action::Adjust(Adjustment::ForgetOldDirectory), Outcome::Done) => {
+                    self.memory.old_directory = OldDirectory::Gone;
+                }
+                (Action::Adjust(Adjustment::SetSynchronousStandbyNames(None)), Outcome::Done) => {
+                    self.memory.give_sync_back = false;
+                }
+                (Action::DeleteInitialize { .. }, Outcome::Done) => {
+                    self.memory.orphaned_initialize_since = None;
+                }
+                // An unknown outcome needs nothing: this turn has read the store again, and every
+                // conditional write can be repeated.
+                (_, Outcome::Done | Outcome::Refused | Outcome::Unknown(_)) => {}
+            }
+        }
+    }
+
+    /// How the long work ended, where the next step depends on it.
+    pub(crate) fn note_ended_work(&mut self) {
+        let Some(end) = &self.seen.work.ended else {
+            return;
+        };
+        let now = self.now();
+        let kind = end.work.kind();
+        self.answer_restart(kind, &end.result);
+        if let Err(error) = &end.result
+            && !matches!(error, WorkError::Cancelled | WorkError::LeaseEnded)
+        {
+            match kind {
+                // Neither heals anything: the next start must not pay for them.
+                WorkKind::Checkpoint => self.memory.checkpoint_backoff.failed(now),
+                WorkKind::Stop => {}
+                WorkKind::Bootstrap
+                | WorkKind::Clone
+                | WorkKind::Start
+                | WorkKind::Restart
+                | WorkKind::Promote
+                | WorkKind::CrashRecovery
+                | WorkKind::Rewind => self.memory.backoff.failed(now),
+            }
+            let why = error.to_string();
+            self.because.push(Reason::WorkFailed { kind, why });
+        }
+        let ok = end.result.is_ok();
+        match &end.work {
+            Work::Bootstrap => {
+                self.memory.bootstrap = if ok {
+                    Bootstrap::Created
+                } else {
+                    Bootstrap::Failed
+                };
+            }
+            Work::Clone { source } if ok => {
+                self.memory.backoff.succeeded();
+                self.memory.reinitialize = None;
+                self.memory.old_directory = OldDirectory::Unknown;
+                self.memory.copy_is_untried = true;
+                self.memory.divergence = match &source.name {
+                    Some(leader) => Divergence::None {
+                        leader: leader.clone(),
+                    },
+                    None => Divergence::Unchecked,
+                };
+            }
+            Work::Rewind { source } => match (&end.result, &source.name) {
+                (Ok(()), Some(leader)) => {
+                    self.memory.backoff.succeeded();
+                    self.memory.divergence = Divergence::None {
+                        leader: leader.clone(),
+                    };
+                }
+                (Err(WorkError::Hopeless(_)), _) => self.memory.divergence = Divergence::Hopeless,
+                (Ok(()) | Err(_), _) => {}
+            },
+            Work::CrashRecovery if ok => self.memory.crash_recovered = true,
+            Work::Start { .. } | Work::Restart { .. } | Work::Promote { .. } if ok => {
+                self.memory.backoff.succeeded();
+            }
+            Work::Checkpoint if ok => {
+                self.memory.checkpointed = self.live().map(|live| live.timeline);
+            }
+            Work::Clone { .. }
+            | Work::CrashRecovery
+            | Work::Start { .. }
+            | Work::Restart { .. }
+            | Work::Checkpoint
+            | Work::Stop { .. }
+            | Work::Promote { .. } => {}
+        }
+    }
+
+    /// What must be remembered of the cluster for the time when it can not be seen.
+    pub(crate) fn note_cluster(&mut self) {
+        if let Some(live) = self.live() {
+            self.memory.role = if live.in_recovery {
+                PgRole::Replica
+            } else {
+                PgRole::Primary
+            };
+            self.memory.crash_recovered = false;
+            self.memory.stepped_down = false;
+            self.memory.copy_is_untried = false;
+        }
+        if !self.runs_without_lease() {
+            self.memory.primary_without_lease_since = None;
+        }
+        let Some(view) = self.view() else { return };
+        self.memory.key_in_doubt = false;
+        if view.leader_name() != Some(&self.spec.me) {
+            self.memory.give_up_key = false;
+        }
+        if let Some(leader) = view.leader_name() {
+            self.memory.leaderless_since = None;
+            self.memory.round = None;
+            self.memory.last_position = None;
+            self.memory.last_members.clone_from(&view.members);
+            if self.memory.last_leader.as_ref() != Some(leader) {
+                self.memory.last_leader = Some(leader.clone());
+                self.memory.not_streaming_since = None;
+                let known = matches!(
+                    &self.memory.divergence, Divergence::None { leader: checked } if checked == leader
+                );
+                if !known && *leader != self.spec.me {
+                    self.memory.divergence = Divergence::Unchecked;
+                    self.memory.backoff = Backoff::NONE;
+                }
+            }
+        } else {
+            self.memory.leaderless_since.get_or_insert(self.seen.now);
+        }
+    }
+}

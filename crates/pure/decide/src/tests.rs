@@ -1,1 +1,0 @@
-//! One rule, one test: the smallest observation that shows it.
