@@ -10,6 +10,8 @@ mod failure;
 mod members;
 mod screen;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,11 @@ mod restart;
 mod switch;
 mod version;
 
+#[cfg(test)]
+pub(crate) use pause::wait as wait_for_pause;
+#[cfg(test)]
+pub(crate) use reinit::wait as wait_for_copies;
+
 use std::time::Duration;
 
 use pgherd_api::when::When;

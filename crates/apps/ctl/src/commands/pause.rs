@@ -85,7 +85,8 @@ async fn send(
     Err(Failure::refused("Can not find accessible cluster member"))
 }
 
-async fn wait(on: bool, cluster: &Cluster, loop_wait: Duration) -> Result<(), Failure> {
+/// Waits until every member shows it, for twice `loop_wait` at most.
+pub(crate) async fn wait(on: bool, cluster: &Cluster, loop_wait: Duration) -> Result<(), Failure> {
     let limit = loop_wait.max(Duration::from_secs(1)) * 2;
     let deadline = tokio::time::Instant::now() + limit;
     loop {

@@ -113,7 +113,7 @@ async fn one(
 }
 
 /// Looks until every copy is done, and shows how far each is.
-async fn wait(
+pub(crate) async fn wait(
     names: Vec<MemberName>,
     cluster: &Cluster,
     screen: &mut Screen,

@@ -1,0 +1,8 @@
+//! Commands against a store in memory and members that are small HTTP servers.
+
+mod config;
+mod dialogue;
+mod fake;
+mod looks;
+mod members;
+mod waits;
