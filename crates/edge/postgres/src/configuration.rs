@@ -188,14 +188,18 @@ impl LocalServer {
     }
 
     fn make_folders(&self, parameters: &BTreeMap<String, String>) -> io::Result<()> {
-        let mut lists = vec!["unix_socket_directories"];
-        if self.place.major() < 15 {
-            lists.push("stats_temp_directory");
-        }
-        let named = lists.into_iter().filter_map(|name| parameters.get(name));
-        for folder in named.flat_map(|list| list.split(',')).map(str::trim) {
-            if folder.starts_with('/') {
-                self.place.files().make_folder(Utf8Path::new(folder))?;
+        let is_old = self.place.major() < 15;
+        for (name, mode) in [
+            // Sockets are for everybody; pg_hba.conf says who may do what.
+            ("unix_socket_directories", 0o755),
+            ("stats_temp_directory", 0o700),
+        ] {
+            let folders = parameters.get(name).map_or("", String::as_str);
+            for folder in folders.split(',').map(str::trim) {
+                if folder.starts_with('/') && (is_old || name != "stats_temp_directory") {
+                    let files = self.place.files();
+                    files.make_folder_with_mode(Utf8Path::new(folder), mode)?;
+                }
             }
         }
         Ok(())

@@ -71,14 +71,19 @@ impl Files {
     /// Creates `path` with whatever is missing above it; what it creates belongs to the owner and is closed
     /// to others.
     pub(crate) fn make_folder(&self, path: &Utf8Path) -> io::Result<()> {
+        self.make_folder_with_mode(path, 0o700)
+    }
+
+    /// The same, open as `mode` says.
+    pub(crate) fn make_folder_with_mode(&self, path: &Utf8Path, mode: u32) -> io::Result<()> {
         if path.is_dir() {
             return Ok(());
         }
         if let Some(above) = path.parent() {
-            self.make_folder(above)?;
+            self.make_folder_with_mode(above, mode)?;
         }
         fs::create_dir(path)?;
-        fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+        fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
         self.give(path)
     }
 

@@ -157,6 +157,17 @@ pub(crate) fn running(data_dir: &Utf8Path, program: &str) -> Option<PidFile> {
     ours.then_some(file)
 }
 
+/// The single-user server that somebody runs on `data_dir`: an operator's repair, or our own recovery of
+/// an agent before. It is never killed.
+pub(crate) fn single_user(data_dir: &Utf8Path) -> Option<i32> {
+    let text = fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
+    // It writes its number with a minus sign.
+    let number: i32 = text.lines().next()?.trim().parse().ok()?;
+    let pid = number.checked_neg().filter(|pid| *pid > 1)?;
+    let folder = data_dir.canonicalize_utf8().ok()?;
+    (works_in(pid, &folder) && stat(pid)?.runs()).then_some(pid)
+}
+
 /// Processes of a server on `data_dir` whose postmaster is gone, and the children of `postmaster`. The log
 /// collector is not among them: it writes the last lines and ends by itself.
 pub(crate) fn members(
@@ -167,9 +178,10 @@ pub(crate) fn members(
     let folder = data_dir
         .canonicalize_utf8()
         .unwrap_or_else(|_| data_dir.to_owned());
+    let spared = single_user(data_dir);
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| Some(*pid) != postmaster)
+        .filter(|pid| Some(*pid) != postmaster && Some(*pid) != spared)
         .filter(|pid| {
             let child = || stat(*pid).is_some_and(|stat| Some(stat.parent) == postmaster);
             (works_in(*pid, &folder) && runs_program(*pid, program)) || child()

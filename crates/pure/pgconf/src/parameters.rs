@@ -59,6 +59,12 @@ pub fn file_parameters(
             .map(|(name, value)| (name.clone(), value.clone())),
     );
     all.retain(|name, _| !is_recovery_setting(name));
+    if role != RoleSection::Primary && !restores(settings) {
+        // After a first attempt that comes too early, streaming begins at the next one: not five seconds
+        // later, as is the default. An archive would be asked as often, so only where there is none.
+        all.entry("wal_retrieve_retry_interval".into())
+            .or_insert_with(|| "500ms".into());
+    }
     all.insert("wal_keep_size".into(), pg.controlled.wal_keep_size.clone());
     all.extend(wanted_controlled(settings));
     let agent_owns = settings.changing.cluster.synchronous_mode != SyncMode::Off;
@@ -72,6 +78,13 @@ pub fn file_parameters(
         StandbyNames::Users => {}
     }
     all
+}
+
+/// WAL may come from an archive.
+fn restores(settings: &Settings) -> bool {
+    let remote = settings.changing.cluster.standby_cluster.as_ref();
+    let own = &settings.changing.postgresql.recovery_conf;
+    own.contains_key("restore_command") || remote.is_some_and(|it| it.restore_command.is_some())
 }
 
 /// The controlled parameters as they are wanted, with the three that each member forces.
@@ -171,6 +184,26 @@ mod tests {
         assert!(!file.contains_key("restore_command"));
         let file = file_parameters(&settings, RoleSection::Primary, &StandbyNames::Users);
         assert_eq!(file["work_mem"], "4MB");
+    }
+
+    #[test]
+    fn a_follower_without_an_archive_tries_again_soon() {
+        let name = "wal_retrieve_retry_interval";
+        let mut settings = settings();
+        let of = |settings: &Settings, role| {
+            file_parameters(settings, role, &StandbyNames::Users).remove(name)
+        };
+        assert_eq!(of(&settings, RoleSection::Primary), None);
+        let soon = Some("500ms".to_owned());
+        assert_eq!(of(&settings, RoleSection::Replica), soon);
+        let pg = &mut settings.changing.postgresql;
+        pg.parameters.insert(name.into(), "2s".into());
+        assert_eq!(of(&settings, RoleSection::Replica), Some("2s".into()));
+        let pg = &mut settings.changing.postgresql;
+        pg.parameters.clear();
+        pg.recovery_conf
+            .insert("restore_command".into(), "x".into());
+        assert_eq!(of(&settings, RoleSection::Replica), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl LocalServer {
                 Some(postmaster) => self.end_at_once(&postmaster, PATIENCE).await,
                 // Sessions of a killed postmaster may still be committing.
                 None if self.place.is_standby() => return,
-                None => self.clear_orphans().await,
+                None => self.kill_leftovers().await,
             };
             match done {
                 Ok(()) => return,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Doing as _;
 use crate::files::sibling;
 use crate::pace::Pace;
-use crate::process::{kill_all, remove_stale_locks};
+use crate::process::{kill_all, remove_stale_locks, single_user};
 use crate::run::{command, output};
 use crate::server::LocalServer;
 
@@ -54,8 +54,19 @@ impl LocalServer {
         }
     }
 
-    /// Kills what is left of a server whose postmaster is gone: a new one could not start beside it.
+    /// Kills what is left of a server whose postmaster is gone: a new one could not start beside it. An
+    /// operator's single-user server is left alone, and is an error.
     pub(super) async fn clear_orphans(&self) -> Result<(), WorkError> {
+        if let Some(pid) = single_user(self.place.data_dir()) {
+            return Err(WorkError::Failed(format!(
+                "a single-user PostgreSQL (process {pid}) works on the data directory; wait for its end"
+            )));
+        }
+        self.kill_leftovers().await
+    }
+
+    /// Kills what is left of a server whose postmaster is gone.
+    pub(super) async fn kill_leftovers(&self) -> Result<(), WorkError> {
         let program = &self.place.names().postgres;
         let killed = kill_all(self.place.data_dir(), program, None, KILL_PATIENCE).await;
         killed.map_err(|left| {

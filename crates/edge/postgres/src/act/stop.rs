@@ -22,7 +22,7 @@ impl LocalServer {
         escalate_at: Option<Moment>,
     ) -> Result<(), WorkError> {
         let Some(postmaster) = self.postmaster() else {
-            return self.clear_orphans().await;
+            return self.kill_leftovers().await;
         };
         if mode == StopMode::Fast {
             postmaster

@@ -1,7 +1,9 @@
 //! What goes wrong at a start, in words that say why; and nothing touched.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use pgherd_domain::{StartAs, StopMode, Work, WorkError};
@@ -40,6 +42,50 @@ async fn a_start_that_fails_says_what_the_server_said() {
 }
 
 #[tokio::test]
+async fn what_the_server_said_in_its_own_log_counts_too() {
+    let bed = Bed::new();
+    let member = bed.member_with("a", |settings| {
+        let pg = &mut settings.changing.postgresql;
+        pg.parameters
+            .insert("logging_collector".into(), "on".into());
+        pg.pg_hba.all = Some(vec!["host all all 127.0.0.1/32 maybe".into()]);
+    });
+    let error = member.carry_out(Work::Bootstrap).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("invalid authentication method"), "{text}");
+}
+
+#[tokio::test]
+async fn an_operators_single_user_server_is_left_alone() {
+    let bed = Bed::new();
+    let member = bed.primary("a").await;
+    member.server.fence().await;
+    let owner = std::fs::metadata(member.data_dir()).unwrap();
+    let mut repair = Command::new(member.settings.fixed.place.program("postgres"))
+        .args(["--single", "-D", member.data_dir().as_str(), "postgres"])
+        .uid(owner.uid())
+        .gid(owner.gid())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid_file = || std::fs::read_to_string(member.data_dir().join("postmaster.pid"));
+    member
+        .until("it has its pid file", |_| {
+            pid_file().is_ok_and(|text| text.starts_with('-') && text.lines().count() > 2)
+        })
+        .await;
+    let error = member.start(StartAs::Primary).await.unwrap_err();
+    assert!(error.to_string().contains("single-user"), "{error}");
+    member.server.fence().await;
+    assert_eq!(repair.try_wait().unwrap(), None, "it goes on");
+    drop(repair.stdin.take());
+    assert!(repair.wait().unwrap().success());
+    member.start(StartAs::Primary).await.unwrap();
+}
+
+#[tokio::test]
 async fn faults_of_the_setup_are_found_before_anything_is_touched() {
     let bed = Bed::new();
     let member = bed.member("a");
@@ -57,9 +103,7 @@ async fn faults_of_the_setup_are_found_before_anything_is_touched() {
         "{faults:?}"
     );
 
-    let roots = bed.path().join("roots");
-    std::fs::create_dir(&roots).unwrap();
-    let roots_dir = with(&|settings| settings.fixed.place.data_dir = roots.clone());
+    let roots_dir = with(&|settings| settings.fixed.place.data_dir = "/usr".into());
     let new = LocalServer::new(Arc::new(roots_dir), Arc::new(SystemClock), Wake::new());
     let text = new.unwrap_err().to_string();
     assert!(
