@@ -13,6 +13,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 pub use args::{ClientArgs, Command};
@@ -29,7 +30,7 @@ pub fn run(command: Command, args: &ClientArgs) -> ExitCode {
         .build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(async {
-            let session = Session::open(args, &std::env::vars().collect())?;
+            let session = Session::open(args, &environment())?;
             commands::run(command, &session, &mut screen).await
         }),
         Err(error) => Err(failure::Failure::Runtime(error)),
@@ -41,4 +42,11 @@ pub fn run(command: Command, args: &ClientArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The process's own environment; what is no text is nothing of ours.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }

@@ -1,185 +1,29 @@
-//! `switchover` and `failover`: the dialogue, the order over REST, and the DCS when REST does not answer.
-
-use std::time::Duration;
+//! The dialogue before a switchover or failover: what is not given is asked for, and what can not be is
+//! refused before anything is sent.
 
 use pgherd_api::role::ClusterRole;
 use pgherd_api::wanted::Wanted;
 use pgherd_api::when::When;
 use pgherd_domain::documents::FailoverDoc;
 use pgherd_domain::{ClusterView, MemberName, Tags};
-use pgherd_peers::{Method, Reply, SendError};
-use pgherd_ports::{Condition, Key, Written};
 use serde_json::{Map, Value};
 
-use super::moment;
-use crate::args::{Failover, Switchover};
+use super::Wish;
+use crate::commands::moment;
 use crate::failure::Failure;
-use crate::members;
 use crate::screen::Screen;
-use crate::session::{Cluster, Session};
-
-/// The member has this long beyond its own limit to answer.
-const SLACK: Duration = Duration::from_secs(10);
-
-/// What the operator wants.
-#[derive(Debug, Clone)]
-struct Wish {
-    leader: Option<String>,
-    candidate: Option<String>,
-    scheduled: Option<String>,
-    force: bool,
-    is_failover: bool,
-}
-
-/// `switchover`
-pub(super) async fn switchover(
-    args: Switchover,
-    session: &Session,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
-    let Switchover {
-        cluster,
-        leader,
-        candidate,
-        scheduled,
-        force,
-    } = args;
-    let wish = Wish {
-        leader,
-        candidate,
-        scheduled,
-        force,
-        is_failover: false,
-    };
-    switch(&session.cluster(cluster.as_deref())?, wish, session, screen).await
-}
-
-/// `failover`
-pub(super) async fn failover(
-    args: Failover,
-    session: &Session,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
-    let Failover {
-        cluster,
-        candidate,
-        force,
-    } = args;
-    let wish = Wish {
-        leader: None,
-        candidate,
-        scheduled: None,
-        force,
-        is_failover: true,
-    };
-    switch(&session.cluster(cluster.as_deref())?, wish, session, screen).await
-}
-
-async fn switch(
-    cluster: &Cluster,
-    wish: Wish,
-    session: &Session,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
-    let view = cluster.load().await?;
-    screen.say("Current cluster topology")?;
-    members::show(cluster, &view, screen)?;
-    let dialogue = Dialogue {
-        cluster,
-        view: &view,
-        wanted: Wanted::of(&view),
-        wish,
-    };
-    let order = dialogue.hold(screen)?;
-    let verb = dialogue.verb();
-    let Some(api_url) = dialogue.whom_to_ask(&order) else {
-        return fall_back(cluster, &view, &order, verb, screen).await;
-    };
-    let patience = 2 * dialogue.wanted.loop_wait.max(Duration::from_secs(10)) + SLACK;
-    match send(session, &api_url, verb, &order, patience).await {
-        Ok(reply) if matches!(reply.code, 200 | 202) => {
-            let stamp = now(screen);
-            screen.say(&format!("{stamp} {}", reply.text))?;
-            members::show(cluster, &cluster.load().await?, screen)
-        }
-        Ok(Reply { code, text }) => {
-            let what = if text.contains("status unknown") {
-                "result unknown"
-            } else {
-                "failed"
-            };
-            screen.say(&format!("{} {what}, details: {code}, {text}", noun(verb)))
-        }
-        Err(SendError::Unreachable(why)) => {
-            screen.warn(&why);
-            fall_back(cluster, &view, &order, verb, screen).await
-        }
-        // it may have been taken in: a second order could undo it
-        Err(SendError::Unanswered(why)) => {
-            screen.say(&format!("{} result unknown, details: {why}", noun(verb)))
-        }
-    }
-}
-
-/// Sends the order. Servers before 2.0 know it under the one name only.
-async fn send(
-    session: &Session,
-    api_url: &str,
-    verb: &str,
-    order: &Order,
-    patience: Duration,
-) -> Result<Reply, SendError> {
-    let body = order.body();
-    let reply = session
-        .ask(Method::POST, api_url, verb, Some(&body), patience)
-        .await?;
-    if reply.code == 501 && verb == "switchover" {
-        return session
-            .ask(Method::POST, api_url, "failover", Some(&body), patience)
-            .await;
-    }
-    Ok(reply)
-}
-
-/// Writes the order into the DCS, where the leader finds it.
-async fn fall_back(
-    cluster: &Cluster,
-    view: &ClusterView,
-    order: &Order,
-    verb: &str,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
-    let stamp = now(screen);
-    screen.say(&format!(
-        "{stamp} Could not {verb} using Patroni api, falling back to DCS"
-    ))?;
-    let condition = Condition::unchanged(view.failover_revision);
-    match cluster
-        .dcs
-        .put(&Key::Failover, &order.doc().render(), condition)
-        .await
-    {
-        Ok(Written::Done(_)) => members::show(cluster, &cluster.load().await?, screen),
-        Ok(Written::Refused) => Err(Failure::refused(
-            "somebody else has given an order meanwhile; look again",
-        )),
-        Err(source) => Err(Failure::Dcs {
-            what: "write the order to the DCS",
-            source,
-        }),
-    }
-}
+use crate::session::Cluster;
 
 /// Everything that is decided.
 #[derive(Debug, Clone)]
-struct Order {
-    leader: Option<MemberName>,
-    candidate: Option<MemberName>,
-    when: Option<When>,
+pub(super) struct Order {
+    pub(super) leader: Option<MemberName>,
+    pub(super) candidate: Option<MemberName>,
+    pub(super) when: Option<When>,
 }
 
 impl Order {
-    fn body(&self) -> Value {
+    pub(super) fn body(&self) -> Value {
         let mut body = Map::new();
         let mut put = |key: &str, text: Option<String>| {
             if let Some(text) = text {
@@ -195,7 +39,7 @@ impl Order {
         body.into()
     }
 
-    fn doc(&self) -> FailoverDoc {
+    pub(super) fn doc(&self) -> FailoverDoc {
         FailoverDoc {
             leader: self.leader.clone(),
             member: self.candidate.clone(),
@@ -205,15 +49,15 @@ impl Order {
 }
 
 /// The questions, and the checks that need no member.
-struct Dialogue<'a> {
-    cluster: &'a Cluster,
-    view: &'a ClusterView,
-    wanted: Wanted,
-    wish: Wish,
+pub(super) struct Dialogue<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) view: &'a ClusterView,
+    pub(super) wanted: Wanted,
+    pub(super) wish: Wish,
 }
 
 impl Dialogue<'_> {
-    const fn verb(&self) -> &'static str {
+    pub(super) const fn verb(&self) -> &'static str {
         if self.wish.is_failover {
             "failover"
         } else {
@@ -221,7 +65,7 @@ impl Dialogue<'_> {
         }
     }
 
-    fn hold(&self, screen: &mut Screen) -> Result<Order, Failure> {
+    pub(super) fn hold(&self, screen: &mut Screen) -> Result<Order, Failure> {
         let leader = if self.wish.is_failover {
             None
         } else {
@@ -391,24 +235,12 @@ impl Dialogue<'_> {
     }
 
     /// The leader; without one the candidate.
-    fn whom_to_ask(&self, order: &Order) -> Option<String> {
+    pub(super) fn whom_to_ask(&self, order: &Order) -> Option<String> {
         let candidate = order
             .candidate
             .as_ref()
             .and_then(|name| self.view.members.get(name));
         let doc = self.view.leader_member().or(candidate)?;
         Some(doc.api_url.clone()).filter(|url| !url.is_empty())
-    }
-}
-
-fn now(screen: &Screen) -> String {
-    screen.stamp("%Y-%m-%d %H:%M:%S%.5f")
-}
-
-fn noun(verb: &str) -> &'static str {
-    if verb == "failover" {
-        "Failover"
-    } else {
-        "Switchover"
     }
 }
