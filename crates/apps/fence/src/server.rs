@@ -1,0 +1,270 @@
+//! One PostgreSQL as the system shows it: its postmaster, what belongs to it, and whether it is a primary.
+//!
+//! Folders and programs of processes are compared as /proc names them, as texts: a look at the files
+//! themselves could wait for a disk.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// Clock ticks a second in /proc, the same on every Linux.
+const TICKS: u64 = 100;
+/// How far the start in postmaster.pid and the process's own may be apart, in seconds.
+const START_TOLERANCE: u64 = 3;
+/// Files that make a server start as a replica; the last one before PostgreSQL 12.
+const REPLICA_FILES: [&str; 3] = ["standby.signal", "recovery.signal", "recovery.conf"];
+/// Where the state of the server stands in global/pg_control, the same in every version.
+const STATE_AT: u64 = 16;
+/// The states of a server that took writes since it started: shutting down, in production.
+const PRIMARY_STATES: [u32; 2] = [3, 6];
+
+/// A postmaster, held by a pidfd: no signal ever reaches another process that got its number.
+#[derive(Debug)]
+pub(crate) struct Postmaster {
+    /// Its process id.
+    pub(crate) pid: i32,
+    handle: OwnedFd,
+    folder: Option<PathBuf>,
+    program: Option<PathBuf>,
+}
+
+impl Postmaster {
+    /// The postmaster that runs on `data_dir`.
+    pub(crate) fn find(data_dir: &Path) -> Option<Self> {
+        let text = fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
+        let mut lines = text.lines().map(str::trim);
+        // A single-user server writes a negative number; it takes no clients.
+        let pid: i32 = lines.next()?.parse().ok().filter(|pid| *pid > 1)?;
+        let recorded: Option<u64> = lines.nth(1).and_then(|line| line.parse().ok());
+        let before = stat(pid).filter(Stat::runs)?;
+        let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::NONBLOCK).ok()?;
+        // Between the look and the opening the number could have changed hands.
+        stat(pid).filter(|after| after.started == before.started)?;
+        let folder = link(pid, "cwd");
+        let works_there = folder.is_some() && folder == fs::canonicalize(data_dir).ok();
+        let began_then = || {
+            let (began, recorded) = (boot_seconds()? + before.started / TICKS, recorded?);
+            Some(began.abs_diff(recorded) <= START_TOLERANCE)
+        };
+        (works_there || began_then() == Some(true)).then(|| Self {
+            pid,
+            handle,
+            folder,
+            program: link(pid, "exe"),
+        })
+    }
+
+    /// Whether it exits within `patience`; zero only looks.
+    pub(crate) fn exits_within(&self, patience: Duration) -> bool {
+        let patience = Timespec::try_from(patience).ok();
+        let mut handles = [PollFd::new(&self.handle, PollFlags::IN)];
+        // A pidfd is readable from the exit on.
+        poll(&mut handles, patience.as_ref()).is_ok_and(|readable| readable > 0)
+    }
+
+    /// Sends a signal; one that has exited takes none, and that is as good.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(&self.handle, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The processes of a server besides its postmaster, also those that outlive it.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    postmaster: Option<i32>,
+    folder: PathBuf,
+    program: Option<PathBuf>,
+    /// Number and start of all that were ever seen: what a container hides of a process whose parent is
+    /// gone does not matter then.
+    known: BTreeSet<(i32, u64)>,
+}
+
+impl Tree {
+    /// The tree of `postmaster`, else what is left of a server on `folder`, a path without links.
+    pub(crate) fn of(postmaster: Option<&Postmaster>, folder: &Path) -> Self {
+        let named = postmaster.and_then(|postmaster| postmaster.folder.clone());
+        Self {
+            postmaster: postmaster.map(|postmaster| postmaster.pid),
+            folder: named.unwrap_or_else(|| folder.to_owned()),
+            program: postmaster.and_then(|postmaster| postmaster.program.clone()),
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// Does `each` to everything of it that runs; returns how many. The log collector is passed over: it
+    /// writes no data, has the last lines to write, and ends by itself.
+    pub(crate) fn each(&mut self, mut each: impl FnMut(Pid)) -> usize {
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let mut count = 0;
+        for pid in pids.filter(|pid| Some(*pid) != self.postmaster) {
+            let Some(stat) = stat(pid).filter(Stat::runs) else {
+                continue;
+            };
+            let id = (pid, stat.started);
+            let child = self.postmaster == Some(stat.parent);
+            let mine = child || self.known.contains(&id) || self.is_backend(pid, stat.parent);
+            if mine && !title(pid).is_some_and(|title| title.ends_with("logger")) {
+                self.known.insert(id);
+                count += 1;
+                Pid::from_raw(pid).map(&mut each);
+            }
+        }
+        count
+    }
+
+    /// How many processes were ever seen.
+    pub(crate) fn seen(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Tools such as a single-user server work in the same folder with the same program, and have no title.
+    /// Where no postmaster is known, what has one is not meant either: that server began this moment.
+    fn is_backend(&self, pid: i32, parent: i32) -> bool {
+        self.runs_here(pid)
+            && title(pid).is_some()
+            && (self.postmaster.is_some() || !self.runs_here(parent))
+    }
+
+    fn runs_here(&self, pid: i32) -> bool {
+        let same_program = |path: PathBuf| match &self.program {
+            Some(program) => path == *program,
+            None => ["postgres", "postmaster"]
+                .iter()
+                .any(|name| path.file_name().is_some_and(|file| file == *name)),
+        };
+        link(pid, "cwd").is_some_and(|folder| folder == self.folder)
+            && link(pid, "exe").is_some_and(same_program)
+    }
+}
+
+/// Whether a server on `data_dir` accepts writes, or may. In doubt it does.
+pub(crate) fn is_primary(data_dir: &Path) -> bool {
+    let to_be_replica = REPLICA_FILES
+        .iter()
+        .any(|name| data_dir.join(name).exists());
+    // The file may have come after the start of a primary, which then does not know of it.
+    let has_been_primary = || state(data_dir).is_none_or(|state| PRIMARY_STATES.contains(&state));
+    !to_be_replica || has_been_primary()
+}
+
+fn state(data_dir: &Path) -> Option<u32> {
+    let mut state = [0; 4];
+    let file = File::open(data_dir.join("global/pg_control")).ok()?;
+    file.read_exact_at(&mut state, STATE_AT).ok()?;
+    Some(u32::from_ne_bytes(state))
+}
+
+/// A line of `/proc/PID/stat`.
+struct Stat {
+    state: char,
+    parent: i32,
+    /// Clock ticks from boot to its start.
+    started: u64,
+}
+
+impl Stat {
+    /// Not exited, even if its parent has not heard of it.
+    const fn runs(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X')
+    }
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in it may hold anything, so fields are counted behind its last bracket.
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    Some(Stat {
+        state: fields.next()?.chars().next()?,
+        parent: fields.next()?.parse().ok()?,
+        started: fields.nth(17)?.parse().ok()?,
+    })
+}
+
+/// When process `pid` started, in clock ticks since boot; `None` when it does not run.
+pub(crate) fn started(pid: i32) -> Option<u64> {
+    stat(pid).filter(Stat::runs).map(|stat| stat.started)
+}
+
+fn boot_seconds() -> Option<u64> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+    line.trim().parse().ok()
+}
+
+/// Where a link of /proc points; a program or folder that was removed keeps its name.
+fn link(pid: i32, name: &str) -> Option<PathBuf> {
+    let path = fs::read_link(format!("/proc/{pid}/{name}")).ok()?;
+    let text = path.to_str()?;
+    Some(text.strip_suffix(" (deleted)").unwrap_or(text).into())
+}
+
+/// What a child of a postmaster calls itself.
+fn title(pid: i32) -> Option<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = String::from_utf8_lossy(&line);
+    let title = line.strip_prefix("postgres: ")?;
+    Some(title.trim_end_matches(['\0', ' ']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data_dir(state: Option<u32>, files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(state) = state {
+            let mut control = vec![0; 16];
+            control.extend(state.to_ne_bytes());
+            fs::create_dir(folder.path().join("global")).unwrap();
+            fs::write(folder.path().join("global/pg_control"), control).unwrap();
+        }
+        for file in files {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn only_what_is_surely_a_replica_is_none() {
+        let primary = |state, files: &[&str]| is_primary(data_dir(state, files).path());
+        assert!(primary(Some(6), &[]));
+        assert!(primary(Some(5), &[]), "promoted: the file went first");
+        assert!(primary(None, &[]));
+        assert!(!primary(Some(5), &["standby.signal"]));
+        assert!(!primary(Some(5), &["recovery.signal"]));
+        assert!(primary(Some(6), &["standby.signal"]), "the file came late");
+        assert!(primary(None, &["standby.signal"]), "in doubt");
+    }
+
+    #[test]
+    fn a_pid_file_counts_only_while_its_process_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |pid: u32, started: u64| {
+            let text = format!("{pid}\n/data\n{started}\n5432\n\n\n\nready\n");
+            fs::write(folder.path().join("postmaster.pid"), text).unwrap();
+        };
+        let me = i32::try_from(std::process::id()).unwrap();
+        let mine = boot_seconds().unwrap() + started(me).unwrap() / TICKS;
+        assert!(Postmaster::find(folder.path()).is_none());
+        write(std::process::id(), mine);
+        let found = Postmaster::find(folder.path()).unwrap();
+        assert!(!found.exits_within(Duration::ZERO));
+        // My number with another's start.
+        write(std::process::id(), mine - 1000);
+        assert!(Postmaster::find(folder.path()).is_none());
+        write(4_194_303, mine);
+        assert!(Postmaster::find(folder.path()).is_none(), "no such process");
+    }
+}

@@ -1,0 +1,247 @@
+//! The fence beside a real PostgreSQL: what it stops and when, and what it survives.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a failure is a panic, also in what its tests share"
+)]
+
+mod server;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use pgherd_domain::Moment;
+use pgherd_fence::{FenceKeeper, Retired, Upkeep};
+use rustix::process::Signal;
+
+use crate::server::{Server, now, signal, wait_for};
+
+/// From the deadline to the end of the lease.
+const MARGIN: Duration = Duration::from_secs(2);
+/// For what takes milliseconds, on a busy machine.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The program that the tests start as the fence, built with them.
+fn stand_in() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.parent().and_then(|deps| deps.parent()).unwrap();
+    let program = folder.join("examples/stand_in");
+    assert!(program.exists(), "{} is not built", program.display());
+    program
+}
+
+fn keeper(server: &Server) -> FenceKeeper {
+    FenceKeeper::start(&server.data_dir(), stand_in(), None).unwrap()
+}
+
+fn in_millis(millis: u64) -> Moment {
+    now().plus(Duration::from_millis(millis))
+}
+
+/// Arms the fence for a moment that is near, and sees to it that the server is gone before the lease ends,
+/// and not before the deadline.
+fn ends_in_time(keeper: &mut FenceKeeper, server: &Server) {
+    wait_for("the fence listens", SOON, || keeper.is_heard());
+    let deadline = in_millis(700);
+    let before = server.backends();
+    keeper.set(Some(deadline), MARGIN).unwrap();
+    wait_for("the order is heard", SOON, || keeper.is_heard());
+    if now() < deadline.minus(Duration::from_millis(100)) {
+        assert!(
+            !server.backends().is_empty(),
+            "the deadline is still to come"
+        );
+    }
+    let gone = server.gone(SOON);
+    assert!(gone >= deadline, "{before:?} were stopped too early");
+    let took = gone.since(deadline);
+    assert!(took < MARGIN, "gone {took:?} after the deadline");
+}
+
+#[test]
+fn a_primary_with_a_busy_backend_is_gone_before_the_lease_ends() {
+    let mut server = Server::primary();
+    let mut keeper = keeper(&server);
+    server.busy();
+    ends_in_time(&mut keeper, &server);
+    assert_eq!(keeper.retire().unwrap(), Retired::Left);
+}
+
+#[test]
+fn a_frozen_postmaster_and_its_backends_are_killed() {
+    let mut server = Server::primary();
+    let mut keeper = keeper(&server);
+    let backend = server.busy();
+    signal(backend, Signal::STOP);
+    signal(server.postmaster(), Signal::STOP);
+    ends_in_time(&mut keeper, &server);
+    keeper.retire().unwrap();
+}
+
+#[test]
+fn a_backend_that_outlives_its_postmaster_is_killed() {
+    let mut server = Server::primary();
+    let mut keeper = keeper(&server);
+    let backend = server.busy();
+    signal(backend, Signal::STOP);
+    signal(server.postmaster(), Signal::KILL);
+    wait_for("only the frozen backend is left", SOON, || {
+        server.backends().into_iter().eq([backend])
+    });
+    ends_in_time(&mut keeper, &server);
+    keeper.retire().unwrap();
+}
+
+#[test]
+fn a_replica_is_left_alone_until_it_is_promoted() {
+    let primary = Server::primary();
+    let replica = primary.replica();
+    let mut keeper = keeper(&replica);
+    let pid = replica.postmaster();
+    keeper.set(Some(now()), MARGIN).unwrap();
+    wait_for("the order is heard", SOON, || keeper.is_heard());
+    // Many looks at a deadline that has passed.
+    let until = in_millis(1_000);
+    wait_for("a second is over", SOON, || now() >= until);
+    assert!(replica.answers() && replica.backends().contains(&pid));
+    replica.promote();
+    replica.gone(SOON);
+    keeper.retire().unwrap();
+}
+
+#[test]
+fn a_primary_lives_as_long_as_its_deadline_is_extended() {
+    let server = Server::primary();
+    let mut keeper = keeper(&server);
+    wait_for("the fence listens", SOON, || keeper.is_heard());
+    let until = in_millis(3_000);
+    wait_for("three seconds are over", SOON, || {
+        keeper.set(Some(in_millis(800)), MARGIN).unwrap();
+        now() >= until
+    });
+    assert!(server.answers());
+    keeper.set(None, MARGIN).unwrap();
+    let until = in_millis(1_200);
+    wait_for("the last deadline is over", SOON, || now() >= until);
+    assert!(server.answers(), "it was disarmed");
+    ends_in_time(&mut keeper, &server);
+    keeper.retire().unwrap();
+}
+
+#[test]
+fn a_primary_that_is_started_behind_the_agents_back_is_stopped() {
+    let mut server = Server::primary();
+    let mut keeper = keeper(&server);
+    ends_in_time(&mut keeper, &server);
+    server.start_unwatched();
+    wait_for("it is stopped again", SOON, || server.has_exited());
+    server.gone(SOON);
+    // The lease is held again.
+    keeper.set(Some(in_millis(60_000)), MARGIN).unwrap();
+    server.start();
+    assert_eq!(keeper.retire().unwrap(), Retired::StillNeeded);
+    assert!(server.answers());
+    let mut keeper = self::keeper(&server);
+    keeper.set(None, MARGIN).unwrap();
+    assert_eq!(keeper.retire().unwrap(), Retired::Left);
+}
+
+#[test]
+fn a_fence_that_dies_is_started_again_and_knows_the_deadline() {
+    let server = Server::primary();
+    let mut keeper = keeper(&server);
+    wait_for("the fence listens", SOON, || keeper.is_heard());
+    let first = keeper.pid().unwrap();
+    keeper.set(Some(in_millis(2_500)), MARGIN).unwrap();
+    let deadline = keeper.deadline().unwrap();
+    signal(first, Signal::KILL);
+    wait_for("its end is seen", SOON, || keeper.exited());
+    wait_for("another guards", SOON, || {
+        keeper.ensure().unwrap();
+        keeper.pid().is_some_and(|pid| pid != first)
+    });
+    assert_eq!(keeper.ensure().unwrap(), Upkeep::Guarded);
+    assert!(server.gone(SOON) >= deadline);
+    keeper.retire().unwrap();
+}
+
+#[test]
+fn a_deadline_file_that_is_removed_is_made_again_and_the_fence_goes_over() {
+    let server = Server::primary();
+    let mut keeper = keeper(&server);
+    wait_for("the fence listens", SOON, || keeper.is_heard());
+    let first = keeper.pid();
+    keeper.set(Some(in_millis(60_000)), MARGIN).unwrap();
+    std::fs::remove_file(keeper.deadline_file()).unwrap();
+    keeper.ensure().unwrap();
+    wait_for("the fence has the new file", SOON, || {
+        keeper.ensure().unwrap();
+        keeper.is_heard()
+    });
+    assert_eq!(keeper.deadline().is_some(), first.is_some());
+    ends_in_time(&mut keeper, &server);
+    keeper.retire().unwrap();
+}
+
+#[test]
+fn there_is_one_fence_for_a_data_directory() {
+    let server = Server::primary();
+    let keeper = keeper(&server);
+    wait_for("the fence listens", SOON, || keeper.is_heard());
+    let first = keeper.pid();
+    let second = Command::new(stand_in())
+        .args(["fence", "--data-dir"])
+        .arg(server.data_dir())
+        .arg("--deadline-file")
+        .arg(keeper.deadline_file())
+        .output()
+        .unwrap();
+    assert!(second.status.success());
+    assert!(second.stdout.is_empty() && second.stderr.is_empty());
+    assert!(!keeper.exited());
+    assert_eq!(keeper.pid(), first);
+    let file = keeper.deadline_file().to_owned();
+    assert_eq!(keeper.retire().unwrap(), Retired::Left);
+    assert!(!file.exists());
+    assert!(server.answers(), "a fence that leaves stops nothing");
+}
+
+#[test]
+fn the_fence_outlives_the_agent_and_the_next_agent_takes_it_over() {
+    let server = Server::primary();
+    let deadline = in_millis(3_000);
+    let mut agent = Command::new(stand_in())
+        .arg("agent")
+        .arg(server.data_dir())
+        .arg(deadline.as_nanos().to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut output = BufReader::new(agent.stdout.take().unwrap());
+    output.read_line(&mut said).unwrap();
+    assert_eq!(said, "set\n");
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+
+    let mut keeper = keeper(&server);
+    assert_eq!(keeper.deadline(), Some(deadline));
+    wait_for("the fence listens", SOON, || keeper.is_heard());
+    let fence = keeper.pid().unwrap();
+    for ignored in [Signal::HUP, Signal::INT, Signal::TERM] {
+        signal(fence, ignored);
+    }
+    // Extended by the next agent, PostgreSQL never notices.
+    keeper.set(Some(in_millis(60_000)), MARGIN).unwrap();
+    wait_for("the first deadline is over", SOON, || {
+        now() > deadline.plus(Duration::from_millis(200))
+    });
+    assert!(server.answers());
+    assert!(!keeper.exited());
+    assert_eq!(keeper.pid(), Some(fence));
+    ends_in_time(&mut keeper, &server);
+    keeper.retire().unwrap();
+}
