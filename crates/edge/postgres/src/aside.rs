@@ -202,6 +202,38 @@ impl Aside {
     }
 }
 
+/// Renames the data directory to `.failed`, with the directories that its links lead to, so that nothing
+/// is lost and the next attempt finds room.
+pub(crate) fn move_failed(data_dir: &Utf8Path) -> io::Result<Utf8PathBuf> {
+    let free = |path: &Utf8Path| {
+        let first = sibling(path, ".failed");
+        let numbered = (1..).map(|number| sibling(path, &format!(".failed.{number}")));
+        std::iter::once(first)
+            .chain(numbered)
+            .find(|name| !name.exists())
+            .unwrap_or_else(|| sibling(path, ".failed"))
+    };
+    let spaces = data_dir.join("pg_tblspc").read_dir_utf8();
+    let links = spaces
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().to_owned());
+    for link in links.chain([data_dir.join("pg_wal")]) {
+        if let Ok(target) = link.read_link_utf8()
+            && target.is_absolute()
+        {
+            let moved = free(&target);
+            fs::rename(&target, &moved)?;
+            fs::remove_file(&link)?;
+            symlink(moved.as_std_path(), link.as_std_path())?;
+        }
+    }
+    let moved = free(data_dir);
+    fs::rename(data_dir, &moved)?;
+    Ok(moved)
+}
+
 /// Links out of a data directory: the WAL directory and tablespaces, with where they lead.
 fn links(data: &Utf8Path) -> Vec<(Utf8PathBuf, Utf8PathBuf)> {
     let mut all = vec![data.join("pg_wal")];

@@ -3,22 +3,16 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
+use camino::Utf8Path;
 use pgherd_domain::{PgRole, SyncMode, Upstream};
 use pgherd_pgconf::{
-    Complaint, HEADER, Password, RoleSection, ServerConf, StandbyNames, Streaming, file_parameters,
-    is_recovery_setting, lines_for, list_file, parse_settings, pgpass, recovery_settings,
-    setting_line, without_recovery,
+    HEADER, RoleSection, ServerConf, StandbyNames, Streaming, file_parameters, is_recovery_setting,
+    lines_for, list_file, parse_settings, recovery_settings, without_recovery,
 };
-use pgherd_settings::{Login, Settings};
+use pgherd_settings::Settings;
 
 use crate::files::{read, remove, sibling};
-use crate::run::{RunError, command, output};
 use crate::server::{LocalServer, Wanted};
-
-/// The files that are kept a second time in the data directory (contract §3.4).
-const LISTS: [&str; 2] = ["pg_hba.conf", "pg_ident.conf"];
 
 /// For what the files are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +26,6 @@ pub(crate) enum FilesFor {
     /// A custom bootstrap that recovers: these recovery settings.
     Recovery(BTreeMap<String, String>),
 }
-
-/// What PostgreSQL said of parameters when it was last asked: as given, and as mended.
-#[derive(Debug, Default)]
-pub(crate) struct Checked(Option<(BTreeMap<String, String>, BTreeMap<String, String>)>);
 
 impl LocalServer {
     /// Writes postgresql.conf, pg_hba.conf and pg_ident.conf. `true`: something changed.
@@ -66,6 +56,9 @@ impl LocalServer {
         };
         let files = self.place.files();
         let mut changed = files.write(&self.place.conf(), &conf.to_string())?;
+        if changed {
+            tell_changes(&held, &parameters);
+        }
         for (name, parameter, lists) in [
             ("pg_hba.conf", "hba_file", &pg.pg_hba),
             ("pg_ident.conf", "ident_file", &pg.pg_ident),
@@ -94,77 +87,6 @@ impl LocalServer {
             files.write(&auto, &without_recovery(&text))?;
         }
         Ok(())
-    }
-
-    /// The password file for libpq: of every login towards `ends`, and towards ourselves.
-    pub(crate) fn write_passwords(&self, ends: &[(&str, u16)]) -> io::Result<()> {
-        let settings = self.settings();
-        let logins = &settings.changing.postgresql.authentication;
-        let mut all: Vec<&Login> = vec![&logins.replication, &logins.superuser];
-        all.extend(&logins.rewind);
-        let local = self.door();
-        let mut passwords = Vec::new();
-        for (host, port) in ends
-            .iter()
-            .copied()
-            .chain([(local.host.as_str(), local.port)])
-        {
-            for login in &all {
-                if let (Some(user), Some(password)) = (&login.username, &login.password) {
-                    passwords.push(Password {
-                        host,
-                        port,
-                        user,
-                        password: password.reveal(),
-                    });
-                }
-            }
-        }
-        let path = self.place.passfile();
-        let files = self.place.files();
-        if let Some(folder) = path.parent() {
-            files.make_folder(folder)?;
-        }
-        files.write_with_mode(&path, &pgpass(&passwords), 0o600)?;
-        Ok(())
-    }
-
-    /// Copies of the files into the data directory, where the next copy of it finds them.
-    pub(crate) fn back_files_up(&self) -> io::Result<()> {
-        for (original, backup) in self.backups() {
-            if let Some(text) = read(&original)? {
-                self.place.files().write(&backup, &text)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts files that a copy did not bring back from their backups; a missing pg_ident.conf is made empty.
-    pub(crate) fn restore_files(&self) -> io::Result<()> {
-        for (original, backup) in self.backups() {
-            if original.exists() {
-                continue;
-            }
-            let text = read(&backup)?;
-            let is_ident = original.file_name() == Some("pg_ident.conf");
-            if let Some(text) = text.or(is_ident.then(String::new)) {
-                self.place.files().write(&original, &text)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn backups(&self) -> Vec<(Utf8PathBuf, Utf8PathBuf)> {
-        let mut originals = vec![self.place.conf(), self.place.base_conf()];
-        originals.extend(LISTS.map(|name| self.place.config(name)));
-        originals
-            .into_iter()
-            .map(|original| {
-                let name = original.file_name().unwrap_or_default();
-                let backup = sibling(&self.place.data_dir().join(name), ".backup");
-                (original, backup)
-            })
-            .collect()
     }
 
     /// The first time, what is there becomes the base configuration that the generated file includes.
@@ -243,132 +165,17 @@ impl LocalServer {
         }
         Ok(Some(follow(upstream.as_ref())))
     }
-
-    /// The parameters as PostgreSQL takes them: it is asked, and what it refuses is left out or put into
-    /// range, with a warning each.
-    async fn mended(
-        &self,
-        given: BTreeMap<String, String>,
-        checked: &mut Checked,
-    ) -> BTreeMap<String, String> {
-        if let Some((asked, mended)) = &checked.0
-            && *asked == given
-        {
-            return mended.clone();
-        }
-        let mut mended = given.clone();
-        // Unknown names hide what is said of values, so a second answer may say more.
-        for _ in 0..3 {
-            let said = match self.complaints(&mended).await {
-                Ok(said) => said,
-                Err(error) => {
-                    tracing::warn!(%error, "can not have PostgreSQL check its parameters");
-                    break;
-                }
-            };
-            let warnings = Complaint::mend(&said, &mut mended);
-            for warning in &warnings {
-                tracing::warn!("{warning}");
-            }
-            if warnings.is_empty() {
-                break;
-            }
-        }
-        checked.0 = Some((given, mended.clone()));
-        mended
-    }
-
-    async fn complaints(
-        &self,
-        parameters: &BTreeMap<String, String>,
-    ) -> io::Result<Vec<Complaint>> {
-        let file = self.place.data_dir().join(".pgherd-check.conf");
-        let lines: Vec<String> = parameters
-            .iter()
-            .map(|(name, value)| format!("{}\n", setting_line(name, value)))
-            .collect();
-        self.place.files().write(&file, &lines.concat())?;
-        let mut postgres = command(
-            &self.place.tool(&self.place.names().postgres),
-            self.place.owner(),
-        );
-        postgres
-            .args(["-D", self.place.data_dir().as_str()])
-            .arg(format!("--config-file={file}"))
-            .args(["-C", "data_directory"])
-            .env("LC_ALL", "C");
-        let mut said = String::new();
-        let asked = crate::run::watched(postgres, |line| {
-            said.push_str(line);
-            said.push('\n');
-        })
-        .await;
-        remove(&file)?;
-        match asked {
-            Ok(_) => Ok(Vec::new()),
-            Err(RunError::Failed { .. }) => Ok(Complaint::parse(&said)),
-            Err(error @ RunError::NotStarted { .. }) => Err(io::Error::other(error)),
-        }
-    }
-
-    /// The value of a parameter as the files say it, without a running server (`postgres -C`).
-    pub(crate) async fn parameter(&self, name: &str) -> Result<String, RunError> {
-        let mut postgres = command(
-            &self.place.tool(&self.place.names().postgres),
-            self.place.owner(),
-        );
-        postgres
-            .args(["-D", self.place.data_dir().as_str()])
-            .arg(format!("--config-file={}", self.place.conf()))
-            .args(["-C", name])
-            .env("LC_ALL", "C");
-        Ok(output(postgres).await?.trim_end_matches('\n').to_owned())
-    }
-
-    /// The text of every file that pg_rewind would replace by the source's.
-    pub(crate) fn own_files(&self) -> io::Result<Vec<(Utf8PathBuf, String)>> {
-        let mut own = Vec::new();
-        for (original, _) in self.backups() {
-            if original.starts_with(self.place.data_dir())
-                && let Some(text) = read(&original)?
-            {
-                own.push((original, text));
-            }
-        }
-        Ok(own)
-    }
 }
 
-/// Renames the data directory to `.failed`, with the directories that its links lead to, so that nothing
-/// is lost and the next attempt finds room.
-pub(crate) fn move_failed(data_dir: &Utf8Path) -> io::Result<Utf8PathBuf> {
-    let free = |path: &Utf8Path| {
-        let first = sibling(path, ".failed");
-        let numbered = (1..).map(|number| sibling(path, &format!(".failed.{number}")));
-        std::iter::once(first)
-            .chain(numbered)
-            .find(|name| !name.exists())
-            .unwrap_or_else(|| sibling(path, ".failed"))
-    };
-    let spaces = data_dir.join("pg_tblspc").read_dir_utf8();
-    let links = spaces
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().to_owned());
-    for link in links.chain([data_dir.join("pg_wal")]) {
-        if let Ok(target) = link.read_link_utf8()
-            && target.is_absolute()
+/// One line for each parameter that an earlier file had with another value (contract §3.3).
+fn tell_changes(held: &BTreeMap<String, String>, parameters: &BTreeMap<String, String>) {
+    for (name, wanted) in parameters {
+        if let Some(old) = held.get(name)
+            && old != wanted
         {
-            let moved = free(&target);
-            fs::rename(&target, &moved)?;
-            fs::remove_file(&link)?;
-            std::os::unix::fs::symlink(moved.as_std_path(), link.as_std_path())?;
+            tracing::info!("Changed {name} from '{old}' to '{wanted}'");
         }
     }
-    let moved = free(data_dir);
-    fs::rename(data_dir, &moved)?;
-    Ok(moved)
 }
 
 fn section(wanted: &Wanted, files_for: &FilesFor) -> RoleSection {

@@ -2,11 +2,12 @@
 //!
 //! Read in this order: `server` (the port), `place` and `owner` (where and whose), `setup` (what is checked
 //! before anything is touched); `process`, `control`, `query`, `live` and `observe` (looking); `files`,
-//! `configuration` and `aside` (what lies on disk); `run` and `connect` (child processes and SQL); `act`
+//! `configuration` with `parameters`, `passwords` and `backups`, and `aside` (what lies on disk); `run` and `connect` (child processes and SQL); `act`
 //! (one file for each thing done).
 
 mod act;
 mod aside;
+mod backups;
 mod configuration;
 mod connect;
 mod control;
@@ -15,6 +16,8 @@ mod live;
 mod observe;
 mod owner;
 mod pace;
+mod parameters;
+mod passwords;
 mod place;
 mod process;
 mod query;

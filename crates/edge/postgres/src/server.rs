@@ -12,10 +12,10 @@ use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress, Wake};
 use pgherd_settings::Settings;
 
 use crate::aside::Aside;
-use crate::configuration::Checked;
 use crate::connect::Door;
 use crate::control::Control;
 use crate::observe::Seen;
+use crate::parameters::Checked;
 use crate::place::Place;
 use crate::process::{self, Postmaster, Watch};
 use crate::query::Heartbeat;

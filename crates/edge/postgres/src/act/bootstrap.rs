@@ -7,7 +7,8 @@ use pgherd_ports::{Progress, Wake};
 use pgherd_settings::{CustomBootstrap, Settings};
 
 use super::Doing as _;
-use crate::configuration::{FilesFor, move_failed, recovery_among};
+use crate::aside::move_failed;
+use crate::configuration::{FilesFor, recovery_among};
 use crate::files::{read, remove, sibling};
 use crate::pace::Pace;
 use crate::process::{kill, members};

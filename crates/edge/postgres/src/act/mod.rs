@@ -69,20 +69,15 @@ impl LocalServer {
     }
 }
 
-/// A failure that trying again may heal.
-fn failed(what: &str) -> impl FnOnce(&dyn Display) -> WorkError + '_ {
-    move |error| WorkError::Failed(format!("{what}: {error}"))
-}
-
 /// Adds what was being done to whatever went wrong.
 trait Doing<T> {
-    /// As a work's failure.
+    /// As a work's failure, which trying again may heal.
     fn doing(self, what: &str) -> Result<T, WorkError>;
 }
 
 impl<T, E: Display> Doing<T> for Result<T, E> {
     fn doing(self, what: &str) -> Result<T, WorkError> {
-        self.map_err(|error| failed(what)(&error))
+        self.map_err(|error| WorkError::Failed(format!("{what}: {error}")))
     }
 }
 
