@@ -17,7 +17,3 @@ mod worker;
 
 pub use agent::{Agent, Fatal, OnTurn, Ports};
 pub use settings::{ReadLocal, SettingsSource};
-
-/// The version that members publish. It must read as a Patroni version of at least 4.1.4 (contract §1.2,
-/// §4.4), because members of both kinds gate features by it.
-pub const PUBLISHED_VERSION: &str = "4.1.5";

@@ -1,10 +1,9 @@
 //! From settings to what decisions depend on.
 
+use pgherd_api::COMPATIBLE_VERSION;
 use pgherd_domain::ClusterSpec;
 use pgherd_settings::{HostPort, Settings};
 use serde_json::Value;
-
-use crate::PUBLISHED_VERSION;
 
 /// The part of `settings` that decisions depend on.
 pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> ClusterSpec {
@@ -24,7 +23,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         conn_url: url(&postgresql.connect_address),
         api_url: format!("{scheme}://{}/patroni", changing.restapi.connect_address),
         proxy_url: postgresql.proxy_address.as_ref().map(url),
-        version: PUBLISHED_VERSION.to_owned(),
+        version: COMPATIBLE_VERSION.to_owned(),
         tags: changing.tags.clone(),
         ttl: cluster.timing.ttl,
         loop_wait: cluster.timing.loop_wait,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use pgherd_api::peer;
 use pgherd_domain::PeerStatus;
 use pgherd_ports::{PeerError, Peers};
-use pgherd_settings::{Ctl, Restapi};
+use pgherd_settings::{Ctl, Restapi, Settings};
 
 use crate::client::{Method, Reply, RestClient, SendError, endpoint};
 use crate::trust::SetupError;
@@ -26,16 +26,6 @@ impl HttpPeers {
     pub fn new(ctl: &Ctl, restapi: &Restapi) -> Result<Self, SetupError> {
         let client = RwLock::new(RestClient::of_agent(ctl, restapi)?);
         Ok(Self { client })
-    }
-
-    /// Takes new settings over, after a reload. On an error the old ones stay.
-    ///
-    /// # Errors
-    /// When certificates can not be used.
-    pub fn configure(&self, ctl: &Ctl, restapi: &Restapi) -> Result<(), SetupError> {
-        let client = RestClient::of_agent(ctl, restapi)?;
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
-        Ok(())
     }
 
     async fn get(&self, url: &str, patience: Duration) -> Result<Reply, SendError> {
@@ -63,5 +53,15 @@ impl Peers for HttpPeers {
         self.get(&endpoint(api_url, "liveness"), patience)
             .await
             .is_ok()
+    }
+
+    fn configure(&self, settings: &Settings) {
+        let Settings { changing, .. } = settings;
+        match RestClient::of_agent(&changing.ctl, &changing.restapi) {
+            Ok(client) => *self.client.write().unwrap_or_else(PoisonError::into_inner) = client,
+            Err(error) => {
+                tracing::warn!("the client of the other members stays as it was: {error}")
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pgherd_domain::PeerStatus;
+use pgherd_settings::Settings;
 
 /// A peer that gave no usable answer. For decisions it is unreachable, whatever the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,4 +26,8 @@ pub trait Peers: Send + Sync + fmt::Debug {
 
     /// Whether anything answers HTTP at the `/liveness` of `api_url` (contract §1.5, step 3).
     async fn is_alive(&self, api_url: &str, patience: Duration) -> bool;
+
+    /// Takes changed settings in force: whose certificates are believed, and which one is shown. What can
+    /// not be used is told in the log, and the old settings stay.
+    fn configure(&self, settings: &Settings);
 }

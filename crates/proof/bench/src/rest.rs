@@ -12,7 +12,7 @@ use crate::outage::progress;
 /// When the cluster does not form or wrk is not installed.
 pub async fn health_checks(options: &HerdOptions, runs: usize) -> Result<Vec<Figure>> {
     let mut rate = Figure::new(
-        "GET /primary, 32 connections",
+        "GET /primary, a pool of 8 connections",
         "/s",
         Must::AtLeast(20_000.0),
     );
@@ -20,7 +20,7 @@ pub async fn health_checks(options: &HerdOptions, runs: usize) -> Result<Vec<Fig
     let herd = Herd::start("checks", options).await?;
     let url = format!("http://{}/primary", herd.leader().await?.rest());
     for run in 1..=runs {
-        let wrk = ["-t", "1", "-c", "32", "-d", "5s", "--latency", &url];
+        let wrk = ["-t", "1", "-c", "8", "-d", "5s", "--latency", &url];
         let output = tokio::process::Command::new("wrk").args(wrk).output().await;
         let output = output.context("cannot run wrk; `make bench` installs it")?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -9,24 +9,23 @@ use pgherd_domain::{MemberName, PeerStatus, PgRole};
 use pgherd_ports::{PeerError, Peers, Shown};
 
 use crate::network::Place;
-use crate::world::World;
+use crate::process::Process;
 
 /// The other members as one member reaches them.
 #[derive(Clone)]
 pub(crate) struct SimPeers {
-    world: World,
-    me: MemberName,
+    process: Process,
 }
 
 impl fmt::Debug for SimPeers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimPeers({})", self.me)
+        write!(f, "SimPeers({:?})", self.process)
     }
 }
 
 impl SimPeers {
-    pub(crate) const fn new(world: World, me: MemberName) -> Self {
-        Self { world, me }
+    pub(crate) const fn new(process: Process) -> Self {
+        Self { process }
     }
 
     /// One request: what the peer's agent last showed; `Ok(None)` before its first turn.
@@ -35,29 +34,30 @@ impl SimPeers {
         api_url: &str,
         patience: Duration,
     ) -> Result<Option<Arc<Shown>>, PeerError> {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         let asked = tokio::time::timeout(patience, self.travel(api_url)).await;
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         asked.unwrap_or_else(|_| Err(unreachable("timed out")))
     }
 
     async fn travel(&self, api_url: &str) -> Result<Option<Arc<Shown>>, PeerError> {
+        let Process { world, me, .. } = &self.process;
         let peer = host_of(api_url)
-            .filter(|peer| self.world.look(|state| state.hosts.contains_key(peer)))
+            .filter(|peer| world.look(|state| state.hosts.contains_key(peer)))
             .ok_or_else(|| unreachable("the host name is not known"))?;
-        let (here, there) = (Place::Member(self.me.clone()), Place::Member(peer.clone()));
-        if !self.world.carry(&here, &there).await {
+        let (here, there) = (Place::Member(me.clone()), Place::Member(peer.clone()));
+        if !world.carry(&here, &there).await {
             return Err(unreachable("timed out"));
         }
-        if !self.world.look(|state| state.host(&peer).agent_runs) {
+        if !world.look(|state| state.host(&peer).agent_runs) {
             return Err(unreachable("connection refused"));
         }
-        self.world.gate(&peer).await;
-        let shown = self.world.look(|state| {
+        world.thawed(&peer).await;
+        let shown = world.look(|state| {
             let shown = state.host(&peer).shown.as_ref()?;
             shown.borrow().clone()
         });
-        if !self.world.carry(&there, &here).await {
+        if !world.carry(&there, &here).await {
             return Err(unreachable("timed out"));
         }
         Ok(shown)
@@ -76,6 +76,8 @@ impl Peers for SimPeers {
     async fn is_alive(&self, api_url: &str, patience: Duration) -> bool {
         self.get(api_url, patience).await.is_ok()
     }
+
+    fn configure(&self, _settings: &pgherd_settings::Settings) {}
 }
 
 /// What the status document of contract §16.5 tells a peer.

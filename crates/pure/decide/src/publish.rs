@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use pgherd_domain::documents::{HistoryDoc, HistoryEntry, MemberDoc, StatusDoc, VerdictDoc};
 use pgherd_domain::{
-    Action, ControlState, DataDirectory, LiveSeen, Operation, PgRole, PgState, Reason, TimelineId,
-    Veto, WorkKind,
+    Action, ControlState, DataDirectory, LiveSeen, Operation, PgRole, PgState, Reason,
+    ServerVersion, TimelineId, Veto, WorkKind,
 };
 use serde_json::{Map, Value};
 
@@ -258,7 +258,10 @@ impl Turn<'_> {
             map.insert("role".into(), role.text().into());
         }
         if let Some(version) = older_than {
-            map.insert("postgres_version".into(), version.to_string().into());
+            map.insert(
+                "postgres_version".into(),
+                ServerVersion(*version).to_string().into(),
+            );
         }
         if *only_pending {
             map.insert("restart_pending".into(), true.into());

@@ -84,6 +84,8 @@ impl Peers for FixedPeers {
     async fn is_alive(&self, api_url: &str, _patience: Duration) -> bool {
         self.0.lock().unwrap().contains_key(api_url)
     }
+
+    fn configure(&self, _settings: &pgherd_settings::Settings) {}
 }
 
 impl Stand {
