@@ -79,6 +79,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Whether this member makes a new cluster: its server runs as a primary without the leader key.
+    pub fn bootstraps(&self) -> bool {
+        self.bootstrap != Bootstrap::No
+    }
+
     /// The memory of an agent that begins at `now`.
     pub const fn new(now: Moment) -> Self {
         Self {

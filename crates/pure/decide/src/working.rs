@@ -75,6 +75,11 @@ impl Turn<'_> {
 
     fn call_off(&mut self, kind: WorkKind) {
         self.say(Reason::LostLockDuring(kind));
+        if self.pg().runs_as_primary() && !self.spec.pause {
+            // What was to become a primary, or is one already, goes with the work.
+            return self
+                .stop_now("demoting self because I do not have the lock and I was a leader");
+        }
         self.actions.push(Action::CancelWork);
         self.wake_in(Duration::from_millis(50));
     }

@@ -4,4 +4,13 @@
 mod ask;
 mod bootstrap;
 mod build;
+mod enumeration;
+mod lease;
+mod order;
+mod pause;
+mod promotion;
+mod race;
+mod slots;
+mod unreachable;
 mod world;
+mod worlds;

@@ -1,0 +1,160 @@
+//! Nobody leads, and an operator has ordered a change of leader (contract §5.5).
+
+use pgherd_domain::documents::{FailoverDoc, Schedule};
+use pgherd_domain::{Action, Lsn, PgRole, Veto, WallTime};
+
+use super::build::{END, World, member, name, versioned};
+
+/// `b`, a replica, with a replica `c`; the leader `a` has gone.
+fn bereaved() -> World {
+    member("b")
+        .replica(1, END)
+        .other("c", PgRole::Replica, 1)
+        .optime(END)
+}
+
+fn verdict(world: World) -> Vec<Veto> {
+    let decision = world.decide();
+    assert_eq!(
+        decision.verdict.is_empty(),
+        decision.does(&Action::AcquireLeader)
+    );
+    decision.verdict
+}
+
+#[test]
+fn the_named_candidate_takes_the_key_at_once() {
+    let order = || bereaved().order(None, Some("b"));
+    assert_eq!(verdict(order()), []);
+    assert_eq!(
+        verdict(order().answered("c", |c| c.position = Lsn::new(END + 800))),
+        [],
+        "however far ahead another is"
+    );
+    assert_eq!(
+        verdict(order().optime(END + (1 << 30))),
+        [],
+        "whatever its lag"
+    );
+}
+
+#[test]
+fn a_candidate_tagged_nofailover_stays_one() {
+    let world = bereaved()
+        .order(None, Some("b"))
+        .tags(r#"{"nofailover": true}"#);
+    assert_eq!(verdict(world), [Veto::TaggedNoFailover]);
+}
+
+#[test]
+fn the_others_leave_the_key_to_a_candidate_that_answers() {
+    let named = Veto::SomebodyElseNamed {
+        candidate: name("c"),
+    };
+    let order = || bereaved().order(Some("a"), Some("c"));
+    assert_eq!(verdict(order()), [Veto::AskingPeers]);
+    assert_eq!(verdict(order().answered("c", |_| ())), [named]);
+}
+
+#[test]
+fn a_candidate_that_can_not_is_forgotten() {
+    let order = || bereaved().order(Some("a"), Some("c"));
+    assert_eq!(verdict(order().unreachable("c")), []);
+    assert_eq!(verdict(order().answered("c", |c| c.nofailover = true)), []);
+    let gone = member("b").replica(1, END).order(Some("a"), Some("c"));
+    assert_eq!(verdict(gone), []);
+}
+
+#[test]
+fn who_is_to_step_down_comes_back_only_when_nobody_else_can() {
+    let order = || bereaved().order(Some("b"), None);
+    assert_eq!(verdict(order()), [Veto::AskingPeers]);
+    assert_eq!(
+        verdict(order().answered("c", |c| c.position = Lsn::new(END - 800))),
+        [Veto::SteppingDown]
+    );
+    assert_eq!(verdict(order().unreachable("c")), []);
+    assert_eq!(verdict(order().answered("c", |c| c.nofailover = true)), []);
+}
+
+#[test]
+fn who_is_to_step_down_does_not_hold_the_others_back_by_being_ahead() {
+    let order = || {
+        bereaved()
+            .other("a", PgRole::Replica, 1)
+            .order(Some("a"), None)
+            .answered("c", |_| ())
+    };
+    assert_eq!(
+        verdict(order().answered("a", |a| a.position = Lsn::new(END + 80))),
+        []
+    );
+    assert_eq!(
+        verdict(order().answered("a", |a| a.is_primary = true)),
+        [Veto::PrimaryAlive { peer: name("a") }],
+        "but it does by still being primary"
+    );
+}
+
+#[test]
+fn an_order_lifts_the_lag_limit_and_not_the_comparison() {
+    let order = || bereaved().optime(END + (1 << 30)).order(Some("a"), None);
+    assert_eq!(verdict(order().answered("c", |_| ())), []);
+    assert_eq!(
+        verdict(order().answered("c", |c| c.position = Lsn::new(END + 80))),
+        [Veto::PeerAhead {
+            peer: name("c"),
+            by: 80
+        }]
+    );
+}
+
+#[test]
+fn a_planned_order_is_none_yet() {
+    let lag = 1 << 30;
+    let world = bereaved().optime(END + lag).view(|view| {
+        view.failover = Some(versioned(FailoverDoc {
+            leader: Some(name("a")),
+            member: Some(name("b")),
+            scheduled_at: Some(Schedule {
+                text: "2030-01-01T00:00:00+00:00".into(),
+                at: WallTime::parse("2030-01-01T00:00:00+00:00").unwrap(),
+            }),
+        }));
+    });
+    let limit = 1 << 20;
+    assert_eq!(verdict(world), [Veto::Lagging { lag, limit }]);
+}
+
+#[test]
+fn in_synchronous_mode_a_switchover_goes_to_a_synchronous_standby_only() {
+    let veto = Veto::NotSynchronous {
+        sync: "a, c".into(),
+    };
+    let world = |leader| {
+        bereaved()
+            .sync("a", &["c"])
+            .order(leader, Some("b"))
+            .unreachable("c")
+    };
+    assert_eq!(verdict(world(Some("a"))), [veto], "S24");
+    assert_eq!(verdict(world(None)), [], "a manual failover names anybody");
+}
+
+#[test]
+fn a_manual_failover_to_an_asynchronous_member_is_left_to_it() {
+    let world = bereaved()
+        .sync("a", &["b"])
+        .order(None, Some("c"))
+        .answered("c", |_| ());
+    let candidate = name("c");
+    assert_eq!(verdict(world), [Veto::SomebodyElseNamed { candidate }]);
+}
+
+#[test]
+fn primary_race_backoff_does_not_hold_a_candidate_up() {
+    let world = bereaved()
+        .spec(|spec| spec.primary_race_backoff = super::build::secs(60))
+        .order(None, Some("b"));
+    assert_eq!(verdict(world), []);
+}

@@ -1,0 +1,207 @@
+//! The key is mine and PostgreSQL is a replica: the order of steps to a primary (contract §5.7, §6.5).
+
+use pgherd_domain::documents::SyncDoc;
+use pgherd_domain::{Action, Adjustment, Outcome, PgRole, SyncMode, Work, WorkError};
+
+use super::build::{END, NOW, REVISION, World, member, name, secs};
+use crate::Decision;
+
+/// `b` has just won the race.
+fn winner() -> World {
+    member("b")
+        .replica(1, END)
+        .leader("b")
+        .other("c", PgRole::Replica, 1)
+}
+
+fn promotes(decision: &Decision) -> bool {
+    matches!(decision.begins(), Some(Work::Promote { .. }))
+}
+
+fn sync_doc(standbys: &[&str]) -> SyncDoc {
+    SyncDoc {
+        leader: Some(name("b")),
+        quorum: 0,
+        standbys: standbys.iter().map(|of| name(of)).collect(),
+    }
+}
+
+#[test]
+fn the_winner_is_promoted_under_its_lease() {
+    let decision = winner().decide();
+    let valid_until = NOW.plus(secs(25));
+    assert_eq!(decision.begins(), Some(&Work::Promote { valid_until }));
+    assert_eq!(
+        decision.line(),
+        "promoted self to leader by acquiring session lock"
+    );
+}
+
+#[test]
+fn a_key_without_lease_promotes_nobody() {
+    let decision = winner()
+        .seen(|seen| seen.lease = pgherd_domain::LeaseSeen::NONE)
+        .decide();
+    assert!(!promotes(&decision));
+    assert!(decision.does(&Action::AcquireLeader));
+}
+
+#[test]
+fn a_key_that_was_handed_over_is_claimed_and_then_used() {
+    let mut world = winner().seen(|seen| seen.lease = pgherd_domain::LeaseSeen::NONE);
+    assert!(world.turn().does(&Action::AcquireLeader));
+    let mut world = world
+        .lease(secs(30))
+        .effect(Action::AcquireLeader, Outcome::Done);
+    assert!(promotes(&world.turn()));
+}
+
+#[test]
+fn a_member_tagged_nofailover_gives_the_key_back() {
+    let decision = winner().tags(r#"{"nofailover": true}"#).decide();
+    assert!(decision.does(&Action::ReleaseLeader { optime: None }));
+    assert!(!promotes(&decision));
+}
+
+#[test]
+fn synchronous_mode_off_deletes_a_left_over_sync_first() {
+    let decision = winner()
+        .sync("a", &["b"])
+        .spec(|spec| spec.synchronous_mode = SyncMode::Off)
+        .decide();
+    let effects = decision.effects();
+    let expected = REVISION;
+    assert_eq!(effects[0], Action::DeleteSync { expected });
+    assert!(matches!(effects[1], Action::Begin(Work::Promote { .. })));
+}
+
+#[test]
+fn synchronous_mode_writes_sync_then_the_setting_then_promotes() {
+    let mut world = winner()
+        .sync("a", &["b", "c"])
+        .live(|live| live.synchronous_standby_names = "b".into());
+    let decision = world.turn();
+    assert_eq!(
+        decision.effects(),
+        [Action::WriteSync {
+            doc: sync_doc(&[]),
+            expected: Some(REVISION),
+        }]
+    );
+    let mut world = world.sync("b", &[]);
+    let decision = world.turn();
+    assert_eq!(
+        decision.effects(),
+        [Action::Adjust(Adjustment::SetSynchronousStandbyNames(
+            Some(String::new())
+        ))]
+    );
+    let mut world = world.live(|live| live.synchronous_standby_names = String::new());
+    assert!(promotes(&world.turn()));
+}
+
+#[test]
+fn strict_mode_keeps_waiting_for_the_former_members() {
+    let mut world = winner()
+        .sync("a", &["b", "c"])
+        .spec(|spec| spec.synchronous_mode_strict = true);
+    let decision = world.turn();
+    let doc = sync_doc(&["a", "c"]);
+    let expected = Some(REVISION);
+    assert!(decision.does(&Action::WriteSync { doc, expected }));
+    let decision = world.sync("b", &["a", "c"]).decide();
+    assert_eq!(
+        decision.effects(),
+        [Action::Adjust(Adjustment::SetSynchronousStandbyNames(
+            Some("2 (a,c)".into())
+        ))]
+    );
+}
+
+#[test]
+fn strict_mode_with_nobody_left_waits_for_the_placeholder() {
+    let decision = winner()
+        .sync("b", &[])
+        .spec(|spec| spec.synchronous_mode_strict = true)
+        .decide();
+    assert_eq!(
+        decision.effects(),
+        [Action::Adjust(Adjustment::SetSynchronousStandbyNames(
+            Some("__patroni_strict_sync_replica_placeholder__".into())
+        ))],
+        "S32"
+    );
+}
+
+#[test]
+fn the_voters_of_a_quorum_are_not_taken_for_synchronous() {
+    let decision = winner()
+        .sync("a", &["b", "c"])
+        .view(|view| view.sync.as_mut().unwrap().value.quorum = 1)
+        .spec(|spec| spec.synchronous_mode_strict = true)
+        .decide();
+    let doc = sync_doc(&[]);
+    let expected = Some(REVISION);
+    assert!(decision.does(&Action::WriteSync { doc, expected }));
+}
+
+#[test]
+fn a_sync_key_that_somebody_changed_postpones_the_promotion() {
+    let mut world = winner().sync("a", &["b"]);
+    let write = world.turn().effects().remove(0);
+    let mut world = world.effect(write, Outcome::Refused);
+    assert!(!promotes(&world.turn()));
+}
+
+#[test]
+fn a_failed_promotion_is_tried_again_after_a_pause_and_given_up_after_three() {
+    let failed = || Err(WorkError::Failed("timed out".into()));
+    let promote = Work::Promote {
+        valid_until: NOW.plus(secs(25)),
+    };
+    let mut world = winner().memory(|memory| memory.last_leader = Some(name("b")));
+    for attempt in 1..=3 {
+        world = world.ended(promote.clone(), failed());
+        let decision = world.turn();
+        assert!(!promotes(&decision), "waits first");
+        let gives_up = decision.does(&Action::ReleaseLeader { optime: None });
+        assert_eq!(gives_up, attempt == 3);
+        world = world.later(secs(30)).lease(secs(25));
+        assert!(promotes(&world.turn()));
+    }
+}
+
+#[test]
+fn a_promotion_that_the_lease_ended_is_no_failure() {
+    let promote = Work::Promote {
+        valid_until: NOW.plus(secs(25)),
+    };
+    let decision = winner().ended(promote, Err(WorkError::LeaseEnded)).decide();
+    assert!(promotes(&decision));
+}
+
+#[test]
+fn a_promotion_is_called_off_when_the_key_is_lost() {
+    let promote = Work::Promote {
+        valid_until: NOW.plus(secs(25)),
+    };
+    let decision = winner()
+        .leader("c")
+        .seen(|seen| seen.lease = pgherd_domain::LeaseSeen::NONE)
+        .works(promote.clone())
+        .decide();
+    assert_eq!(decision.effects(), [Action::CancelWork]);
+    assert_eq!(decision.line(), "lost leader lock during promote");
+    let silent = winner().lease(secs(0)).works(promote).silent().decide();
+    assert!(silent.does(&Action::CancelWork), "also with a silent store");
+}
+
+#[test]
+fn during_the_promotion_the_role_is_promoted() {
+    let promote = Work::Promote {
+        valid_until: NOW.plus(secs(25)),
+    };
+    let decision = winner().works(promote).decide();
+    assert_eq!(decision.role, PgRole::Promoted);
+    assert_eq!(decision.line(), "updated leader lock during promote");
+}

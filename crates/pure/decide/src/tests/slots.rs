@@ -1,0 +1,282 @@
+//! Slots of members on every node (contract §7).
+
+use pgherd_domain::{Action, Adjustment, Lsn, PgRole, SlotName, SlotSeen};
+
+use super::build::{END, World, member, secs};
+use crate::Decision;
+
+/// A physical slot that nobody uses now.
+pub(super) const fn inactive(restart: u64) -> SlotSeen {
+    SlotSeen {
+        logical: false,
+        active: false,
+        temporary: false,
+        restart: Some(Lsn::new(restart)),
+        confirmed_flush: None,
+        has_xmin: false,
+        lost: false,
+    }
+}
+
+fn with_slots(world: World) -> World {
+    world.spec(|spec| spec.use_slots = true)
+}
+
+fn slot(world: World, name: &str, seen: SlotSeen) -> World {
+    world.live(|live| {
+        live.slots.insert(name.into(), seen);
+    })
+}
+
+/// The primary `a` with a replica `b`.
+fn leader() -> World {
+    with_slots(member("a").primary(1))
+        .leader("a")
+        .other("b", PgRole::Replica, 1)
+}
+
+/// The replica `b` with a primary `a` and a replica `c`.
+fn replica() -> World {
+    with_slots(member("b").replica(1, END).streams_from("a"))
+        .leader("a")
+        .other("a", PgRole::Primary, 1)
+        .other("c", PgRole::Replica, 1)
+}
+
+/// What is done to slots, in order.
+fn slots(decision: &Decision) -> Vec<String> {
+    decision
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Adjust(Adjustment::CreateSlot(slot)) => Some(format!("create {slot}")),
+            Action::Adjust(Adjustment::DropSlot(slot)) => Some(format!("drop {slot}")),
+            Action::Adjust(Adjustment::AdvanceSlot { slot, to }) => {
+                Some(format!("advance {slot} to {to}"))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_leader_makes_a_slot_for_every_other_member() {
+    let decision = leader().other("Node-c", PgRole::Replica, 1).decide();
+    assert_eq!(slots(&decision), ["create b", "create node_c"]);
+}
+
+#[test]
+fn a_replica_makes_them_too_so_that_wal_is_there_after_a_failover() {
+    assert_eq!(slots(&replica().decide()), ["create a", "create c"]);
+}
+
+#[test]
+fn without_slots_or_without_configuration_nothing_is_made() {
+    let off = leader().spec(|spec| spec.use_slots = false);
+    let lost = leader().view(|view| view.config = None);
+    for world in [off, lost] {
+        assert_eq!(slots(&world.decide()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_member_tagged_nostream_has_no_slot() {
+    let decision = leader()
+        .other_doc("b", |b| {
+            b.tags.insert("nostream".into(), true.into());
+        })
+        .decide();
+    assert_eq!(slots(&decision), Vec::<String>::new());
+}
+
+#[test]
+fn a_slot_on_a_replica_follows_what_the_leader_tells_and_never_beyond_replay() {
+    let told = |at: u64| {
+        let world = slot(replica(), "c", inactive(END - 800));
+        let world = slot(world, "a", inactive(END));
+        world.view(|view| {
+            view.status.slots.insert("c".into(), Lsn::new(at));
+        })
+    };
+    assert_eq!(
+        slots(&told(END - 80).decide()),
+        [format!("advance c to {}", Lsn::new(END - 80))]
+    );
+    assert_eq!(
+        slots(&told(END + 80).decide()),
+        [format!("advance c to {}", Lsn::new(END))]
+    );
+    assert_eq!(slots(&told(END - 800).decide()), Vec::<String>::new());
+}
+
+#[test]
+fn an_active_slot_is_not_moved() {
+    let world = slot(
+        replica(),
+        "c",
+        SlotSeen {
+            active: true,
+            ..inactive(END - 800)
+        },
+    );
+    let world = slot(world, "a", inactive(END)).view(|view| {
+        view.status.slots.insert("c".into(), Lsn::new(END));
+    });
+    assert_eq!(slots(&world.decide()), Vec::<String>::new());
+}
+
+#[test]
+fn the_leader_moves_the_slot_of_a_cascading_member_by_its_own_word() {
+    let cascades = |world: World| {
+        world.other_doc("c", |c| {
+            c.tags.insert("replicatefrom".into(), "b".into());
+            c.xlog_location = Some(Lsn::new(END - 80));
+        })
+    };
+    let world = slot(cascades(leader()), "c", inactive(END - 800));
+    let world = slot(world, "b", inactive(END));
+    assert_eq!(
+        slots(&world.decide()),
+        [format!("advance c to {}", Lsn::new(END - 80))]
+    );
+}
+
+#[test]
+fn the_slot_of_a_member_that_streams_from_me_is_not_moved() {
+    let world = slot(leader(), "b", inactive(END - 800)).view(|view| {
+        view.status.slots.insert("b".into(), Lsn::new(END - 80));
+    });
+    assert_eq!(slots(&world.decide()), Vec::<String>::new());
+}
+
+#[test]
+fn the_slot_of_an_absent_member_is_kept_for_its_time_and_told_in_status() {
+    let mut world = slot(leader(), "b", inactive(END));
+    world.turn();
+    let mut world = world
+        .view(|view| view.members.clear())
+        .later(secs(1799))
+        .lease(secs(25));
+    let decision = world.turn();
+    assert_eq!(slots(&decision), Vec::<String>::new());
+    assert!(decision.any(
+        |action| matches!(action, Action::WriteStatus(status) if status.retain_slots == ["b"])
+    ));
+    let decision = world.later(secs(1)).lease(secs(25)).decide();
+    assert_eq!(slots(&decision), ["drop b"]);
+}
+
+#[test]
+fn a_new_leader_keeps_what_the_old_one_retained() {
+    let world = slot(leader(), "gone", inactive(END)).view(|view| {
+        view.status.retain_slots = vec!["gone".into()];
+    });
+    let mut world = slot(world, "b", inactive(END));
+    let decision = world.turn();
+    assert_eq!(slots(&decision), Vec::<String>::new());
+    assert!(decision.any(
+        |action| matches!(action, Action::WriteStatus(status) if status.retain_slots == ["gone"])
+    ));
+    let world = world.view(|view| view.status.retain_slots.clear());
+    assert_eq!(
+        slots(&world.later(secs(1800)).lease(secs(25)).decide()),
+        ["drop gone"]
+    );
+}
+
+#[test]
+fn permanent_and_active_slots_and_those_of_strangers_are_not_dropped() {
+    let mut world = slot(leader(), "b", inactive(END));
+    world = slot(world, "stranger", inactive(END));
+    world.turn();
+    let permanent = world
+        .clone()
+        .spec(|spec| spec.permanent_slots = vec!["b".into()]);
+    let active = slot(
+        world,
+        "b",
+        SlotSeen {
+            active: true,
+            ..inactive(END)
+        },
+    );
+    for world in [permanent, active] {
+        let decision = world
+            .view(|view| view.members.clear())
+            .later(secs(3600))
+            .lease(secs(25))
+            .decide();
+        assert_eq!(slots(&decision), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_slot_that_has_lost_its_wal_is_made_anew() {
+    let lost = SlotSeen {
+        lost: true,
+        ..inactive(END)
+    };
+    let mut world = slot(leader(), "b", lost);
+    assert_eq!(slots(&world.turn()), ["drop b"]);
+    let mut world = world.live(|live| live.slots.clear());
+    assert_eq!(slots(&world.turn()), ["create b"]);
+}
+
+#[test]
+fn an_unused_slot_that_holds_an_xmin_is_made_anew() {
+    let stale = SlotSeen {
+        has_xmin: true,
+        ..inactive(END)
+    };
+    let world = slot(replica(), "a", stale.clone());
+    let world = slot(world, "c", inactive(END));
+    assert_eq!(slots(&world.decide()), ["drop a"], "S16");
+    let used = slot(leader(), "b", stale);
+    assert_eq!(slots(&used.decide()), Vec::<String>::new());
+}
+
+#[test]
+fn a_nofailover_replica_has_slots_for_those_only_that_stream_from_it() {
+    let tagged = || replica().tags(r#"{"nofailover": true}"#);
+    assert_eq!(slots(&tagged().decide()), Vec::<String>::new());
+    let cascading = tagged().other_doc("c", |c| {
+        c.tags.insert("replicatefrom".into(), "b".into());
+    });
+    assert_eq!(slots(&cascading.decide()), ["create c"]);
+}
+
+#[test]
+fn a_nofailover_primary_has_slots_like_any_other() {
+    let decision = leader().tags(r#"{"nofailover": true}"#).decide();
+    assert_eq!(slots(&decision), ["create b"]);
+}
+
+#[test]
+fn without_member_slots_ttl_slots_are_where_they_are_used() {
+    let short = |world: World| world.spec(|spec| spec.member_slots_ttl = secs(0));
+    assert_eq!(slots(&short(leader()).decide()), ["create b"]);
+    assert_eq!(slots(&short(replica()).decide()), Vec::<String>::new());
+    let world = slot(short(leader()), "b", inactive(END));
+    assert!(world.decide().any(|action| matches!(
+        action,
+        Action::WriteStatus(status) if status.slots.keys().eq(["a"])
+    )));
+}
+
+#[test]
+fn status_tells_each_slot_and_mine() {
+    let world = slot(leader(), "b", inactive(END - 80));
+    assert!(world.decide().any(|action| matches!(
+        action,
+        Action::WriteStatus(status)
+            if status.optime == Some(Lsn::new(END))
+                && status.slots["a"] == Lsn::new(END)
+                && status.slots["b"] == Lsn::new(END - 80)
+    )));
+}
+
+#[test]
+fn a_slot_bears_the_name_of_its_member_in_the_form_of_the_contract() {
+    let name = pgherd_domain::MemberName::new("Node-c").unwrap();
+    assert_eq!(SlotName::of_member(&name).as_str(), "node_c");
+}
