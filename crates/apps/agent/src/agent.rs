@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+
 use std::time::Duration;
 
-use pgherd_decide::{Decision, Memory, decide};
+use pgherd_decide::{Decision, Memory, decide, fence_margin};
 use pgherd_domain::{
     Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation, PgRole,
-    RequestId, WallTime, WorkKind,
+    Reason, RequestId, WallTime, WorkKind,
 };
 use pgherd_guard::{Note, check};
-use pgherd_ports::{Asked, Clock, Dcs, Desk, LocalPostgres, Peers, Shown, Wake};
+use pgherd_ports::{Asked, Clock, Dcs, Desk, Fence, LocalPostgres, Peers, Shown, Wake};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::act::Then;
+use crate::fence::Situation;
 use crate::inquiries::Inquiries;
 use crate::keeper::{self, Board};
 use crate::settings::SettingsSource;
@@ -40,6 +41,8 @@ pub struct Ports {
     pub postgres: Arc<dyn LocalPostgres>,
     /// The other members.
     pub peers: Arc<dyn Peers>,
+    /// What stops a primary when the agent can not.
+    pub fence: Arc<dyn Fence>,
 }
 
 /// Why an agent ends with an error.
@@ -81,7 +84,7 @@ pub struct Agent {
     pub(crate) shutdown: watch::Receiver<bool>,
     memory: Memory,
     shown: watch::Sender<Option<Arc<Shown>>>,
-    paused: Arc<AtomicBool>,
+    situation: watch::Sender<Situation>,
     reload: Wake,
     on_turn: Option<OnTurn>,
     name_is_checked: bool,
@@ -147,7 +150,7 @@ impl Agent {
             shutdown,
             memory: Memory::new(now),
             shown,
-            paused: Arc::new(AtomicBool::new(false)),
+            situation: watch::Sender::new(Situation::UNSEEN),
             reload,
             on_turn: None,
             name_is_checked: false,
@@ -177,10 +180,9 @@ impl Agent {
             self.wake.clone(),
         ));
         beside.spawn(fence::watch(
+            self.situation.subscribe(),
             Arc::clone(&self.board),
-            Arc::clone(&self.paused),
-            Arc::clone(&self.ports.postgres),
-            Arc::clone(&self.ports.clock),
+            self.ports.clone(),
         ));
         loop {
             match self.turn().await {
@@ -212,6 +214,7 @@ impl Agent {
         self.show(&seen, &decision);
         let wake_at = decision.wake_at;
         self.memory = decision.memory;
+        self.place(&seen);
         let then = self.act(actions).await;
         self.board.turned(self.ports.clock.now());
         (then, wake_at)
@@ -279,7 +282,7 @@ impl Agent {
             self.settings.in_force(),
             self.settings.dynamic(),
         ));
-        self.paused.store(self.spec.pause, Ordering::Relaxed);
+
         let idle = seen
             .work
             .kind()
@@ -298,6 +301,19 @@ impl Agent {
         }
     }
 
+    /// Tells the fences what they are to guard, before anything of the decision is done.
+    fn place(&self, seen: &Observation) {
+        let situation = Situation {
+            paused: self.spec.pause,
+            primary: seen.postgres.runs_as_primary() && !self.memory.bootstraps(),
+        };
+        self.situation.send_if_modified(|before| {
+            let changed = *before != situation;
+            *before = situation;
+            changed
+        });
+    }
+
     /// New settings: what hangs on them outside PostgreSQL.
     fn settle(&mut self) {
         self.spec = Arc::new(spec::of_settings(
@@ -306,6 +322,7 @@ impl Agent {
         ));
         self.board.set_ttl(self.spec.ttl);
         self.ports.dcs.set_ttl(self.spec.ttl);
+        self.ports.peers.configure(self.settings.in_force());
     }
 
     async fn reload_local(&mut self) {
@@ -343,7 +360,9 @@ impl Agent {
         }
         info!("{prefix}{line}");
         if line != self.last_line.0 {
-            for reason in decision.because.iter().skip(1) {
+            // How a work failed was logged when it did.
+            let told = |reason: &&Reason| !matches!(reason, Reason::WorkFailed { .. });
+            for reason in decision.because.iter().skip(1).filter(told) {
                 info!("{prefix}  {reason}");
             }
         }
@@ -360,6 +379,11 @@ impl Agent {
     async fn leave(&mut self, result: &Result<(), Fatal>) {
         self.worker.cancel().await;
         let keeps_running = self.spec.pause || result.is_err();
+        if self.spec.pause && result.is_ok() {
+            // The last turn may have been the first to see the pause.
+            let margin = fence_margin(self.spec.ttl);
+            self.ports.fence.set(None, margin);
+        }
         if keeps_running {
             return;
         }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::cli::AgentArgs;
+use crate::fence::FenceBeside;
 use crate::{files, logging};
 
 /// Threads of the runtime: the keeper of the lease never waits behind anything else.
@@ -82,7 +83,10 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
         .await
         .map_err(|error| chain(&error))?;
     let wake = Wake::new();
-    let ports = ports(&settings, &wake)?;
+    let fence = Arc::new(FenceBeside::start(
+        settings.fixed.place.data_dir.as_std_path(),
+    )?);
+    let ports = ports(&settings, &wake, &fence)?;
     let (stop, stopping) = watch::channel(false);
     let (agent, desk) = Agent::new(source, ports, wake, stopping);
     let reload = desk.reload.clone();
@@ -103,13 +107,17 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     if let Err(error) = rest.await {
         error!("the REST server broke off: {error}");
     }
+    if result.is_ok() {
+        // After an error PostgreSQL is left as it is, and so is what guards it.
+        fence.retire();
+    }
     result.map_err(|fatal| {
         error!("{fatal}");
         fatal.to_string()
     })
 }
 
-fn ports(settings: &Arc<Settings>, wake: &Wake) -> Result<Ports, String> {
+fn ports(settings: &Arc<Settings>, wake: &Wake, fence: &Arc<FenceBeside>) -> Result<Ports, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let timing = &settings.changing.cluster.timing;
     let options = EtcdOptions {
@@ -132,6 +140,7 @@ fn ports(settings: &Arc<Settings>, wake: &Wake) -> Result<Ports, String> {
         dcs,
         postgres,
         peers,
+        fence: Arc::<FenceBeside>::clone(fence),
     })
 }
 
@@ -154,7 +163,7 @@ async fn watch_signals(stop: watch::Sender<bool>, reload: Wake) {
 }
 
 /// An error with what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

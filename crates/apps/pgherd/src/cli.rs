@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 /// Keeps a herd of PostgreSQL servers available.
@@ -27,6 +29,12 @@ pub(crate) enum Command {
     /// Stopping it with SIGTERM stops PostgreSQL too, unless the cluster is paused; SIGHUP reads the file
     /// again. Example: `pgherd agent /etc/patroni/node1.yml`
     Agent(AgentArgs),
+    /// Stops a primary whose lease ends, should the agent not be able to. The agent starts it.
+    ///
+    /// It runs beside PostgreSQL as a process of its own, outlives a killed agent, is taken over by the next
+    /// one, and ends when an agent stops in order. One runs for each data directory; a second ends at once.
+    #[command(hide = true)]
+    Fence(FenceArgs),
     #[command(flatten)]
     Verb(pgherd_ctl::Command),
 }
@@ -39,4 +47,14 @@ pub(crate) struct AgentArgs {
     /// Checks the settings and the host, says everything that is wrong, and ends: 0 when nothing is.
     #[arg(long)]
     pub validate_config: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct FenceArgs {
+    /// The data directory of the server that is guarded.
+    #[arg(long)]
+    pub data_dir: PathBuf,
+    /// The file in which the agent says until when a primary may run.
+    #[arg(long)]
+    pub deadline_file: PathBuf,
 }

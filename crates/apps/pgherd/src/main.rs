@@ -2,6 +2,7 @@
 
 mod agent;
 mod cli;
+mod fence;
 mod files;
 mod logging;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     match args.command {
         Command::Agent(options) => agent::run(&options),
+        Command::Fence(options) => fence::run(options),
         Command::Verb(verb) => pgherd_ctl::run(verb, &args.client),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pgherd_agent::{Agent, Fatal, Ports, ReadLocal, SettingsSource};
 use pgherd_domain::{Answer, MemberName, Operation};
-use pgherd_ports::{Desk, Wake};
+use pgherd_ports::{Desk, NoFence, Wake};
 use pgherd_settings::{Loaded, load};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -179,6 +179,7 @@ impl Herd {
             dcs: Arc::new(dcs),
             postgres: Arc::new(SimPostgres::new(world.clone(), name.clone())),
             peers: Arc::new(SimPeers::new(world.clone(), name.clone())),
+            fence: Arc::new(NoFence),
         };
         let (shutdown, stopping) = watch::channel(false);
         let source = SettingsSource::new(local, Some(read));
