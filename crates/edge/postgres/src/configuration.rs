@@ -40,7 +40,7 @@ impl LocalServer {
         let parameters = file_parameters(&wanted.settings, role, &names);
         let parameters = self.mended(parameters, &mut checked).await;
         self.make_folders(&parameters)?;
-        let recovery = self.recovery(&wanted, files_for, role, &held)?;
+        let recovery = self.recovery(&wanted, files_for, role, &held).await?;
         let pg = &wanted.settings.changing.postgresql;
         let base = self.place.base_conf();
         let include = match &pg.custom_conf {
@@ -127,7 +127,7 @@ impl LocalServer {
         Ok(())
     }
 
-    fn recovery(
+    async fn recovery(
         &self,
         wanted: &Wanted,
         files_for: &FilesFor,
@@ -161,7 +161,8 @@ impl LocalServer {
             return Ok(Some(lines));
         };
         if let Some(upstream) = &upstream {
-            self.write_passwords(&[(&upstream.host, upstream.port)])?;
+            self.write_passwords(&[(&upstream.host, upstream.port)])
+                .await?;
         }
         Ok(Some(follow(upstream.as_ref())))
     }

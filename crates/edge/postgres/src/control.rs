@@ -30,25 +30,33 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// What the file says now; the last answer when the file has not changed since and `fresh` is not wanted.
-    pub(crate) async fn read(
+    /// What the file says now; the last answer when it was given for a file that was written at `written`.
+    pub(crate) async fn read_if_changed(
         &self,
         place: &Place,
-        fresh: bool,
+        written: Option<SystemTime>,
     ) -> Result<ControlReport, ControlReadError> {
-        let file = place.data_dir().join("global/pg_control");
-        let changed = fs::metadata(file).and_then(|found| found.modified()).ok();
-        if !fresh
-            && let Some((at, report)) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner)
-            && Some(*at) == changed
+        if let Some((at, report)) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner)
+            && Some(*at) == written
         {
             return Ok(report.clone());
         }
-        let report = read_once_whole(place).await?;
+        let report = self.read(place).await?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = changed.map(|at| (at, report.clone()));
+        *last = written.map(|at| (at, report.clone()));
         Ok(report)
     }
+
+    /// What the file says now.
+    pub(crate) async fn read(&self, place: &Place) -> Result<ControlReport, ControlReadError> {
+        read_once_whole(place).await
+    }
+}
+
+/// When the control file was last written.
+pub(crate) fn written(place: &Place) -> Option<SystemTime> {
+    let file = place.data_dir().join("global/pg_control");
+    fs::metadata(file).and_then(|found| found.modified()).ok()
 }
 
 async fn read_once_whole(place: &Place) -> Result<ControlReport, ControlReadError> {

@@ -2,22 +2,23 @@
 
 use std::io;
 use std::sync::{MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pgherd_domain::{
     DataDirectory, Fact, LiveSeen, Moment, PostgresSeen, TimelineHistory, TimelineId,
 };
 use pgherd_pgconf::{PidFile, ServerStatus, wanted_controlled};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use crate::connect::SqlError;
+use crate::connect::{Door, SqlError};
+use crate::control::written;
 use crate::place::Place;
 use crate::process;
 use crate::server::LocalServer;
 
 /// How long the file system may take before the last look counts on: a hung disk must not hang the loop.
-const DISK_PATIENCE: Duration = Duration::from_millis(1_000);
+pub(crate) const DISK_PATIENCE: Duration = Duration::from_millis(1_000);
 /// How long the server may take to answer (contract §2.2).
 const ANSWER_PATIENCE: Duration = Duration::from_millis(2_000);
 
@@ -55,10 +56,12 @@ fn not_asked(now: Moment) -> Fact<LiveSeen> {
 }
 
 /// What the file system shows, gathered in one go.
+#[derive(Debug)]
 struct Disk {
     is_empty: io::Result<bool>,
     running: Option<PidFile>,
     standby_signal: bool,
+    control_written: Option<SystemTime>,
 }
 
 impl Disk {
@@ -67,21 +70,45 @@ impl Disk {
             is_empty: place.is_empty(),
             running: process::running(place.data_dir(), &place.names().postgres),
             standby_signal: place.is_standby(),
+            control_written: written(place),
         }
+    }
+}
+
+/// A look at the disk that did not come back in time. There is never more than one: threads that hang on a
+/// disk are lost for everything else.
+#[derive(Debug, Default)]
+pub(crate) struct Look(tokio::sync::Mutex<Option<JoinHandle<Disk>>>);
+
+impl Look {
+    /// Looks, within [`DISK_PATIENCE`]. `None` when the disk does not answer.
+    async fn at(&self, place: &Place) -> Option<Disk> {
+        let looking = async {
+            let mut pending = self.0.lock().await;
+            if let Some(late) = pending.as_mut() {
+                // What it says is old; that it says something is what was waited for.
+                drop(late.await);
+                *pending = None;
+            }
+            let place = place.clone();
+            let look = pending.insert(spawn_blocking(move || Disk::look(&place)));
+            let disk = look.await;
+            *pending = None;
+            disk.ok()
+        };
+        timeout(DISK_PATIENCE, looking).await.ok().flatten()
     }
 }
 
 impl LocalServer {
     /// One look.
     pub(crate) async fn look(&self) -> PostgresSeen {
-        let place = self.place.clone();
-        let looking = spawn_blocking(move || Disk::look(&place));
-        let (data, running, standby_signal) = match timeout(DISK_PATIENCE, looking).await {
-            Ok(Ok(disk)) => {
-                let data = self.data(disk.is_empty, disk.running.is_some()).await;
+        let (data, running, standby_signal) = match self.look.at(&self.place).await {
+            Some(disk) => {
+                let data = self.data(&disk).await;
                 (data, disk.running, disk.standby_signal)
             }
-            Ok(Err(_)) | Err(_) => self.last_look(),
+            None => self.last_look(),
         };
         let held = running
             .as_ref()
@@ -111,14 +138,17 @@ impl LocalServer {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn data(&self, is_empty: io::Result<bool>, runs: bool) -> DataDirectory {
-        let found = match is_empty {
+    async fn data(&self, disk: &Disk) -> DataDirectory {
+        let found = match &disk.is_empty {
             Err(error) => DataDirectory::Inaccessible {
                 why: error.to_string(),
             },
             Ok(true) => DataDirectory::Empty,
             Ok(false) => {
-                match timeout(DISK_PATIENCE, self.control.read(&self.place, !runs)).await {
+                // Afresh whenever no server runs.
+                let written = disk.control_written.filter(|_| disk.running.is_some());
+                let reading = self.control.read_if_changed(&self.place, written);
+                match timeout(DISK_PATIENCE, reading).await {
                     Ok(Ok(report)) => DataDirectory::Cluster(report.data),
                     Ok(Err(error)) => DataDirectory::Invalid {
                         why: error.to_string(),
@@ -141,10 +171,9 @@ impl LocalServer {
         let seen = self.seen();
         let data = seen.data.clone();
         let is_standby = seen.live.last().is_some_and(|live| live.in_recovery);
-        let running = self.watch.held().filter(|held| held.runs());
         (
             data.unwrap_or(DataDirectory::Inaccessible { why }),
-            running.map(|held| held.file.clone()),
+            self.held().map(|held| held.file.clone()),
             is_standby,
         )
     }
@@ -161,7 +190,7 @@ impl LocalServer {
     /// Asks the server; says too whether it takes connections.
     async fn live(&self, file: &PidFile) -> (Fact<LiveSeen>, bool) {
         let settings = self.settings();
-        let door = crate::connect::Door::local(&settings, Some(file));
+        let door = Door::local(&settings, Some(file));
         let asked_at = self.now();
         let answer = self.heartbeat.ask(door, file.pid, ANSWER_PATIENCE).await;
         let answer = answer.and_then(|json| {

@@ -9,12 +9,12 @@ use crate::server::LocalServer;
 
 impl LocalServer {
     /// The password file for libpq: of every login towards `ends`, and towards ourselves.
-    pub(crate) fn write_passwords(&self, ends: &[(&str, u16)]) -> io::Result<()> {
+    pub(crate) async fn write_passwords(&self, ends: &[(&str, u16)]) -> io::Result<()> {
         let settings = self.settings();
         let logins = &settings.changing.postgresql.authentication;
         let mut all: Vec<&Login> = vec![&logins.replication, &logins.superuser];
         all.extend(&logins.rewind);
-        let local = self.door();
+        let local = self.door().await;
         let mut passwords = Vec::new();
         for (host, port) in ends
             .iter()

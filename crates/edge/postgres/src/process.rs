@@ -34,6 +34,8 @@ pub(crate) struct Postmaster {
     pub(crate) since: Moment,
     /// Promotion was asked for: from here on it may be a primary whatever else says.
     pub(crate) promoting: AtomicBool,
+    /// The data directory as the system knows it, links resolved; found without touching the disk.
+    pub(crate) folder: Utf8PathBuf,
     exit_told: AtomicBool,
     handle: AsyncFd<OwnedFd>,
 }
@@ -47,7 +49,9 @@ impl Postmaster {
         if stat(file.pid).is_none_or(|after| after.started_ticks != before.started_ticks) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        let folder = working_folder(file.pid).unwrap_or_else(|| file.data_dir.clone().into());
         Ok(Self {
+            folder,
             file,
             since,
             promoting: AtomicBool::new(false),
@@ -83,7 +87,7 @@ impl Postmaster {
 
     /// Whether it still runs.
     pub(crate) fn runs(&self) -> bool {
-        stat(self.file.pid).is_some_and(|stat| stat.runs())
+        runs(self.file.pid)
     }
 
     fn is(&self, file: &PidFile) -> bool {
@@ -157,66 +161,76 @@ pub(crate) fn running(data_dir: &Utf8Path, program: &str) -> Option<PidFile> {
     ours.then_some(file)
 }
 
-/// The single-user server that somebody runs on `data_dir`: an operator's repair, or our own recovery of
-/// an agent before. It is never killed.
-pub(crate) fn single_user(data_dir: &Utf8Path) -> Option<i32> {
-    let text = fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
-    // It writes its number with a minus sign.
-    let number: i32 = text.lines().next()?.trim().parse().ok()?;
-    let pid = number.checked_neg().filter(|pid| *pid > 1)?;
-    let folder = data_dir.canonicalize_utf8().ok()?;
-    (works_in(pid, &folder) && stat(pid)?.runs()).then_some(pid)
+/// The processes of one data directory, found in /proc alone: a disk that hangs does not matter.
+#[derive(Debug, Clone)]
+pub(crate) struct Family {
+    /// The data directory, links resolved.
+    pub(crate) folder: Utf8PathBuf,
+    /// What the server's program is called.
+    pub(crate) program: String,
 }
 
-/// Processes of a server on `data_dir` whose postmaster is gone, and the children of `postmaster`. The log
-/// collector is not among them: it writes the last lines and ends by itself.
-pub(crate) fn members(
-    data_dir: &Utf8Path,
-    program: &str,
-    postmaster: Option<i32>,
-) -> BTreeSet<i32> {
-    let folder = data_dir
-        .canonicalize_utf8()
-        .unwrap_or_else(|_| data_dir.to_owned());
-    let spared = single_user(data_dir);
+impl Family {
+    /// The single-user server that somebody runs on the data directory: an operator's repair, or our own
+    /// recovery of an agent before. It is never killed.
+    pub(crate) fn single_user(&self) -> Option<i32> {
+        processes().find(|pid| self.includes(*pid) && is_single_user(*pid) && runs(*pid))
+    }
+
+    /// Processes of a server whose postmaster is gone, and the children of `postmaster`. The log collector is
+    /// not among them: it writes the last lines and ends by itself.
+    pub(crate) fn members(&self, postmaster: Option<i32>) -> BTreeSet<i32> {
+        let is_child = |pid| stat(pid).is_some_and(|stat| Some(stat.parent) == postmaster);
+        processes()
+            .filter(|pid| Some(*pid) != postmaster)
+            .filter(|pid| self.includes(*pid) || is_child(*pid))
+            .filter(|pid| runs(*pid) && !is_log_collector(*pid) && !is_single_user(*pid))
+            .collect()
+    }
+
+    /// Kills the postmaster, when given, and whatever is left of the server; returns when nothing of it
+    /// runs, or gives the processes that are left at the end of `patience`.
+    pub(crate) async fn kill(
+        &self,
+        postmaster: Option<&Postmaster>,
+        patience: Duration,
+    ) -> Result<(), BTreeSet<i32>> {
+        if let Some(postmaster) = postmaster
+            && let Err(error) = postmaster.signal(Signal::KILL)
+        {
+            tracing::warn!(%error, "kill the postmaster");
+        }
+        let number = postmaster.map(|postmaster| postmaster.file.pid);
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut pace = Pace::millis(2, 20);
+        loop {
+            // The parent goes first, so that nothing new is born.
+            let mut left = self.members(number);
+            left.iter().copied().for_each(kill);
+            left.extend(number.filter(|pid| runs(*pid)));
+            if left.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(left);
+            }
+            pace.wait().await;
+        }
+    }
+
+    fn includes(&self, pid: i32) -> bool {
+        working_folder(pid).is_some_and(|cwd| cwd == self.folder)
+            && runs_program(pid, &self.program)
+    }
+}
+
+fn processes() -> impl Iterator<Item = i32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-    all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| Some(*pid) != postmaster && Some(*pid) != spared)
-        .filter(|pid| {
-            let child = || stat(*pid).is_some_and(|stat| Some(stat.parent) == postmaster);
-            (works_in(*pid, &folder) && runs_program(*pid, program)) || child()
-        })
-        .filter(|pid| stat(*pid).is_some_and(|stat| stat.runs()) && !is_log_collector(*pid))
-        .collect()
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Kills the postmaster, when given, and whatever is left of the server; returns when nothing of it runs,
-/// or gives the processes that are left at the end of `patience`.
-pub(crate) async fn kill_all(
-    data_dir: &Utf8Path,
-    program: &str,
-    postmaster: Option<&Postmaster>,
-    patience: Duration,
-) -> Result<(), BTreeSet<i32>> {
-    if let Some(postmaster) = postmaster {
-        // First the parent, so that nothing new is born.
-        drop(postmaster.signal(Signal::KILL));
-    }
-    let number = postmaster.map(|postmaster| postmaster.file.pid);
-    let deadline = tokio::time::Instant::now() + patience;
-    let mut pace = Pace::millis(2, 20);
-    loop {
-        let mut left = members(data_dir, program, number);
-        left.iter().copied().for_each(kill);
-        left.extend(number.filter(|pid| stat(*pid).is_some_and(|stat| stat.runs())));
-        if left.is_empty() {
-            return Ok(());
-        }
-        if tokio::time::Instant::now() >= deadline {
-            return Err(left);
-        }
-        pace.wait().await;
-    }
+fn runs(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| stat.runs())
 }
 
 /// Removes lock files that would keep a new postmaster from starting although their process is gone: a
@@ -265,10 +279,6 @@ fn looks_like_ours(pid: i32, data_dir: &Utf8Path, program: &str) -> bool {
     same_program && same_folder
 }
 
-fn works_in(pid: i32, folder: &Utf8Path) -> bool {
-    working_folder(pid).is_some_and(|cwd| cwd == folder)
-}
-
 /// A process that is just ending shows no program any more, and still holds its files.
 fn runs_program(pid: i32, program: &str) -> bool {
     executable(pid).is_none_or(|name| name == program || name == "postgres")
@@ -284,6 +294,12 @@ fn executable(pid: i32) -> Option<String> {
 fn working_folder(pid: i32) -> Option<Utf8PathBuf> {
     let path = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
     Utf8PathBuf::from_path_buf(path).ok()
+}
+
+/// `--single` has to be the first option of such a server.
+fn is_single_user(pid: i32) -> bool {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|byte| *byte == 0).nth(1) == Some(b"--single")
 }
 
 fn is_log_collector(pid: i32) -> bool {

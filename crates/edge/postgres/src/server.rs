@@ -10,14 +10,16 @@ use pgherd_domain::{
 use pgherd_pgconf::{PidFile, StandbyNames};
 use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress, Wake};
 use pgherd_settings::Settings;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::aside::Aside;
 use crate::connect::Door;
 use crate::control::Control;
-use crate::observe::Seen;
+use crate::observe::{DISK_PATIENCE, Look, Seen};
 use crate::parameters::Checked;
 use crate::place::Place;
-use crate::process::{self, Postmaster, Watch};
+use crate::process::{self, Family, Postmaster, Watch};
 use crate::query::Heartbeat;
 use crate::setup::{SetupError, settle};
 
@@ -31,6 +33,8 @@ pub struct LocalServer {
     pub(crate) watch: Watch,
     /// What was last seen, for facts that a probe does not give this time.
     pub(crate) seen: Mutex<Seen>,
+    /// The look at the disk that has not come back yet.
+    pub(crate) look: Look,
     /// Held while files of the configuration are written; with what PostgreSQL said of the parameters.
     pub(crate) writing: tokio::sync::Mutex<Checked>,
     wanted: Mutex<Wanted>,
@@ -74,6 +78,7 @@ impl LocalServer {
             control: Control::default(),
             watch: Watch::default(),
             seen: Mutex::new(Seen::nothing(now)),
+            look: Look::default(),
             writing: tokio::sync::Mutex::default(),
             wanted: Mutex::new(Wanted {
                 settings,
@@ -102,19 +107,43 @@ impl LocalServer {
         self.wanted().settings
     }
 
-    /// The pid file of the postmaster that runs, looked at now.
-    pub(crate) fn running(&self) -> Option<PidFile> {
-        process::running(self.place.data_dir(), &self.place.names().postgres)
+    /// The pid file of the postmaster that runs, looked at now. While the disk does not answer: of the one
+    /// that was seen last, if it still runs.
+    pub(crate) async fn running(&self) -> Option<PidFile> {
+        let place = self.place.clone();
+        let looking =
+            spawn_blocking(move || process::running(place.data_dir(), &place.names().postgres));
+        match timeout(DISK_PATIENCE, looking).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) | Err(_) => self.held().map(|held| held.file.clone()),
+        }
+    }
+
+    /// The postmaster that was seen last, if it still runs. Does not touch the disk.
+    pub(crate) fn held(&self) -> Option<Arc<Postmaster>> {
+        self.watch.held().filter(|held| held.runs())
     }
 
     /// The postmaster that runs, looked at now and held from now on.
-    pub(crate) fn postmaster(&self) -> Option<Arc<Postmaster>> {
-        self.watch.hold(&self.running()?, self.clock.now())
+    pub(crate) async fn postmaster(&self) -> Option<Arc<Postmaster>> {
+        self.watch.hold(&self.running().await?, self.now())
+    }
+
+    /// The processes on the data directory.
+    pub(crate) fn family(&self) -> Family {
+        let seen = self.watch.held().map(|held| held.folder.clone());
+        let data_dir = self.place.data_dir();
+        Family {
+            folder: seen
+                .or_else(|| data_dir.canonicalize_utf8().ok())
+                .unwrap_or_else(|| data_dir.to_owned()),
+            program: self.place.names().postgres.clone(),
+        }
     }
 
     /// A connection to the running server as the superuser.
-    pub(crate) fn door(&self) -> Door {
-        Door::local(&self.settings(), self.running().as_ref())
+    pub(crate) async fn door(&self) -> Door {
+        Door::local(&self.settings(), self.running().await.as_ref())
     }
 
     /// The data directory and what is set aside for it.

@@ -11,7 +11,7 @@ use crate::aside::move_failed;
 use crate::configuration::{FilesFor, recovery_among};
 use crate::files::{read, remove, sibling};
 use crate::pace::Pace;
-use crate::process::{kill, members};
+use crate::process::{kill, running};
 use crate::query::Heartbeat;
 use crate::run::{command, output};
 use crate::server::LocalServer;
@@ -19,7 +19,7 @@ use crate::server::LocalServer;
 impl LocalServer {
     /// Makes a cluster that runs as a primary. After a failure the data directory is called `.failed`.
     pub(super) async fn bootstrap(&self, progress: &Progress) -> Result<(), WorkError> {
-        if self.running().is_some()
+        if self.running().await.is_some()
             || !self
                 .place
                 .is_empty()
@@ -208,7 +208,7 @@ impl LocalServer {
         let hba = self.place.config("pg_hba.conf");
         let own_hba = read(&hba).doing("read pg_hba.conf")?;
         self.open_locally(settings, &hba)?;
-        let report = self.control.read(&self.place, true).await;
+        let report = self.control.read(&self.place).await;
         let limits = report.doing("read what the custom bootstrap made")?.limits;
         let mut options = command_line(settings, Some(&limits));
         let action = custom.recovery_conf.get("recovery_target_action");
@@ -258,7 +258,7 @@ impl LocalServer {
     }
 
     async fn recovery_ended(&self) -> Result<(), WorkError> {
-        let Some(postmaster) = self.postmaster() else {
+        let Some(postmaster) = self.postmaster().await else {
             return Err(WorkError::Failed(
                 "PostgreSQL ended during its first recovery".to_owned(),
             ));
@@ -291,10 +291,10 @@ impl Drop for Attempt<'_> {
         let Some(server) = self.server else {
             return;
         };
-        let postmaster = server.running().map(|file| file.pid);
-        let program = &server.place.names().postgres;
         let data_dir = server.place.data_dir();
-        let processes = members(data_dir, program, postmaster);
+        let running = running(data_dir, &server.place.names().postgres);
+        let postmaster = running.map(|file| file.pid);
+        let processes = server.family().members(postmaster);
         for pid in postmaster.into_iter().chain(processes) {
             kill(pid);
         }

@@ -44,7 +44,7 @@ impl LocalServer {
     }
 
     async fn quiet_session(&self) -> Result<Client, WorkError> {
-        let opened = self.door().open(None).await;
+        let opened = self.door().await.open(None).await;
         let client = opened.doing("connect to the new cluster")?;
         ask(&client, SESSION, PATIENCE)
             .await
@@ -58,7 +58,7 @@ impl LocalServer {
         let client = self.quiet_session().await?;
         let logins = &settings.changing.postgresql.authentication;
         if let Some(script) = &settings.fixed.bootstrap.post_bootstrap {
-            self.run_script(script, &self.door()).await?;
+            self.run_script(script, &self.door().await).await?;
         }
         if let Some(user) = &logins.replication.username
             && logins.replication.username != logins.superuser.username
@@ -93,6 +93,7 @@ impl LocalServer {
             .split_first()
             .ok_or_else(|| WorkError::Failed(format!("{what}: no command")))?;
         self.write_passwords(&[])
+            .await
             .doing("write the password file for post_bootstrap")?;
         let mut conninfo = Conninfo::default()
             .with("host", &*door.host)

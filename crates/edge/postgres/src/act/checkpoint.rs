@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 impl LocalServer {
     /// CHECKPOINT, over a connection of its own that no statement timeout ends.
     pub(super) async fn checkpoint(&self) -> Result<(), WorkError> {
-        let mut door = self.door();
+        let mut door = self.door().await;
         door.options = "-c statement_timeout=0";
         let client = door.open(None).await.doing("connect for the checkpoint")?;
         ask(&client, "CHECKPOINT", PATIENCE)

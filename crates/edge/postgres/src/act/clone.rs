@@ -22,7 +22,7 @@ impl LocalServer {
         source: &Upstream,
         progress: &Progress,
     ) -> Result<(), WorkError> {
-        if self.running().is_some() {
+        if self.running().await.is_some() {
             return Err(WorkError::Failed(
                 "PostgreSQL runs; its data directory is not replaced under it".to_owned(),
             ));
@@ -30,6 +30,7 @@ impl LocalServer {
         self.clear_orphans().await?;
         let settings = self.settings();
         self.write_passwords(&[(&source.host, source.port)])
+            .await
             .doing("write the password file")?;
         let mut troubles = Vec::new();
         for method in methods(&settings, source) {

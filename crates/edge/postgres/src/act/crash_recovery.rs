@@ -15,7 +15,7 @@ impl LocalServer {
     /// Runs `postgres --single` until it has recovered. WAL stays: what was not archived is archived
     /// first, and nothing is taken for archived meanwhile.
     pub(super) async fn recover_from_crash(&self) -> Result<(), WorkError> {
-        if self.running().is_some() {
+        if self.running().await.is_some() {
             return Err(WorkError::Failed(
                 "PostgreSQL runs; crash recovery is for one that does not".to_owned(),
             ));

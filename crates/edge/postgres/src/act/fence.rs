@@ -3,23 +3,33 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
 use crate::pace::Pace;
 use crate::process::Postmaster;
 use crate::server::LocalServer;
 
 /// How long an immediate shutdown may take before everything is killed.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the disk may take to say what the server is, when nothing else does.
+const DISK_PATIENCE: Duration = Duration::from_millis(300);
 
 impl LocalServer {
-    /// Ends a server that is, or may be, a primary, with every process of it. Tries until it is done.
+    /// Ends a server that is, or may be, a primary, with every process of it. Tries until it is done. A disk
+    /// that hangs delays it by little: what was seen last is enough to go on.
     pub(crate) async fn stop_at_once(&self) {
         let mut pace = Pace::millis(10, 500);
         loop {
-            let done = match self.postmaster() {
-                Some(postmaster) if !self.may_be_primary(&postmaster) => return,
-                Some(postmaster) => self.end_at_once(&postmaster, PATIENCE).await,
+            let postmaster = match self.held() {
+                Some(held) => Some(held),
+                None => self.postmaster().await,
+            };
+            let done = match &postmaster {
+                Some(running) if !self.may_be_primary(running).await => return,
+                Some(running) => self.end_at_once(running, PATIENCE).await,
                 // Sessions of a killed postmaster may still be committing.
-                None if self.place.is_standby() => return,
+                None if self.is_standby_on_disk().await == Some(true) => return,
                 None => self.kill_leftovers().await,
             };
             match done {
@@ -33,11 +43,25 @@ impl LocalServer {
     /// Everything that does not prove a replica makes it a primary: a promotion that was asked for, the
     /// last answer of this very server, a missing signal file (PostgreSQL removes it before the first
     /// write).
-    fn may_be_primary(&self, postmaster: &Postmaster) -> bool {
-        let answered = self.last_answer_of(&postmaster.file);
-        postmaster.promoting.load(Ordering::Acquire)
-            || answered.is_some_and(|live| !live.in_recovery)
-            || self.place.data_dir().join("promote").exists()
-            || !self.place.is_standby()
+    async fn may_be_primary(&self, postmaster: &Postmaster) -> bool {
+        let recovered = self
+            .last_answer_of(&postmaster.file)
+            .map(|live| live.in_recovery);
+        if postmaster.promoting.load(Ordering::Acquire) || recovered == Some(false) {
+            return true;
+        }
+        match self.is_standby_on_disk().await {
+            Some(standby) => !standby,
+            None => recovered.is_none(),
+        }
+    }
+
+    /// Whether its files say that it is, and stays, a standby; `None` while the disk does not answer.
+    async fn is_standby_on_disk(&self) -> Option<bool> {
+        let place = self.place.clone();
+        let looking = spawn_blocking(move || {
+            place.is_standby() && !place.data_dir().join("promote").exists()
+        });
+        timeout(DISK_PATIENCE, looking).await.ok()?.ok()
     }
 }

@@ -18,7 +18,7 @@ const SHOW_PATIENCE: Duration = Duration::from_secs(2);
 impl LocalServer {
     /// Streams from `upstream` from now on. The WAL receiver reconnects by itself after the reload.
     pub(super) async fn follow(&self, upstream: Option<&Upstream>) -> Result<(), AdjustError> {
-        let Some(postmaster) = self.postmaster() else {
+        let Some(postmaster) = self.postmaster().await else {
             return Err(AdjustError::NotAnswering("it does not run".to_owned()));
         };
         self.want(|wanted| wanted.upstream = Some(upstream.cloned()));
@@ -76,7 +76,7 @@ impl LocalServer {
             .collect();
         let statement = format!("SELECT json_build_array({})", shown.join(", "));
         let asking = self.heartbeat.ask_statement(
-            self.door(),
+            self.door().await,
             postmaster.file.pid,
             &statement,
             SHOW_PATIENCE,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Doing as _;
 use crate::files::sibling;
 use crate::pace::Pace;
-use crate::process::{kill_all, remove_stale_locks, single_user};
+use crate::process::remove_stale_locks;
 use crate::run::{command, output};
 use crate::server::LocalServer;
 
@@ -57,7 +57,7 @@ impl LocalServer {
     /// Kills what is left of a server whose postmaster is gone: a new one could not start beside it. An
     /// operator's single-user server is left alone, and is an error.
     pub(super) async fn clear_orphans(&self) -> Result<(), WorkError> {
-        if let Some(pid) = single_user(self.place.data_dir()) {
+        if let Some(pid) = self.family().single_user() {
             return Err(WorkError::Failed(format!(
                 "a single-user PostgreSQL (process {pid}) works on the data directory; wait for its end"
             )));
@@ -67,8 +67,7 @@ impl LocalServer {
 
     /// Kills what is left of a server whose postmaster is gone.
     pub(super) async fn kill_leftovers(&self) -> Result<(), WorkError> {
-        let program = &self.place.names().postgres;
-        let killed = kill_all(self.place.data_dir(), program, None, KILL_PATIENCE).await;
+        let killed = self.family().kill(None, KILL_PATIENCE).await;
         killed.map_err(|left| {
             let left: Vec<String> = left.iter().map(ToString::to_string).collect();
             WorkError::Failed(format!(
@@ -99,11 +98,11 @@ impl LocalServer {
         // pid file says sooner.
         tokio::select! {
             ended = output(pg_ctl) => match ended {
-                Ok(_) => self.is_ready().then_some(()).ok_or_else(|| log.failure("it ended at once")),
+                Ok(_) => self.is_ready().await.then_some(()).ok_or_else(|| log.failure("it ended at once")),
                 Err(error) => Err(log.failure(&error.to_string())),
             },
             () = self.ready() => Ok(()),
-            () = sleep_until(deadline) => match self.running() {
+            () = sleep_until(deadline) => match self.running().await {
                 Some(file) => Err(WorkError::Failed(format!(
                     "PostgreSQL (process {}) is still starting up and goes on: {}", file.pid, log.tail()
                 ))),
@@ -115,13 +114,13 @@ impl LocalServer {
     /// Returns when the postmaster takes connections, or, as a standby that is not hot, replays.
     pub(super) async fn ready(&self) {
         let mut pace = Pace::millis(2, 50);
-        while !self.is_ready() {
+        while !self.is_ready().await {
             pace.wait().await;
         }
     }
 
-    fn is_ready(&self) -> bool {
-        let Some(file) = self.running() else {
+    async fn is_ready(&self) -> bool {
+        let Some(file) = self.running().await else {
             return false;
         };
         let held = self.watch.hold(&file, self.now());

@@ -22,7 +22,7 @@ impl LocalServer {
     /// Promotes, if the lease is still good right before the point of no return, and waits until the
     /// server is out of recovery.
     pub(super) async fn promote(&self, valid_until: Moment) -> Result<(), WorkError> {
-        let Some(postmaster) = self.postmaster() else {
+        let Some(postmaster) = self.postmaster().await else {
             return Err(WorkError::Failed(
                 "PostgreSQL does not run, so it can not be promoted".to_owned(),
             ));
@@ -78,7 +78,7 @@ impl LocalServer {
     ) -> Result<bool, SqlError> {
         let statement = "SELECT pg_is_in_recovery()";
         let pid = postmaster.file.pid;
-        let asking = line.ask_statement(self.door(), pid, statement, ANSWER_PATIENCE);
+        let asking = line.ask_statement(self.door().await, pid, statement, ANSWER_PATIENCE);
         Ok(asking.await? == "t")
     }
 }

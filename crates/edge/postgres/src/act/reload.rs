@@ -27,7 +27,7 @@ impl LocalServer {
             wanted.settings = Arc::clone(&settings);
             wanted.role = role;
         });
-        if self.is_working() || RoleSection::of(role).is_none() || self.running().is_none() {
+        if self.is_working() || RoleSection::of(role).is_none() || self.running().await.is_none() {
             return;
         }
         match self.write_and_reload(false).await {
@@ -49,7 +49,7 @@ impl LocalServer {
     }
 
     async fn write_and_reload(&self, anyway: bool) -> Result<bool, AdjustError> {
-        let Some(postmaster) = self.postmaster() else {
+        let Some(postmaster) = self.postmaster().await else {
             return Err(AdjustError::NotAnswering("it does not run".to_owned()));
         };
         let files_for = if self.place.is_standby() {

@@ -38,7 +38,7 @@ impl LocalServer {
         source: &Upstream,
         progress: &Progress,
     ) -> Result<(), WorkError> {
-        if self.running().is_some() {
+        if self.running().await.is_some() {
             return Err(WorkError::Failed(
                 "PostgreSQL runs; pg_rewind needs it stopped".to_owned(),
             ));
@@ -47,7 +47,7 @@ impl LocalServer {
         self.clear_orphans().await?;
         let settings = self.settings();
         self.await_checkpoint_on(source, progress).await?;
-        let report = self.control.read(&self.place, true).await;
+        let report = self.control.read(&self.place).await;
         let state = report.doing("read the control data")?.data.state;
         if !matches!(
             state,
@@ -63,6 +63,7 @@ impl LocalServer {
             .await
             .doing("write the configuration before pg_rewind")?;
         self.write_passwords(&[(&source.host, source.port)])
+            .await
             .doing("write the password file")?;
         let own = self.own_files().doing("read the configuration files")?;
         // A standby's signal would keep pg_rewind's own recovery from running; it is written again below.

@@ -6,7 +6,7 @@ use pgherd_domain::{Lsn, SlotName};
 use pgherd_pgconf::sql_literal;
 use pgherd_ports::AdjustError;
 
-use crate::connect::SqlError;
+use crate::connect::{Door, SqlError};
 use crate::server::LocalServer;
 
 /// How long one change may take.
@@ -57,12 +57,15 @@ impl LocalServer {
     }
 
     async fn change_slot(&self, statement: &str) -> Result<(), AdjustError> {
-        let Some(file) = self.running() else {
+        let Some(file) = self.running().await else {
             return Err(AdjustError::NotAnswering("it does not run".to_owned()));
         };
-        let asking = self
-            .heartbeat
-            .ask_statement(self.door(), file.pid, statement, PATIENCE);
+        let asking = self.heartbeat.ask_statement(
+            Door::local(&self.settings(), Some(&file)),
+            file.pid,
+            statement,
+            PATIENCE,
+        );
         match asking.await {
             // No row, or a row without a value: both are as it should be.
             Ok(_) | Err(SqlError::Strange(_)) => Ok(()),

@@ -18,7 +18,7 @@ impl LocalServer {
             None => StandbyNames::Users,
         };
         self.want(|wanted| wanted.names = Some(ours));
-        let Some(postmaster) = self.postmaster() else {
+        let Some(postmaster) = self.postmaster().await else {
             return Err(AdjustError::NotAnswering("it does not run".to_owned()));
         };
         let files_for = if self.place.is_standby() {

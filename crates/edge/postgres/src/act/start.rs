@@ -18,7 +18,7 @@ impl LocalServer {
         start_as: &StartAs,
         timeout: Duration,
     ) -> Result<(), WorkError> {
-        if let Some(postmaster) = self.postmaster() {
+        if let Some(postmaster) = self.postmaster().await {
             // A start that was called off left it starting.
             let pid = postmaster.file.pid;
             return tokio::select! {
@@ -45,7 +45,7 @@ impl LocalServer {
         self.write_configuration(&files_for)
             .await
             .doing("write the configuration for the start")?;
-        let limits = match self.control.read(&self.place, true).await {
+        let limits = match self.control.read(&self.place).await {
             Ok(report) if standby => Some(report.limits),
             Ok(_) => None,
             Err(error) => {

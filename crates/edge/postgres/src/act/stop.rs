@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::Doing as _;
 use super::launch::KILL_PATIENCE;
-use crate::process::{Postmaster, kill_all};
+use crate::process::Postmaster;
 use crate::server::LocalServer;
 
 /// How long an immediate shutdown may take before what is left is killed.
@@ -21,7 +21,7 @@ impl LocalServer {
         mode: StopMode,
         escalate_at: Option<Moment>,
     ) -> Result<(), WorkError> {
-        let Some(postmaster) = self.postmaster() else {
+        let Some(postmaster) = self.postmaster().await else {
             return self.kill_leftovers().await;
         };
         if mode == StopMode::Fast {
@@ -54,13 +54,8 @@ impl LocalServer {
         if !postmaster.gone_within(patience).await {
             tracing::warn!("PostgreSQL does not stop; kill it");
         }
-        let program = &self.place.names().postgres;
-        let killed = kill_all(
-            self.place.data_dir(),
-            program,
-            Some(postmaster),
-            KILL_PATIENCE,
-        );
+        let family = self.family();
+        let killed = family.kill(Some(postmaster), KILL_PATIENCE);
         killed.await.map_err(|left| {
             WorkError::Failed(format!(
                 "{} processes of PostgreSQL do not end, not even killed",
