@@ -42,6 +42,9 @@ pub(crate) fn finish(mut turn: Turn<'_>) -> Decision {
     if turn.because.is_empty() {
         turn.because.push(Reason::Says("waiting"));
     }
+    // The line of the turn is what it does now; how the last work failed comes after it.
+    turn.because
+        .sort_by_key(|reason| matches!(reason, Reason::WorkFailed { .. }));
     let Turn {
         actions,
         because,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{Action, PgRole, Reason, StartAs, StopMode, Work, WorkKind};
+use pgherd_domain::{Action, Fact, PgRole, Reason, StartAs, StopMode, Work, WorkKind};
 
 use crate::lease::demote_budget;
 use crate::turn::Turn;
@@ -12,8 +12,13 @@ impl Turn<'_> {
     pub(crate) fn without_dcs(&mut self) {
         self.wake_in(Duration::from_secs(1).min(self.spec.loop_wait));
         self.say(Reason::Says("DCS is not accessible"));
-        if let Some(trouble) = &self.seen.lease.trouble {
-            self.say(Reason::Note(trouble.clone()));
+        if let Fact::Unknown { why, last, .. } = &self.seen.dcs {
+            let waiting = if last.is_none() {
+                "waiting on etcd: "
+            } else {
+                ""
+            };
+            self.say(Reason::Note(format!("{waiting}{why}")));
         }
         let work = self.seen.work.kind();
         if work.is_some_and(|kind| kind != WorkKind::Checkpoint) {

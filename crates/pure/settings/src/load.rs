@@ -72,8 +72,16 @@ pub fn load(files: &[(String, String)], env: &BTreeMap<String, String>) -> Resul
                 warnings,
             })
         }
-        _ => Err(Faults(in_order(faults))),
+        _ => {
+            // a key that is missing may be there, misspelt: both are told together
+            faults.extend(warnings.into_iter().filter(is_unknown_key));
+            Err(Faults(in_order(faults)))
+        }
     }
+}
+
+fn is_unknown_key(warning: &Warning) -> bool {
+    warning.problem.starts_with("is not a known key")
 }
 
 /// Checks a dynamic configuration before it is written to `/config`.
