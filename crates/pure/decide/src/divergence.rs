@@ -111,7 +111,7 @@ impl Turn<'_> {
             self.memory.divergence = Divergence::Hopeless;
             return Some(Divergence::Hopeless);
         }
-        let diverged = is_diverged(end, theirs);
+        let diverged = is_diverged(end, theirs) || self.forked_before(theirs);
         self.say(Reason::Compared {
             mine: (end.timeline, end.lsn),
             theirs: theirs.timeline,
@@ -134,16 +134,18 @@ impl Turn<'_> {
         if leader.in_recovery || leader.timeline != end.timeline {
             return false;
         }
-        let points = |history: &TimelineHistory| -> Vec<(TimelineId, Lsn)> {
-            let switches = history.switches.iter();
-            switches
-                .map(|switch| (switch.timeline, switch.at))
-                .collect()
+        self.forked_before(leader) || self.ended_as_primary()
+    }
+
+    /// The local timeline began elsewhere than the leader's of the same number did.
+    fn forked_before(&self, leader: &UpstreamSeen) -> bool {
+        let Some(mine) = self.own_history().filter(|_| !leader.in_recovery) else {
+            return false;
         };
-        let differs = self
-            .own_history()
-            .is_some_and(|mine| points(mine) != points(&leader.history));
-        differs || self.ended_as_primary()
+        mine.switches
+            .iter()
+            .filter(|switch| switch.timeline < leader.timeline)
+            .any(|switch| leader.history.switch_of(switch.timeline) != Some(switch.at))
     }
 
     /// The history of the timeline on which this server runs, when there is one and it is known.

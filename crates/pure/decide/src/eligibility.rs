@@ -61,27 +61,46 @@ impl Turn<'_> {
         }
         let Some(history) = &view.history else { return };
         let (has, wants) = (live.timeline, history.current_timeline());
-        if has < wants && self.is_left_behind(live, history) {
+        let end = (has, live.position());
+        if self.is_left_behind(&self.spec.me, end, live.in_recovery, history) {
             vetoes.push(Veto::OldTimeline { has, wants });
+        }
+    }
+
+    /// Whether a peer would find itself left behind, as far as its answer tells.
+    pub(crate) fn peer_is_left_behind(&self, name: &MemberName, peer: &PeerStatus) -> bool {
+        let history = self.view().and_then(|view| view.history.as_ref());
+        match (history, peer.timeline) {
+            (Some(history), Some(timeline)) => {
+                self.is_left_behind(name, (timeline, peer.position), !peer.is_primary, history)
+            }
+            (_, _) => false,
         }
     }
 
     /// Whether a server on an older timeline than the newest must not lead. A replica may still be on its
     /// way; it is not when its WAL goes beyond where the cluster left its timeline: then what it has is
     /// not the cluster's. A name in `/sync` proves that nothing is missing.
-    fn is_left_behind(&self, live: &LiveSeen, history: &HistoryDoc) -> bool {
-        if self.spec.check_timeline || !live.in_recovery {
+    fn is_left_behind(
+        &self,
+        who: &MemberName,
+        (timeline, position): (TimelineId, Lsn),
+        in_recovery: bool,
+        history: &HistoryDoc,
+    ) -> bool {
+        if timeline >= history.current_timeline() {
+            return false;
+        }
+        if self.spec.check_timeline || !in_recovery {
             return true;
         }
-        let proven = self
-            .sync_in_force()
-            .is_some_and(|sync| sync.names(&self.spec.me));
+        let proven = self.sync_in_force().is_some_and(|sync| sync.names(who));
         let left_at = history
             .entries
             .iter()
-            .find(|entry| entry.timeline == live.timeline)
+            .find(|entry| entry.timeline == timeline)
             .map(|entry| entry.at);
-        !proven && left_at.is_none_or(|left_at| live.position() > left_at)
+        !proven && left_at.is_none_or(|left_at| position > left_at)
     }
 
     /// Synchronous mode: only who is named in `/sync` certainly has every acknowledged commit.

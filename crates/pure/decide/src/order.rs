@@ -75,7 +75,10 @@ impl Turn<'_> {
             || self
                 .sync_in_force()
                 .is_none_or(|sync| sync.names(candidate));
-        Some(!answer.nofailover && !answer.watchdog_failed && synchronous)
+        let able = !answer.nofailover
+            && !answer.watchdog_failed
+            && !self.peer_is_left_behind(candidate, answer);
+        Some(able && synchronous)
     }
 
     /// I was asked to step down: I lead again only when nobody else can.
@@ -88,8 +91,9 @@ impl Turn<'_> {
             return vec![Veto::AskingPeers];
         }
         let somebody = others.keys().any(|name| {
-            self.answer_of(name, since)
-                .is_some_and(|peer| !peer.nofailover && !peer.watchdog_failed)
+            self.answer_of(name, since).is_some_and(|peer| {
+                !peer.nofailover && !peer.watchdog_failed && !self.peer_is_left_behind(name, peer)
+            })
         });
         if somebody {
             vec![Veto::SteppingDown]

@@ -208,7 +208,7 @@ impl Turn<'_> {
         let Some(view) = self.view() else {
             return BTreeSet::new();
         };
-        let mut able: Vec<(bool, i64, bool, Lsn, &MemberName)> = view
+        let mut able: Vec<(bool, i64, u8, Lsn, &MemberName)> = view
             .members
             .iter()
             .filter(|(name, member)| {
@@ -224,7 +224,8 @@ impl Turn<'_> {
                 Some((
                     !tags.nofailover,
                     tags.sync_priority,
-                    voters.contains(name),
+                    // Whoever is waited for already keeps its place, or the choice would never settle.
+                    2 * u8::from(voters.contains(name)) + u8::from(sender.sync_state == "sync"),
                     position,
                     name,
                 ))
@@ -241,7 +242,7 @@ impl Turn<'_> {
         }
         able.sort_by(|left, right| {
             let key =
-                |entry: &(bool, i64, bool, Lsn, &MemberName)| (entry.0, entry.1, entry.2, entry.3);
+                |entry: &(bool, i64, u8, Lsn, &MemberName)| (entry.0, entry.1, entry.2, entry.3);
             key(right).cmp(&key(left)).then_with(|| left.4.cmp(right.4))
         });
         let count = self.spec.synchronous_node_count.max(1);

@@ -52,7 +52,7 @@ fn go_through(key: Key) -> usize {
 
 fn judge(point: Point, world: &World, decision: &Decision) -> Result<(), String> {
     nothing_is_held_back(world, decision)?;
-    a_primary_needs_the_lease(point, world, decision)?;
+    a_primary_needs_the_lease(point, decision)?;
     data_need_a_leader_to_be_replaced(point, world, decision)?;
     the_key_goes_after_the_writes(point, world, decision)?;
     a_primary_without_lease_does_not_go_on(point, world, decision)?;
@@ -69,11 +69,7 @@ fn nothing_is_held_back(world: &World, decision: &Decision) -> Result<(), String
     }
 }
 
-fn a_primary_needs_the_lease(
-    point: Point,
-    world: &World,
-    decision: &Decision,
-) -> Result<(), String> {
+fn a_primary_needs_the_lease(point: Point, decision: &Decision) -> Result<(), String> {
     let makes_primary = decision.any(|action| {
         matches!(
             action,
@@ -87,7 +83,7 @@ fn a_primary_needs_the_lease(
         )
     });
     let others = point.somebody_else_leads() || (!point.silent && point.key == Key::Nobody);
-    if makes_primary && (!point.lease_is_mine() || others || world.spec.pause && others) {
+    if makes_primary && (!point.lease_is_mine() || others) {
         return Err("makes a primary without the lease".into());
     }
     if decision.does(&Action::AcquireLeader) && point.somebody_else_leads() {

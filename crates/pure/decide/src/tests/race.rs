@@ -24,7 +24,7 @@ fn refuses(world: World, veto: &Veto) {
         "{}",
         decision.says()
     );
-    assert_eq!(decision.verdict, [veto.clone()]);
+    assert_eq!(decision.verdict, std::slice::from_ref(veto));
 }
 
 fn takes_the_key(world: World) {

@@ -1,0 +1,180 @@
+//! The identity of the data beside the cluster's (contract §1.5, §5.1 step 10, §8.4).
+
+use pgherd_domain::{Action, ControlState, PgRole, StopMode, Work};
+
+use super::build::{END, NOW, REVISION, SYSTEM_ID, World, member, secs, versioned};
+use crate::Decision;
+
+fn fresh_agent(world: World) -> World {
+    world.memory(|memory| memory.unidentified_since = Some(NOW))
+}
+
+fn wiped(world: World) -> World {
+    world.view(|view| {
+        view.initialize = None;
+        view.leader = None;
+    })
+}
+
+fn writes_identity(decision: &Decision) -> bool {
+    decision.any(|action| matches!(action, Action::WriteInitialize { .. }))
+}
+
+#[test]
+fn a_running_primary_gives_the_cluster_its_identity() {
+    let mut world = fresh_agent(wiped(member("a").primary(1)));
+    let decision = world.turn();
+    assert!(decision.does(&Action::WriteInitialize {
+        system_id: SYSTEM_ID.into(),
+        expected: None,
+    }));
+    let world = world.view(|view| view.initialize = Some(versioned(SYSTEM_ID.into())));
+    assert!(world.decide().does(&Action::AcquireLeader));
+}
+
+#[test]
+fn an_invalid_identity_is_replaced_under_its_revision() {
+    let decision = wiped(member("a").primary(1))
+        .view(|view| view.initialize = Some(versioned("garbage".into())))
+        .decide();
+    assert!(decision.does(&Action::WriteInitialize {
+        system_id: SYSTEM_ID.into(),
+        expected: Some(REVISION),
+    }));
+}
+
+#[test]
+fn a_running_replica_never_writes_the_identity() {
+    // Its control file was read before it was started as a replica: it says "was a primary".
+    for state in [ControlState::InArchiveRecovery, ControlState::ShutDown] {
+        let mut world = wiped(member("b").replica(1, END)).control(|control| control.state = state);
+        for _ in 0..3 {
+            assert!(!writes_identity(&world.turn()), "S18: {state:?}");
+        }
+        assert!(!writes_identity(&world.mute().decide()));
+    }
+}
+
+#[test]
+fn a_new_agent_beside_a_running_replica_without_identity_ends() {
+    let decision = fresh_agent(wiped(member("b").replica(1, END))).decide();
+    assert!(decision.any(|action| matches!(
+        action,
+        Action::Exit { because: Some(text) }
+            if text.starts_with("No initialize key in DCS and PostgreSQL is running as replica, aborting start")
+    )));
+}
+
+#[test]
+fn an_agent_that_knew_the_identity_stays_when_the_store_is_wiped() {
+    let mut world =
+        fresh_agent(member("b").replica(1, END))
+            .leader("a")
+            .other("a", PgRole::Primary, 1);
+    world.turn();
+    let decision = wiped(world).decide();
+    assert!(!decision.any(|action| matches!(action, Action::Exit { .. })));
+    assert_eq!(decision.line(), "waiting for leader to bootstrap");
+}
+
+#[test]
+fn a_stopped_primary_gives_its_identity_when_nobody_else_runs_as_one() {
+    let world = || wiped(member("a").stopped(ControlState::ShutDown, 1));
+    assert!(writes_identity(&world().decide()));
+    assert!(!writes_identity(
+        &world().other("b", PgRole::Primary, 2).decide()
+    ));
+    let replica = wiped(member("a").stopped(ControlState::ShutDownInRecovery, 1));
+    assert!(!writes_identity(&replica.decide()));
+}
+
+#[test]
+fn data_of_another_cluster_end_the_agent() {
+    let decision = member("b")
+        .stopped(ControlState::ShutDown, 1)
+        .control(|control| control.system_id = "7111111111111111111".into())
+        .decide();
+    let text = "system ID mismatch, node b belongs to a different cluster: \
+                7000000000000000000 != 7111111111111111111";
+    assert_eq!(
+        decision.effects(),
+        [Action::Exit {
+            because: Some(text.into())
+        }]
+    );
+}
+
+#[test]
+fn a_leader_with_data_of_another_cluster_stops_then_releases_then_ends() {
+    let other = "7111111111111111111";
+    let mut world = member("a")
+        .primary(1)
+        .control(|control| control.system_id = other.into())
+        .leader("a");
+    assert!(matches!(
+        world.turn().begins(),
+        Some(Work::Stop {
+            mode: StopMode::Immediate,
+            ..
+        })
+    ));
+    let mut world = world
+        .stopped(ControlState::InProduction, 1)
+        .control(|control| control.system_id = other.into());
+    let decision = world.turn();
+    assert_eq!(decision.effects(), [Action::ReleaseLeader { optime: None }]);
+    let decision = world.view(|view| view.leader = None).decide();
+    assert!(decision.any(|action| matches!(action, Action::Exit { .. })));
+}
+
+#[test]
+fn an_unreadable_directory_is_left_alone() {
+    let why = || "Permission denied".to_owned();
+    let mut world = member("b").leader("a").other("a", PgRole::Primary, 1);
+    world.seen.postgres.data = pgherd_domain::DataDirectory::Inaccessible { why: why() };
+    let decision = world.turn();
+    assert_eq!(decision.effects(), []);
+    assert_eq!(
+        decision.line(),
+        "data directory is not accessible: Permission denied"
+    );
+    world.seen.postgres.data = pgherd_domain::DataDirectory::Invalid { why: why() };
+    let decision = world.turn();
+    assert_eq!(decision.effects(), []);
+    assert!(decision.line().ends_with("consider doing reinitialize"));
+}
+
+#[test]
+fn a_primary_whose_directory_became_unreadable_stops_before_its_key_goes() {
+    let why = || "Input/output error".to_owned();
+    for data in [
+        pgherd_domain::DataDirectory::Inaccessible { why: why() },
+        pgherd_domain::DataDirectory::Invalid { why: why() },
+    ] {
+        let mut world = member("a").primary(1).leader("a");
+        world.seen.postgres.data = data;
+        let decision = world.turn();
+        assert!(matches!(decision.begins(), Some(Work::Stop { .. })), "S43");
+        assert!(!decision.does(&Action::ReleaseLeader { optime: None }));
+        world.seen.postgres.postmaster = None;
+        let decision = world.turn();
+        assert!(decision.does(&Action::ReleaseLeader { optime: None }));
+    }
+}
+
+#[test]
+fn the_leader_puts_lost_keys_back() {
+    let config: serde_json::Value = serde_json::from_str(r#"{"ttl": 20}"#).unwrap();
+    let decision = member("a")
+        .primary(1)
+        .leader("a")
+        .view(|view| {
+            view.initialize = None;
+            view.config = None;
+        })
+        .spec(|spec| spec.dynamic_config = Some(config.clone()))
+        .decide();
+    assert!(writes_identity(&decision));
+    assert!(decision.does(&Action::RestoreConfig(config)));
+    assert_eq!(decision.wake_at, NOW.plus(secs(10)));
+}
