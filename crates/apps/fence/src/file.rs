@@ -34,6 +34,13 @@ pub enum FileError {
     Strange(PathBuf),
 }
 
+impl FileError {
+    /// Whether the file is another account's.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
 /// What lies at the path of an open deadline file now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AtPath {

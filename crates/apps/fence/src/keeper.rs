@@ -1,6 +1,7 @@
 //! The agent's side: keeps the fence running and tells it the deadline.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub enum Retired {
 pub struct FenceKeeper {
     data_dir: PathBuf,
     program: PathBuf,
+    /// Which file the program is: an upgrade may put another at its path while this agent runs.
+    program_id: Option<(u64, u64)>,
     file: DeadlineFile,
     record: Record,
     /// The last order that the fence has acknowledged, and until when it was not behind.
@@ -121,6 +124,7 @@ impl FenceKeeper {
         };
         let mut keeper = Self {
             data_dir,
+            program_id: file_id(&program),
             program,
             file,
             record,
@@ -284,21 +288,25 @@ impl FenceKeeper {
     }
 
     fn runs_another_program(&self, receipt: Receipt) -> bool {
-        use std::os::unix::fs::MetadataExt as _;
-        let id = |path: &Path| {
-            let found = std::fs::metadata(path).ok()?;
-            Some((found.dev(), found.ino()))
-        };
-        let running = id(Path::new(&format!("/proc/{}/exe", receipt.pid)));
-        let wanted = id(&self.program);
+        let running = file_id(Path::new(&format!("/proc/{}/exe", receipt.pid)));
         // What can not be seen is no reason.
-        running.is_some() && wanted.is_some() && running != wanted
+        running.is_some() && self.program_id.is_some() && running != self.program_id
+    }
+
+    /// The program as this agent knows it, also when an upgrade has put another in its place: both sides
+    /// must agree on what stands in the file.
+    fn same_program(&self) -> PathBuf {
+        let moved = file_id(&self.program) != self.program_id;
+        if moved && file_id(Path::new("/proc/self/exe")) == self.program_id {
+            return format!("/proc/{}/exe", std::process::id()).into();
+        }
+        self.program.clone()
     }
 
     fn spawn(&self) -> Result<Child, KeepError> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", IGNORING]);
-        command.arg(&self.program).arg("fence");
+        command.arg(self.same_program()).arg("fence");
         command.arg("--data-dir").arg(&self.data_dir);
         command.arg("--deadline-file").arg(self.file.path());
         for (name, _) in std::env::vars_os() {
@@ -318,4 +326,10 @@ impl FenceKeeper {
                 source,
             })
     }
+}
+
+/// What tells a file from every other: its device and inode.
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }

@@ -13,8 +13,11 @@ use crate::record::hash;
 pub(crate) fn open(data_dir: &Path) -> Result<DeadlineFile, FileError> {
     let places = places(data_dir);
     for path in places.iter().filter(|path| path.exists()) {
-        if let Ok(file) = DeadlineFile::open(path, false) {
-            return Ok(file);
+        match DeadlineFile::open(path, false) {
+            Ok(file) => return Ok(file),
+            // A fence of another account may guard by it, and would not hear of an order elsewhere.
+            Err(error) if error.is_denied() => return Err(error),
+            Err(_) => {}
         }
     }
     let mut refused = None;

@@ -245,3 +245,26 @@ fn the_fence_outlives_the_agent_and_the_next_agent_takes_it_over() {
     ends_in_time(&mut keeper, &server);
     keeper.retire().unwrap();
 }
+
+#[test]
+fn a_fence_of_an_older_program_is_replaced_by_the_next_agent_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let program = folder.path().join("program");
+    std::fs::copy(stand_in(), &program).unwrap();
+    let start = || FenceKeeper::start(&data_dir, program.clone(), None).unwrap();
+    let mut before = start();
+    wait_for("the fence listens", SOON, || before.is_heard());
+    let first = before.pid().unwrap();
+
+    let upgrade = folder.path().join("upgrade");
+    std::fs::copy(stand_in(), &upgrade).unwrap();
+    std::fs::rename(&upgrade, &program).unwrap();
+    assert_eq!(before.ensure().unwrap(), Upkeep::Guarded);
+    assert_eq!(before.pid(), Some(first), "its own agent keeps it");
+
+    let after = start();
+    wait_for("the next fence listens", SOON, || after.is_heard());
+    assert_ne!(after.pid(), Some(first));
+    assert_eq!(after.retire().unwrap(), Retired::Left);
+}
