@@ -5,6 +5,8 @@
 //! up, calling off, answering, publishing.
 
 mod sync;
+#[cfg(test)]
+mod tests;
 mod works;
 
 use std::fmt;

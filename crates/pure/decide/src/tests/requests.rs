@@ -3,23 +3,21 @@
 use std::collections::BTreeMap;
 
 use pgherd_domain::{
-    Action, Answer, ControlState, Operation, PgRole, PgState, Refusal, RequestId, StartAs,
-    StopMode, WallTime, Work, WorkError,
+    Action, Answer, ControlState, Operation, PgRole, Refusal, RequestId, StartAs, Work, WorkError,
 };
 use serde_json::Value;
 
-use super::build::{END, World, member, name, secs, upstream};
+use super::build::{END, World, member, secs, upstream};
 use crate::Decision;
-use crate::memory::Divergence;
 
-fn leader() -> World {
+pub(super) fn leader() -> World {
     member("a")
         .primary(1)
         .leader("a")
         .other("b", PgRole::Replica, 1)
 }
 
-fn replica() -> World {
+pub(super) fn replica() -> World {
     member("b")
         .replica(1, END)
         .streams_from("a")
@@ -37,26 +35,14 @@ const fn restart() -> Operation {
     }
 }
 
-/// A restart planned for so many seconds from the first moment of the test.
-fn planned(seconds: i64) -> Operation {
-    let at = WallTime::from_micros(1_790_000_000_000_000 + seconds * 1_000_000);
-    Operation::Restart {
-        role: None,
-        older_than: None,
-        only_pending: false,
-        timeout: None,
-        schedule: Some((at.iso(), at)),
-    }
-}
-
-const fn reinitialize(force: bool) -> Operation {
+pub(super) const fn reinitialize(force: bool) -> Operation {
     Operation::Reinitialize {
         force,
         from_leader: false,
     }
 }
 
-fn answers(decision: &Decision) -> Vec<Answer> {
+pub(super) fn answers(decision: &Decision) -> Vec<Answer> {
     decision
         .actions
         .iter()
@@ -67,11 +53,11 @@ fn answers(decision: &Decision) -> Vec<Answer> {
         .collect()
 }
 
-fn refused(refusal: Refusal, text: &str) -> [Answer; 1] {
+pub(super) fn refused(refusal: Refusal, text: &str) -> [Answer; 1] {
     [Answer::Refused(refusal, text.into())]
 }
 
-fn restarts(decision: &Decision) -> Option<&StartAs> {
+pub(super) fn restarts(decision: &Decision) -> Option<&StartAs> {
     match decision.begins() {
         Some(Work::Restart { start_as, .. }) => Some(start_as),
         _ => None,
@@ -261,172 +247,6 @@ fn a_synchronous_standby_leaves_sync_before_it_restarts() {
 }
 
 #[test]
-fn a_planned_restart_is_shown_and_begins_at_its_moment() {
-    let mut world = leader().request(planned(60));
-    let decision = world.turn();
-    assert_eq!(
-        answers(&decision),
-        [Answer::Accepted("Restart scheduled".into())]
-    );
-    assert_eq!(decision.begins(), None);
-    let shown = decision.member.scheduled_restart.unwrap();
-    assert_eq!(shown["postmaster_start_time"], "2026-11-24 03:00:00+00");
-    let mut world = world.later(secs(55)).lease(secs(25));
-    assert_eq!(world.turn().wake_at, world.seen.now.plus(secs(5)));
-    let decision = world.later(secs(5)).lease(secs(25)).decide();
-    assert!(restarts(&decision).is_some());
-}
-
-#[test]
-fn a_replica_restarts_as_planned_too() {
-    let mut world = replica().request(planned(1));
-    world.turn();
-    assert!(restarts(&world.later(secs(1)).decide()).is_some());
-}
-
-#[test]
-fn a_planned_restart_whose_moment_was_missed_is_dropped() {
-    let mut world = leader().request(planned(60));
-    world.turn();
-    let decision = world.later(secs(76)).lease(secs(25)).decide();
-    assert_eq!(restarts(&decision), None);
-    assert_eq!(decision.member.scheduled_restart, None);
-}
-
-#[test]
-fn a_restart_in_between_cancels_the_planned_one() {
-    let mut world = leader().request(planned(60));
-    world.turn();
-    let mut world = world
-        .later(secs(60))
-        .lease(secs(25))
-        .live(|live| live.started_at = "2026-11-24 03:01:00+00".into());
-    assert_eq!(restarts(&world.turn()), None);
-    assert_eq!(world.memory.scheduled_restart, None);
-}
-
-#[test]
-fn only_one_restart_is_planned_and_none_in_pause() {
-    let decision = leader().request(planned(60)).request(planned(90)).decide();
-    assert_eq!(
-        answers(&decision)[1..],
-        refused(Refusal::Conflict, "Another restart is already scheduled")
-    );
-    let paused = leader()
-        .spec(|spec| spec.pause = true)
-        .request(planned(60))
-        .decide();
-    assert_eq!(
-        answers(&paused),
-        refused(
-            Refusal::Impossible,
-            "Can't schedule restart in the paused state"
-        )
-    );
-}
-
-#[test]
-fn a_planned_restart_can_be_taken_back() {
-    let mut world = leader().request(planned(60));
-    world.turn();
-    let mut world = world.request(Operation::CancelRestart);
-    assert_eq!(
-        answers(&world.turn()),
-        [Answer::Done("scheduled restart deleted".into())]
-    );
-    let mut world = world.request(Operation::CancelRestart);
-    assert_eq!(
-        answers(&world.turn()),
-        refused(Refusal::NotFound, "no restarts are scheduled")
-    );
-}
-
-#[test]
-fn a_replica_is_made_anew_from_the_leader() {
-    let mut world = replica().request(reinitialize(false));
-    let decision = world.turn();
-    assert_eq!(
-        answers(&decision),
-        [Answer::Done("reinitialize started".into())]
-    );
-    assert!(matches!(
-        decision.begins(),
-        Some(Work::Stop {
-            mode: StopMode::Immediate,
-            ..
-        })
-    ));
-    let mut world = world.stopped(ControlState::InArchiveRecovery, 1);
-    let decision = world.turn();
-    let source = upstream("a");
-    assert_eq!(decision.begins(), Some(&Work::Clone { source }));
-    assert_eq!(decision.state, PgState::CreatingReplica);
-    let source = upstream("a");
-    let mut world = world.ended(Work::Clone { source }, Ok(()));
-    assert!(matches!(world.turn().begins(), Some(Work::Start { .. })));
-}
-
-#[test]
-fn a_directory_that_is_no_cluster_is_made_anew_when_it_is_asked_for() {
-    let mut world = member("b").leader("a").other("a", PgRole::Primary, 1);
-    world.seen.postgres.data = pgherd_domain::DataDirectory::Invalid {
-        why: "no pg_control".into(),
-    };
-    let mut world = world.request(reinitialize(false));
-    assert!(matches!(world.turn().begins(), Some(Work::Clone { .. })));
-}
-
-#[test]
-fn a_leader_is_not_made_anew() {
-    let decision = leader().request(reinitialize(true)).decide();
-    assert_eq!(
-        answers(&decision),
-        refused(
-            Refusal::Unavailable,
-            "I am the leader, can not reinitialize"
-        )
-    );
-}
-
-#[test]
-fn without_a_leader_nothing_is_made_anew() {
-    let text = "Cluster has no leader, can not reinitialize";
-    for world in [
-        replica().view(|view| view.leader = None),
-        replica().silent(),
-    ] {
-        let decision = world.request(reinitialize(true)).decide();
-        assert_eq!(answers(&decision), refused(Refusal::Unavailable, text));
-    }
-}
-
-#[test]
-fn a_busy_replica_is_made_anew_with_force_only() {
-    let source = upstream("a");
-    let busy = || {
-        replica()
-            .stopped(ControlState::InArchiveRecovery, 1)
-            .works(Work::Rewind {
-                source: source.clone(),
-            })
-    };
-    let refusal = busy().request(reinitialize(false)).decide();
-    assert_eq!(
-        answers(&refusal),
-        refused(
-            Refusal::Unavailable,
-            "running pg_rewind already in progress"
-        )
-    );
-    let forced = busy().request(reinitialize(true)).decide();
-    assert!(forced.does(&Action::CancelWork));
-    assert_eq!(
-        answers(&forced),
-        [Answer::Done("reinitialize started".into())]
-    );
-}
-
-#[test]
 fn an_answer_goes_to_whoever_asked() {
     let decision = leader()
         .request(Operation::CancelRestart)
@@ -441,17 +261,4 @@ fn an_answer_goes_to_whoever_asked() {
         })
         .collect();
     assert_eq!(to, [RequestId(1), RequestId(2)]);
-}
-
-#[test]
-fn a_copy_on_request_forgets_what_was_held_against_the_old_data() {
-    let mut world = replica()
-        .stopped(ControlState::InArchiveRecovery, 1)
-        .memory(|memory| {
-            memory.last_leader = Some(name("a"));
-            memory.divergence = Divergence::Hopeless;
-            memory.backoff.failed(super::build::NOW);
-        })
-        .request(reinitialize(false));
-    assert!(matches!(world.turn().begins(), Some(Work::Clone { .. })));
 }

@@ -1,0 +1,306 @@
+//! Each rule: what breaks it is held back, what keeps it passes.
+
+mod world;
+
+use pgherd_domain::documents::{FailoverDoc, StatusDoc};
+use pgherd_domain::{
+    Action, Adjustment, ControlState, DataDirectory, PgRole, Standing, StartAs, StopMode,
+    Versioned, Work,
+};
+
+use self::world::{NOW, leader, name, secs, sync_doc, unknown, upstream};
+use crate::check;
+
+const NOTHING: [&str; 0] = [];
+
+fn promote(seconds: u64) -> Action {
+    Action::Begin(Work::Promote {
+        valid_until: NOW.plus(secs(seconds)),
+    })
+}
+
+fn start(start_as: StartAs) -> Action {
+    Action::Begin(Work::Start {
+        start_as,
+        timeout: secs(60),
+    })
+}
+
+fn restart_primary() -> Action {
+    Action::Begin(Work::Restart {
+        start_as: StartAs::Primary,
+        timeout: secs(60),
+    })
+}
+
+const fn stop() -> Action {
+    Action::Begin(Work::Stop {
+        mode: StopMode::Immediate,
+        escalate_at: None,
+    })
+}
+
+fn copy(of: &str) -> Action {
+    let source = upstream(of);
+    Action::Begin(Work::Clone { source })
+}
+
+fn rewind(of: &str) -> Action {
+    let source = upstream(of);
+    Action::Begin(Work::Rewind { source })
+}
+
+fn standby_names(names: Option<&str>) -> Action {
+    let names = names.map(str::to_owned);
+    Action::Adjust(Adjustment::SetSynchronousStandbyNames(names))
+}
+
+#[test]
+fn g01_one_work_at_a_time() {
+    let busy = leader().seen(|seen| {
+        seen.work.running = Some((Work::Checkpoint, NOW, None));
+    });
+    assert_eq!(busy.breaks(start(StartAs::Primary)), ["G-01"]);
+    let called_off = vec![Action::CancelWork, start(StartAs::Primary)];
+    assert_eq!(check(&busy.spec, &busy.seen, called_off).1, []);
+    let twice = vec![start(StartAs::Primary), Action::Begin(Work::Checkpoint)];
+    let idle = leader();
+    assert_eq!(check(&idle.spec, &idle.seen, twice).1[0].rule, "G-01");
+}
+
+#[test]
+fn stopping_is_never_held_back() {
+    let world = leader().seen(|seen| {
+        seen.work.running = Some((Work::Bootstrap, NOW, None));
+    });
+    assert_eq!(world.breaks(stop()), NOTHING);
+    let after_another = vec![restart_primary(), stop()];
+    let world = leader().without_lease();
+    let (passed, notes) = check(&world.spec, &world.seen, after_another);
+    assert_eq!(passed, [stop()]);
+    assert_eq!(notes.len(), 1);
+}
+
+#[test]
+fn g02_a_promotion_needs_the_lease_and_no_longer_than_it_lasts() {
+    assert_eq!(leader().breaks(promote(25)), NOTHING);
+    assert_eq!(leader().breaks(promote(26)), ["G-02"]);
+    assert_eq!(leader().without_lease().breaks(promote(25)), ["G-02"]);
+    let over = leader().seen(|seen| seen.lease.good_until = Some(NOW));
+    assert_eq!(over.breaks(promote(0)), ["G-02"]);
+    assert_eq!(leader().led_by("b").breaks(promote(25)), ["G-02"]);
+}
+
+#[test]
+fn g03_a_start_as_a_primary_needs_the_lease() {
+    assert_eq!(leader().breaks(start(StartAs::Primary)), NOTHING);
+    assert_eq!(
+        leader().without_lease().breaks(start(StartAs::Primary)),
+        ["G-03"]
+    );
+    assert_eq!(
+        leader().led_by("b").breaks(start(StartAs::Primary)),
+        ["G-03"]
+    );
+    let silent = leader().seen(|seen| seen.dcs = unknown());
+    assert_eq!(silent.breaks(start(StartAs::Primary)), NOTHING);
+    let replica = StartAs::Replica { upstream: None };
+    assert_eq!(leader().without_lease().breaks(start(replica)), NOTHING);
+    assert_eq!(leader().without_lease().breaks(restart_primary()), ["G-03"]);
+    assert_eq!(
+        leader().without_lease().paused().breaks(restart_primary()),
+        NOTHING,
+        "an operator may, in pause"
+    );
+}
+
+#[test]
+fn g04_the_directory_of_a_running_server_is_not_touched() {
+    let running = || leader().led_by("b").running(true, "");
+    for work in [copy("b"), rewind("b"), Action::Begin(Work::CrashRecovery)] {
+        assert_eq!(running().breaks(work), ["G-04"]);
+    }
+}
+
+#[test]
+fn g05_a_bootstrap_needs_an_empty_directory() {
+    assert_eq!(leader().breaks(Action::Begin(Work::Bootstrap)), ["G-05"]);
+    let empty = leader().seen(|seen| seen.postgres.data = DataDirectory::Empty);
+    assert_eq!(empty.breaks(Action::Begin(Work::Bootstrap)), NOTHING);
+}
+
+#[test]
+fn g06_a_copy_needs_another_member_and_a_leader() {
+    assert_eq!(leader().led_by("b").breaks(copy("b")), NOTHING);
+    assert_eq!(leader().led_by("b").breaks(copy("a")), ["G-06"]);
+    let leaderless = leader().view(|view| view.leader = None);
+    assert_eq!(leaderless.breaks(copy("b")), ["G-06"]);
+    let silent = leader().seen(|seen| seen.dcs = unknown());
+    assert_eq!(silent.breaks(copy("b")), ["G-06"]);
+}
+
+#[test]
+fn g07_a_rewind_needs_the_leader_of_now_with_its_checkpoint() {
+    assert_eq!(leader().led_by("b").breaks(rewind("b")), NOTHING);
+    assert_eq!(leader().led_by("c").breaks(rewind("b")), ["G-07"]);
+    let pending = leader().led_by("b").view(|view| {
+        if let Some(b) = view.members.get_mut(&name("b")) {
+            b.role = Some(PgRole::Primary);
+            b.checkpoint_pending = true;
+        }
+    });
+    assert_eq!(pending.breaks(rewind("b")), ["G-07"]);
+}
+
+#[test]
+fn g08_a_server_of_another_cluster_becomes_no_primary() {
+    let other = || {
+        leader().view(|view| {
+            view.initialize = Some(Versioned {
+                value: "7111111111111111111".into(),
+                revision: 1,
+            });
+        })
+    };
+    assert_eq!(other().breaks(promote(25)), ["G-08"]);
+    assert_eq!(other().breaks(start(StartAs::Primary)), ["G-08"]);
+}
+
+#[test]
+fn g09_in_synchronous_mode_sync_names_me_before_a_promotion() {
+    assert_eq!(leader().sync("b", &["a"]).breaks(promote(25)), ["G-09"]);
+    assert_eq!(leader().sync("a", &[]).breaks(promote(25)), NOTHING);
+}
+
+#[test]
+fn g09_sync_is_written_in_my_name_only() {
+    let write = |of| Action::WriteSync {
+        doc: sync_doc(of, &[]),
+        expected: Some(1),
+    };
+    assert_eq!(leader().breaks(write("b")), ["G-09"]);
+    assert_eq!(leader().breaks(write("a")), NOTHING);
+}
+
+#[test]
+fn g10_the_leaders_keys_need_the_lease() {
+    let status = || Action::WriteStatus(StatusDoc::default());
+    assert_eq!(leader().breaks(status()), NOTHING);
+    assert_eq!(leader().without_lease().breaks(status()), ["G-10"]);
+}
+
+#[test]
+fn g11_the_key_is_handed_over_by_a_server_that_stopped_in_good_order() {
+    let hand_over = |of| Action::HandOver {
+        to: name(of),
+        optime: None,
+    };
+    assert_eq!(leader().breaks(hand_over("b")), NOTHING);
+    assert_eq!(leader().breaks(hand_over("a")), ["G-11"]);
+    assert_eq!(leader().running(false, "").breaks(hand_over("b")), ["G-11"]);
+    let crashed = leader().seen(|seen| {
+        if let DataDirectory::Cluster(control) = &mut seen.postgres.data {
+            control.state = ControlState::InProduction;
+        }
+    });
+    assert_eq!(crashed.breaks(hand_over("b")), ["G-11"]);
+}
+
+#[test]
+fn g12_a_key_that_was_lost_or_is_held_is_not_taken() {
+    let lost = || {
+        leader()
+            .view(|view| view.leader = None)
+            .running(false, "")
+            .seen(|seen| seen.lease.standing = Standing::Lost)
+    };
+    assert_eq!(lost().breaks(Action::AcquireLeader), ["G-12"]);
+    assert_eq!(lost().paused().breaks(Action::AcquireLeader), NOTHING);
+    assert_eq!(leader().led_by("b").breaks(Action::AcquireLeader), ["G-12"]);
+    assert_eq!(leader().breaks(Action::AcquireLeader), NOTHING);
+}
+
+#[test]
+fn g13_an_identity_is_never_replaced_by_another() {
+    let write = |system_id: &str| Action::WriteInitialize {
+        system_id: system_id.into(),
+        expected: Some(1),
+    };
+    assert_eq!(leader().breaks(write("7111111111111111111")), ["G-13"]);
+    let garbage = leader().view(|view| view.initialize = None);
+    assert_eq!(garbage.breaks(write("7111111111111111111")), NOTHING);
+}
+
+#[test]
+fn g14_commits_wait_for_everybody_in_sync() {
+    let world = || leader().running(false, "b").sync("a", &["b"]);
+    for setting in [Some(""), Some("c"), Some("ANY 1 (b,c)"), None] {
+        assert_eq!(world().breaks(standby_names(setting)), ["G-14"]);
+    }
+    for setting in [Some("b"), Some("2 (b,c)"), Some("\"B\"")] {
+        assert_eq!(world().breaks(standby_names(setting)), NOTHING);
+    }
+    let not_mine = leader().running(true, "").sync("b", &["a"]);
+    assert_eq!(not_mine.breaks(standby_names(Some(""))), NOTHING);
+}
+
+#[test]
+fn g15_sync_takes_in_only_whom_commits_wait_for() {
+    let write = || Action::WriteSync {
+        doc: sync_doc("a", &["b"]),
+        expected: Some(1),
+    };
+    let waiting = |names| leader().running(false, names).sync("a", &[]);
+    assert_eq!(waiting("b").breaks(write()), NOTHING);
+    assert_eq!(waiting("2 (b,c)").breaks(write()), NOTHING);
+    for names in ["", "c", "ANY 1 (b,c)", "FIRST 1 (b,c)"] {
+        assert_eq!(waiting(names).breaks(write()), ["G-15"], "{names}");
+    }
+    let former = leader().running(true, "").sync("b", &["a"]);
+    assert_eq!(
+        former.breaks(write()),
+        NOTHING,
+        "strict mode, before promotion"
+    );
+    let mut voters = leader().running(true, "").sync("z", &["a", "b"]);
+    voters = voters.view(|view| {
+        if let Some(sync) = &mut view.sync {
+            sync.value.quorum = 1;
+        }
+    });
+    assert_eq!(voters.breaks(write()), ["G-15"]);
+}
+
+#[test]
+fn what_is_held_back_holds_back_what_was_to_follow_and_not_what_makes_things_safer() {
+    let world = leader().without_lease();
+    let clear = Action::WriteFailover {
+        doc: FailoverDoc::default(),
+        expected: 1,
+    };
+    let release = Action::ReleaseLeader { optime: None };
+    let actions = vec![
+        Action::PublishMember(Box::default()),
+        promote(25),
+        clear,
+        release.clone(),
+        Action::CancelWork,
+        stop(),
+    ];
+    let (passed, notes) = check(&world.spec, &world.seen, actions);
+    assert_eq!(
+        passed,
+        [
+            Action::PublishMember(Box::default()),
+            release,
+            Action::CancelWork,
+            stop()
+        ]
+    );
+    let rules: Vec<_> = notes.iter().map(|note| note.rule).collect();
+    assert_eq!(rules, ["G-02", "G-00"]);
+    assert_eq!(
+        notes[1].to_string(),
+        "G-00: held with what came before it: WriteFailover"
+    );
+}
