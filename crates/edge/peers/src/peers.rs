@@ -60,7 +60,7 @@ impl Peers for HttpPeers {
         match RestClient::of_agent(&changing.ctl, &changing.restapi) {
             Ok(client) => *self.client.write().unwrap_or_else(PoisonError::into_inner) = client,
             Err(error) => {
-                tracing::warn!("the client of the other members stays as it was: {error}")
+                tracing::warn!("the client of the other members stays as it was: {error}");
             }
         }
     }
