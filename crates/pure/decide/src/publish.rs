@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pgherd_domain::documents::{HistoryDoc, HistoryEntry, MemberDoc, StatusDoc, VerdictDoc};
 use pgherd_domain::{
     Action, ControlState, DataDirectory, LiveSeen, Operation, PgRole, PgState, Reason,
-    ServerVersion, TimelineId, Veto, WorkKind,
+    ServerVersion, TimelineId, Veto, Work, WorkKind,
 };
 use serde_json::{Map, Value};
 
@@ -34,9 +34,16 @@ pub(crate) fn finish(mut turn: Turn<'_>) -> Decision {
     if turn.view().is_some() && !turn.exits() {
         let shown = turn.view().and_then(|view| view.members.get(&turn.spec.me));
         if shown != Some(&member) {
-            // Ahead of everything else: others decide by it.
+            // Ahead of everything else, because others decide by it; but a stop never waits for the DCS.
+            let stop = turn.actions.iter().rposition(|action| {
+                matches!(
+                    action,
+                    Action::CancelWork | Action::Begin(Work::Stop { .. })
+                )
+            });
+            let place = stop.map_or(0, |stop| stop + 1);
             turn.actions
-                .insert(0, Action::PublishMember(Box::new(member.clone())));
+                .insert(place, Action::PublishMember(Box::new(member.clone())));
         }
     }
     if turn.because.is_empty() {

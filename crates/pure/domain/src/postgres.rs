@@ -326,8 +326,8 @@ pub struct LiveSeen {
     pub configured_upstream: Option<(String, u16)>,
     /// A restore_command is set: WAL may come from an archive.
     pub restores_from_archive: bool,
-    /// On a primary: the switch points of its own timeline's history file; empty on timeline 1 and on a
-    /// replica.
+    /// The switch points of its own timeline's history file; empty on timeline 1, and while a replica has
+    /// no such file.
     pub history: TimelineHistory,
     /// Settings that wait for a restart: name to (running, wanted).
     pub pending_restart: BTreeMap<String, (String, String)>,
