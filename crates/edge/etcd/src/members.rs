@@ -14,13 +14,22 @@ pub(crate) async fn refresh(store: Arc<Store>) {
         let ttl = store.leases.ttl();
         match list(&store).await {
             Ok(list) => {
-                let full_members = list.members().iter().filter(|member| !member.is_learner());
-                let urls: Vec<String> = full_members
-                    .flat_map(|member| member.client_urls().iter().cloned())
+                let members: Vec<_> = list
+                    .members()
+                    .iter()
+                    .filter(|member| !member.is_learner())
                     .collect();
+                let urls: Vec<String> = members
+                    .iter()
+                    .flat_map(|member| member.client_urls().to_vec())
+                    .collect();
+                // A member that has just begun tells its address a moment later.
+                let complete = members
+                    .iter()
+                    .all(|member| !member.client_urls().is_empty());
                 let configured = store.pool.configured();
                 store.pool.learn(&usable(&configured, urls));
-                sleep(ttl * 10).await;
+                sleep(if complete { ttl * 10 } else { ttl / 4 }).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot read etcd's member list");
