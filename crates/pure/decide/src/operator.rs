@@ -84,7 +84,7 @@ impl Turn<'_> {
     pub(crate) fn restart_on_request(&mut self) -> bool {
         let running = self.pg().is_running();
         let allowed = if running {
-            !self.runs_without_lease() && (!self.pg().runs_as_primary() || self.may_be_primary())
+            !self.pg().runs_as_primary() || self.may_be_primary()
         } else {
             self.spec.pause
         };

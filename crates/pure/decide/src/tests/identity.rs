@@ -178,3 +178,11 @@ fn the_leader_puts_lost_keys_back() {
     assert!(decision.does(&Action::RestoreConfig(config)));
     assert_eq!(decision.wake_at, NOW.plus(secs(10)));
 }
+
+#[test]
+fn a_server_that_does_not_answer_gives_no_identity() {
+    let mute = wiped(member("a").primary(1)).seen(|seen| {
+        seen.postgres.live = super::build::unknown();
+    });
+    assert!(!writes_identity(&mute.decide()));
+}

@@ -166,3 +166,23 @@ fn slots_are_made_and_not_dropped() {
         Action::Adjust(pgherd_domain::Adjustment::DropSlot(_))
     )));
 }
+
+#[test]
+fn so_it_does_when_the_key_was_released_for_a_race() {
+    let mut world = paused(member("a").primary(1).leader("a"))
+        .other("b", PgRole::Replica, 1)
+        .order(Some("a"), Some("b"))
+        .answered("b", |_| ());
+    world.turn();
+    let mut world = world
+        .stopped(ControlState::ShutDown, 1)
+        .leader("b")
+        .other("b", PgRole::Primary, 2)
+        .seen(|seen| seen.lease = pgherd_domain::LeaseSeen::NONE)
+        .effect(
+            Action::ReleaseLeader { optime: None },
+            pgherd_domain::Outcome::Done,
+        )
+        .told("b", 2, &[(1, END + 120)]);
+    assert!(matches!(world.turn().begins(), Some(Work::Start { .. })));
+}

@@ -1,8 +1,8 @@
 //! Nobody leads, and no operator has ordered anything: who takes the key.
 
-use pgherd_domain::{Action, Lsn, PgRole, Reason, StopMode, TimelineId, Veto, Work};
+use pgherd_domain::{Action, Lsn, PeerSeen, PgRole, Reason, StopMode, TimelineId, Veto, Work};
 
-use super::build::{END, World, member, millis, name, secs};
+use super::build::{END, NOW, World, member, millis, name, secs};
 
 /// `b`, a replica at the end of the WAL, with a dead leader `a` and a replica `c`; nobody was asked yet.
 fn bereaved() -> World {
@@ -381,4 +381,32 @@ fn a_primary_without_lease_that_does_not_answer_is_stopped_after_a_grace() {
     assert_eq!(world.turn().begins(), None, "once is no proof");
     let decision = world.later(millis(7_500)).decide();
     assert!(matches!(decision.begins(), Some(Work::Stop { .. })));
+}
+
+#[test]
+fn an_attempt_that_did_not_come_through_is_made_with_fresh_answers() {
+    let mut world = bereaved().answered("c", |_| ());
+    assert!(world.turn().does(&Action::AcquireLeader));
+    let mut world = world.later(millis(1)).effect(
+        Action::AcquireLeader,
+        pgherd_domain::Outcome::Unknown("timed out".into()),
+    );
+    assert_eq!(world.turn().asks(), ["c"]);
+}
+
+#[test]
+fn the_next_race_asks_anew() {
+    let mut world = bereaved();
+    world.turn();
+    let mut world = world.leader("a").other("a", PgRole::Primary, 1);
+    world.turn();
+    let mut world = world.view(|view| view.leader = None).later(secs(5));
+    world.turn();
+    let asked = NOW.plus(secs(1));
+    let status = super::build::answer();
+    world
+        .seen
+        .peers
+        .insert(name("c"), PeerSeen::Answered { asked, status });
+    assert_eq!(world.turn().verdict, [Veto::AskingPeers]);
 }

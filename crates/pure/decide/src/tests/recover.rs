@@ -261,3 +261,25 @@ fn a_server_that_runs_again_forgets_its_failures() {
     );
     assert_eq!(world.memory.backoff.failures, 0);
 }
+
+#[test]
+fn a_former_primary_that_was_to_be_a_replica_starts_as_one() {
+    let decision = crashed_leader()
+        .seen(|seen| seen.postgres.standby_signal = true)
+        .decide();
+    assert_eq!(starts_as(&decision), Some(&NOBODY));
+}
+
+#[test]
+fn a_primary_forgets_whom_it_once_followed() {
+    let mut world = member("a")
+        .primary(2)
+        .leader("a")
+        .memory(|memory| memory.last_upstream = Some(upstream("b")));
+    world.turn();
+    let world = world
+        .view(|view| view.leader = None)
+        .seen(|seen| seen.lease = LeaseSeen::NONE)
+        .stopped(ControlState::InProduction, 2);
+    assert_eq!(starts_as(&world.decide()), Some(&NOBODY));
+}

@@ -280,3 +280,14 @@ fn a_slot_bears_the_name_of_its_member_in_the_form_of_the_contract() {
     let name = pgherd_domain::MemberName::new("Node-c").unwrap();
     assert_eq!(SlotName::of_member(&name).as_str(), "node_c");
 }
+
+#[test]
+fn who_is_about_to_be_primary_drops_no_slot_for_its_xmin() {
+    let stale = SlotSeen {
+        has_xmin: true,
+        ..inactive(END)
+    };
+    let world = slot(replica(), "c", stale).leader("b");
+    let world = slot(world, "a", inactive(END));
+    assert_eq!(slots(&world.decide()), Vec::<String>::new());
+}

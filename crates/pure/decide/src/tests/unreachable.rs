@@ -167,3 +167,23 @@ fn a_copy_that_goes_on_goes_on() {
     let decision = member("b").silent().works(Work::Clone { source }).decide();
     assert_eq!(decision.effects(), []);
 }
+
+#[test]
+fn once_the_store_says_that_the_key_is_mine_there_is_no_doubt() {
+    let mut world = member("a").primary(1).leader("a").effect(
+        Action::ReleaseLeader { optime: None },
+        Outcome::Unknown("timed out".into()),
+    );
+    world.turn();
+    let world = world
+        .silent()
+        .stopped(ControlState::InProduction, 1)
+        .lease(secs(20));
+    assert!(matches!(
+        world.decide().begins(),
+        Some(Work::Start {
+            start_as: StartAs::Primary,
+            ..
+        })
+    ));
+}
