@@ -93,7 +93,7 @@ fn server(upstream: Option<&Upstream>) -> String {
 
 fn started(start_as: &StartAs) -> String {
     match start_as {
-        StartAs::Primary => "as a primary".to_owned(),
+        StartAs::Primary { .. } => "as a primary".to_owned(),
         StartAs::Replica { upstream } => format!("as a replica of {}", server(upstream.as_ref())),
     }
 }

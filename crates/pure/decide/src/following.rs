@@ -173,6 +173,14 @@ impl Turn<'_> {
         }
     }
 
+    /// A primary, no longer than my lease lasts; in pause it needs none.
+    pub(crate) fn start_as_primary(&self) -> StartAs {
+        let lease = self.seen.lease.is_mine(self.now());
+        StartAs::Primary {
+            valid_until: self.seen.lease.good_until.filter(|_| lease),
+        }
+    }
+
     /// As what PostgreSQL is to be started again in the role it has.
     pub(crate) fn start_as_it_is(&self) -> StartAs {
         let was_primary = self
@@ -181,7 +189,7 @@ impl Turn<'_> {
             && !self.pg().standby_signal;
         let primary = self.pg().runs_as_primary() || (!self.pg().is_running() && was_primary);
         if primary && self.may_be_primary() {
-            StartAs::Primary
+            self.start_as_primary()
         } else {
             StartAs::Replica {
                 upstream: self.memory.last_upstream.clone(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, ControlData, ControlState, Lsn, MemberName, Moment, PeerStatus, Reason, StartAs,
-    TimelineId, Work,
+    Action, ControlData, ControlState, Lsn, MemberName, Moment, PeerStatus, Reason, TimelineId,
+    Work,
 };
 
 use crate::memory::{SwitchPhase, Switching};
@@ -109,7 +109,7 @@ impl Turn<'_> {
         self.call_off_order(switching.order, why);
         self.say(Reason::Says("starting primary after failure"));
         self.begin(Work::Start {
-            start_as: StartAs::Primary,
+            start_as: self.start_as_primary(),
             timeout: self.spec.primary_start_timeout,
         });
     }

@@ -225,7 +225,19 @@ impl Turn<'_> {
 
     /// The restart that an operator waits for has ended.
     pub(crate) fn answer_restart(&mut self, kind: WorkKind, result: &Result<(), WorkError>) {
-        if kind != WorkKind::Restart {
+        // A restart whose lease ended between stop and start goes on as a start.
+        let ends = match kind {
+            WorkKind::Restart => *result != Err(WorkError::LeaseEnded),
+            WorkKind::Start => true,
+            WorkKind::Bootstrap
+            | WorkKind::Clone
+            | WorkKind::Stop
+            | WorkKind::Promote
+            | WorkKind::Checkpoint
+            | WorkKind::CrashRecovery
+            | WorkKind::Rewind => false,
+        };
+        if !ends {
             return;
         }
         self.memory.leaving_sync_since = None;

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{
-    Action, ControlState, PgRole, PgState, Reason, StartAs, StopMode, Upstream, Work,
-};
+use pgherd_domain::{Action, ControlState, PgRole, PgState, Reason, StopMode, Upstream, Work};
 
 use crate::memory::{Divergence, OldDirectory};
 use crate::turn::Turn;
@@ -119,7 +117,7 @@ impl Turn<'_> {
         if was_primary && !self.pg().standby_signal {
             self.say(Reason::Says("starting primary after failure"));
             self.begin(Work::Start {
-                start_as: StartAs::Primary,
+                start_as: self.start_as_primary(),
                 timeout: self.spec.primary_start_timeout,
             });
         } else {

@@ -42,10 +42,12 @@ impl Turn<'_> {
         let makes_primary = match work {
             Work::Promote { .. }
             | Work::Start {
-                start_as: StartAs::Primary,
+                start_as: StartAs::Primary { .. },
                 ..
             } => true,
-            Work::Restart { start_as, .. } => *start_as == StartAs::Primary && !self.spec.pause,
+            Work::Restart { start_as, .. } => {
+                matches!(start_as, StartAs::Primary { .. }) && !self.spec.pause
+            }
             Work::Bootstrap
             | Work::Clone { .. }
             | Work::Start { .. }
@@ -116,7 +118,7 @@ impl Turn<'_> {
         } else if self.seen.lease.left(now) > demote_budget(self.spec.ttl) {
             self.say(Reason::Says("starting primary after failure"));
             self.begin(Work::Start {
-                start_as: StartAs::Primary,
+                start_as: self.start_as_primary(),
                 timeout: self.spec.primary_start_timeout,
             });
         }

@@ -24,13 +24,13 @@ impl Turn<'_> {
             }
             Work::Promote { .. }
             | Work::Start {
-                start_as: StartAs::Primary,
+                start_as: StartAs::Primary { .. },
                 ..
             } if !leading => {
                 self.call_off(kind);
             }
             Work::Restart {
-                start_as: StartAs::Primary,
+                start_as: StartAs::Primary { .. },
                 ..
             } if !leading && !self.spec.pause => {
                 self.call_off(kind);

@@ -40,7 +40,11 @@ pub enum StopMode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartAs {
     /// Accepting writes. Only while the lease is held.
-    Primary,
+    Primary {
+        /// The end of the lease under which this was decided: the executor checks it right before it
+        /// launches the postmaster. `None` where no lease is needed: in a bootstrap and in pause.
+        valid_until: Option<Moment>,
+    },
     /// In recovery, streaming from `upstream` when there is one.
     Replica {
         /// The server to stream from.

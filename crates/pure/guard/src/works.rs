@@ -1,6 +1,6 @@
 //! Long works: what may be started, made a primary, copied over or wound back.
 
-use pgherd_domain::{ClusterSpec, DataDirectory, MemberName, Observation, StartAs, Work};
+use pgherd_domain::{ClusterSpec, DataDirectory, MemberName, Moment, Observation, StartAs, Work};
 
 use crate::{Note, note, sync};
 
@@ -8,12 +8,7 @@ use crate::{Note, note, sync};
 pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Option<Note> {
     match work {
         Work::Promote { valid_until } => {
-            let good = seen.lease.is_mine(seen.now)
-                && seen
-                    .lease
-                    .good_until
-                    .is_some_and(|until| *valid_until <= until);
-            if !good {
+            if !lasts(seen, Some(*valid_until)) {
                 return Some(note("G-02", "promotes without the lease"));
             }
             if let Some(name) = other_leader(spec, seen) {
@@ -22,11 +17,10 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
             same_cluster(seen).or_else(|| sync::names_me(spec, seen))
         }
         Work::Start {
-            start_as: StartAs::Primary,
+            start_as: StartAs::Primary { valid_until },
             ..
         } => {
-            let good = seen.lease.is_mine(seen.now);
-            if !good {
+            if !lasts(seen, *valid_until) {
                 return Some(note("G-03", "starts a primary without the lease"));
             }
             if let Some(name) = other_leader(spec, seen) {
@@ -35,10 +29,10 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
             same_cluster(seen)
         }
         Work::Restart {
-            start_as: StartAs::Primary,
+            start_as: StartAs::Primary { valid_until },
             ..
         } => {
-            let good = seen.lease.is_mine(seen.now) || spec.pause;
+            let good = lasts(seen, *valid_until) || spec.pause;
             (!good).then(|| note("G-03", "restarts a primary without the lease"))
         }
         Work::Clone { source } => not_running("G-04", "copies over", seen)
@@ -63,6 +57,11 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
         | Work::Stop { .. }
         | Work::Checkpoint => None,
     }
+}
+
+/// The lease is mine, and what is to be done under it ends with it.
+fn lasts(seen: &Observation, valid_until: Option<Moment>) -> bool {
+    seen.lease.is_mine(seen.now) && valid_until.is_some() && valid_until <= seen.lease.good_until
 }
 
 fn not_running(rule: &'static str, does: &str, seen: &Observation) -> Option<Note> {

@@ -65,7 +65,8 @@ impl LocalServer {
                 self.run_initdb(&settings).await?;
                 self.append_hba(&settings)?;
                 progress.say("starting the new cluster");
-                self.start(&StartAs::Primary, timeout).await?;
+                self.start(&StartAs::Primary { valid_until: None }, timeout)
+                    .await?;
             }
             Some(custom) => {
                 progress.say(format!("running custom bootstrap {}", custom.name));
@@ -228,7 +229,8 @@ impl LocalServer {
                 .doing("put pg_hba.conf back")?;
         }
         self.stop(StopMode::Fast, None).await?;
-        self.start(&StartAs::Primary, timeout).await
+        self.start(&StartAs::Primary { valid_until: None }, timeout)
+            .await
     }
 
     /// Lets the superuser in from this host until its password is known to be the configured one.

@@ -13,7 +13,7 @@ impl LocalServer {
         start_as: &StartAs,
         timeout: Duration,
     ) -> Result<(), WorkError> {
-        if *start_as == StartAs::Primary {
+        if matches!(start_as, StartAs::Primary { .. }) {
             // The shutdown then has little left to write, so the gap is short.
             let checkpoint = tokio::time::timeout(timeout, self.checkpoint()).await;
             if let Ok(Err(error)) = checkpoint {

@@ -12,7 +12,7 @@ use crate::server::LocalServer;
 
 impl LocalServer {
     /// Writes the files for the role, starts the postmaster and waits until it takes connections. A server
-    /// that is still starting when the time is up goes on.
+    /// that is still starting when the time is up goes on. A primary is not started after its lease.
     pub(super) async fn start(
         &self,
         start_as: &StartAs,
@@ -31,12 +31,12 @@ impl LocalServer {
         self.refuse_torn()?;
         self.clear_orphans().await?;
         let (files_for, standby) = match start_as {
-            StartAs::Primary => (FilesFor::Primary, false),
+            StartAs::Primary { .. } => (FilesFor::Primary, false),
             StartAs::Replica { upstream } => (FilesFor::Follower(upstream.clone()), true),
         };
         self.want(|wanted| {
             wanted.upstream = match start_as {
-                StartAs::Primary => None,
+                StartAs::Primary { .. } => None,
                 StartAs::Replica { upstream } => Some(upstream.clone()),
             };
         });
@@ -56,6 +56,13 @@ impl LocalServer {
             }
         };
         let options = command_line(&self.settings(), limits.as_ref());
+        if let StartAs::Primary {
+            valid_until: Some(valid_until),
+        } = start_as
+            && self.now() >= *valid_until
+        {
+            return Err(WorkError::LeaseEnded);
+        }
         self.launch(&options, timeout).await?;
         if let Err(error) = self.back_files_up() {
             tracing::warn!(%error, "back up the configuration files");

@@ -50,7 +50,10 @@ async fn a_killed_postmaster_is_told_at_once_and_started_again_at_once() {
     );
 
     let began = Instant::now();
-    member.start(StartAs::Primary).await.unwrap();
+    member
+        .start(StartAs::Primary { valid_until: None })
+        .await
+        .unwrap();
     let took = began.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     println!("restart after SIGKILL: {took:?}");
@@ -92,7 +95,10 @@ async fn the_fence_ends_every_process_of_a_primary_and_none_of_a_replica() {
     assert_eq!(primary.processes(), 0);
 
     // Sessions that outlive their postmaster are ended too.
-    primary.start(StartAs::Primary).await.unwrap();
+    primary
+        .start(StartAs::Primary { valid_until: None })
+        .await
+        .unwrap();
     busy_sessions(&primary).await;
     primary.kill_postmaster();
     primary.server.fence().await;
@@ -117,9 +123,12 @@ async fn a_slow_stop_escalates() {
         .carry_out(stop(StopMode::Immediate, None))
         .await
         .expect("nothing runs: stopped");
-    member.start(StartAs::Primary).await.unwrap();
+    member
+        .start(StartAs::Primary { valid_until: None })
+        .await
+        .unwrap();
     let work = Work::Restart {
-        start_as: StartAs::Primary,
+        start_as: StartAs::Primary { valid_until: None },
         timeout: PATIENCE,
     };
     let before = member.server.observe().await.postmaster;

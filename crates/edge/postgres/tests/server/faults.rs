@@ -30,14 +30,20 @@ async fn a_start_that_fails_says_what_the_server_said() {
         faults[0].contains(&member.port().to_string()) && faults[0].contains("in use"),
         "{faults:?}"
     );
-    let error = member.start(StartAs::Primary).await.unwrap_err();
+    let error = member
+        .start(StartAs::Primary { valid_until: None })
+        .await
+        .unwrap_err();
     let text = error.to_string();
     assert!(text.contains("Address already in use"), "{text}");
     assert!(!member.server.observe().await.is_running());
 
     let control = member.data_dir().join("global/pg_control");
     std::fs::write(&control, "rubbish").unwrap();
-    let error = member.start(StartAs::Primary).await.unwrap_err();
+    let error = member
+        .start(StartAs::Primary { valid_until: None })
+        .await
+        .unwrap_err();
     assert!(matches!(error, WorkError::Hopeless(_)), "{error:?}");
 }
 
@@ -76,13 +82,19 @@ async fn an_operators_single_user_server_is_left_alone() {
             pid_file().is_ok_and(|text| text.starts_with('-') && text.lines().count() > 2)
         })
         .await;
-    let error = member.start(StartAs::Primary).await.unwrap_err();
+    let error = member
+        .start(StartAs::Primary { valid_until: None })
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("single-user"), "{error}");
     member.server.fence().await;
     assert_eq!(repair.try_wait().unwrap(), None, "it goes on");
     drop(repair.stdin.take());
     assert!(repair.wait().unwrap().success());
-    member.start(StartAs::Primary).await.unwrap();
+    member
+        .start(StartAs::Primary { valid_until: None })
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

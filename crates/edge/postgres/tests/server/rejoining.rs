@@ -122,6 +122,9 @@ async fn the_end_of_a_clean_shutdown_is_where_its_wal_ends() {
             page == computed || page.as_u64() % 8192 <= 40 && computed.as_u64() % 8192 == 0,
             "{said}: {computed}"
         );
-        member.start(StartAs::Primary).await.unwrap();
+        member
+            .start(StartAs::Primary { valid_until: None })
+            .await
+            .unwrap();
     }
 }

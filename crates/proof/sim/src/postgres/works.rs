@@ -86,7 +86,7 @@ impl Worker {
             state.tell(self.me.as_str(), "postgres: a new cluster was made");
             Ok(())
         })?;
-        self.start(&StartAs::Primary, Duration::from_secs(60)).await
+        self.start(&StartAs::Primary { valid_until: None }, Duration::from_secs(60)).await
     }
 
     /// pg_basebackup: what the source has when the copy ends.
@@ -146,15 +146,22 @@ impl Worker {
     }
 
     async fn start(&self, start_as: &StartAs, timeout: Duration) -> Result<(), WorkError> {
+        if let StartAs::Primary {
+            valid_until: Some(valid_until),
+        } = start_as
+            && SimClock::new(self.world.clone(), self.me.clone()).now() >= *valid_until
+        {
+            return Err(WorkError::LeaseEnded);
+        }
         self.world.change(|state| {
-            if matches!(start_as, StartAs::Primary) {
+            if matches!(start_as, StartAs::Primary { .. }) {
                 invariants::at_start_as_primary(state, &self.me);
             }
             let server = &mut state.host_mut(&self.me).server;
             server.generation += 1;
             if let Some(cluster) = server.cluster_mut() {
                 match start_as {
-                    StartAs::Primary => {
+                    StartAs::Primary { .. } => {
                         cluster.standby_signal = false;
                         cluster.upstream = None;
                     }

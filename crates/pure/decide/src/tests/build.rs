@@ -6,8 +6,8 @@ use std::time::Duration;
 use pgherd_domain::{
     ClusterSpec, ClusterView, ControlData, ControlState, DataDirectory, Fact, LeaseSeen, LiveSeen,
     Lsn, MemberName, Moment, Observation, PeerStatus, PgRole, PgState, PostgresSeen, ServerVersion,
-    SwitchPoint, SyncMode, Tags, TimelineHistory, TimelineId, Upstream, Versioned, WallTime,
-    WorkSeen,
+    StartAs, SwitchPoint, SyncMode, Tags, TimelineHistory, TimelineId, Upstream, Versioned,
+    WallTime, WorkSeen,
 };
 use serde_json::Value;
 
@@ -19,6 +19,10 @@ pub(super) const SYSTEM_ID: &str = "7000000000000000000";
 pub(super) const NOW: Moment = Moment::from_millis(1_000_000);
 /// Where WAL ends in every test that says nothing else.
 pub(super) const END: u64 = 0x0500_0000;
+/// A primary under the lease of [`World::leader`].
+pub(super) const PRIMARY: StartAs = StartAs::Primary {
+    valid_until: Some(Moment::from_millis(1_025_000)),
+};
 /// The revision of every key that a test puts into the store.
 pub(super) const REVISION: i64 = 7;
 

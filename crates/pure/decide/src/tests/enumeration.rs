@@ -76,7 +76,7 @@ fn a_primary_needs_the_lease(point: Point, decision: &Decision) -> Result<(), St
             Action::Begin(
                 Work::Promote { .. }
                     | Work::Start {
-                        start_as: StartAs::Primary,
+                        start_as: StartAs::Primary { .. },
                         ..
                     }
             )

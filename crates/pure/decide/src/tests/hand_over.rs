@@ -11,7 +11,7 @@ fn starts_primary(decision: &Decision) -> bool {
     matches!(
         decision.begins(),
         Some(Work::Start {
-            start_as: StartAs::Primary,
+            start_as: StartAs::Primary { .. },
             ..
         })
     )

@@ -2,7 +2,7 @@
 
 use pgherd_domain::{Action, ControlState, LeaseSeen, Operation, PgRole, StartAs, StopMode, Work};
 
-use super::build::{END, NOW, World, member, millis, secs, upstream};
+use super::build::{END, NOW, PRIMARY, World, member, millis, secs, upstream};
 use crate::{Decision, demote_budget, fence_margin};
 
 fn stop(decision: &Decision) -> Option<(StopMode, Option<pgherd_domain::Moment>)> {
@@ -129,7 +129,7 @@ fn any_other_work_gives_way() {
     for work in [
         Work::Checkpoint,
         Work::Restart {
-            start_as: StartAs::Primary,
+            start_as: PRIMARY,
             timeout: secs(60),
         },
     ] {

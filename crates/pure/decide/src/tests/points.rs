@@ -5,7 +5,7 @@ use pgherd_domain::{
     Work,
 };
 
-use super::build::{END, NOW, REVISION, World, member, name, secs, unknown, upstream};
+use super::build::{END, NOW, PRIMARY, REVISION, World, member, name, secs, unknown, upstream};
 use super::worlds::{Before, Doing, Key, Lease, Order, Peers, Pg, Point, Sync};
 use crate::Memory;
 use crate::memory::{Divergence, SwitchPhase, Switching};
@@ -165,7 +165,7 @@ impl Point {
         Some(match self.doing {
             Doing::Nothing => return None,
             Doing::StartPrimary => Work::Start {
-                start_as: StartAs::Primary,
+                start_as: PRIMARY,
                 timeout,
             },
             Doing::StartReplica => Work::Start {

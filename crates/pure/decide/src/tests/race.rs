@@ -43,7 +43,7 @@ fn a_candidate_asks_the_others_first_and_waits_for_them() {
     world
         .seen
         .peers
-        .insert(name("c"), pgherd_domain::PeerSeen::Asking { since: asked });
+        .insert(name("c"), PeerSeen::Asking { since: asked });
     let decision = world.turn();
     assert_eq!(decision.effects(), [], "asks once");
     assert_eq!(decision.asks(), Vec::<String>::new());

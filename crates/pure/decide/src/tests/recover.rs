@@ -4,7 +4,7 @@ use pgherd_domain::{
     Action, ControlState, LeaseSeen, Outcome, PgRole, PgState, StartAs, StopMode, Work, WorkError,
 };
 
-use super::build::{World, member, name, secs, upstream};
+use super::build::{PRIMARY, World, member, name, secs, upstream};
 use crate::Decision;
 
 fn starts_as(decision: &Decision) -> Option<&StartAs> {
@@ -28,7 +28,7 @@ fn crashed_leader() -> World {
 
 fn failed_start(world: World) -> World {
     let start = Work::Start {
-        start_as: StartAs::Primary,
+        start_as: PRIMARY,
         timeout: secs(300),
     };
     world.ended(start, Err(WorkError::Failed("port in use".into())))
@@ -37,7 +37,10 @@ fn failed_start(world: World) -> World {
 #[test]
 fn a_crashed_leader_is_restarted_in_place() {
     let decision = crashed_leader().decide();
-    assert_eq!(starts_as(&decision), Some(&StartAs::Primary));
+    assert!(matches!(
+        starts_as(&decision),
+        Some(StartAs::Primary { .. })
+    ));
     assert_eq!(decision.line(), "starting primary after failure");
     assert_eq!(decision.state, PgState::Crashed);
 }
@@ -47,7 +50,10 @@ fn a_cleanly_stopped_leader_is_started_too() {
     let decision = crashed_leader()
         .control(|control| control.state = ControlState::ShutDown)
         .decide();
-    assert_eq!(starts_as(&decision), Some(&StartAs::Primary));
+    assert!(matches!(
+        starts_as(&decision),
+        Some(StartAs::Primary { .. })
+    ));
 }
 
 #[test]
@@ -73,7 +79,7 @@ fn no_patience_hands_over_at_once_when_somebody_else_can() {
         "stopped PostgreSQL to fail over after a crash"
     );
     let alone = world.view(|view| view.members.clear()).decide();
-    assert_eq!(starts_as(&alone), Some(&StartAs::Primary));
+    assert!(matches!(starts_as(&alone), Some(StartAs::Primary { .. })));
 }
 
 #[test]
@@ -104,7 +110,7 @@ fn three_failed_starts_give_the_key_up_when_somebody_else_can() {
         .later(secs(60))
         .lease(secs(25))
         .decide();
-    assert_eq!(starts_as(&alone), Some(&StartAs::Primary));
+    assert!(matches!(starts_as(&alone), Some(StartAs::Primary { .. })));
 }
 
 #[test]
@@ -121,7 +127,10 @@ fn failed_checkpoints_are_no_failed_starts() {
         world.turn();
     }
     let decision = world.stopped(ControlState::InProduction, 2).decide();
-    assert_eq!(starts_as(&decision), Some(&StartAs::Primary));
+    assert!(matches!(
+        starts_as(&decision),
+        Some(StartAs::Primary { .. })
+    ));
 }
 
 #[test]
@@ -134,7 +143,10 @@ fn a_key_with_my_name_is_claimed_before_anything_is_started() {
     let mut world = world
         .leader("a")
         .effect(Action::AcquireLeader, Outcome::Done);
-    assert_eq!(starts_as(&world.turn()), Some(&StartAs::Primary));
+    assert!(matches!(
+        starts_as(&world.turn()),
+        Some(StartAs::Primary { .. })
+    ));
 }
 
 #[test]
@@ -251,7 +263,7 @@ fn a_server_that_runs_again_forgets_its_failures() {
     let mut world = failed_start(crashed_leader());
     world.turn();
     let start = Work::Start {
-        start_as: StartAs::Primary,
+        start_as: PRIMARY,
         timeout: secs(300),
     };
     let mut world = world.primary(1).ended(start, Ok(()));
@@ -282,4 +294,10 @@ fn a_primary_forgets_whom_it_once_followed() {
         .seen(|seen| seen.lease = LeaseSeen::NONE)
         .stopped(ControlState::InProduction, 2);
     assert_eq!(starts_as(&world.decide()), Some(&NOBODY));
+}
+
+#[test]
+fn a_primary_is_started_for_no_longer_than_the_lease_lasts() {
+    let decision = crashed_leader().decide();
+    assert_eq!(starts_as(&decision), Some(&PRIMARY));
 }

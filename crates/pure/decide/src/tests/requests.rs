@@ -7,7 +7,7 @@ use pgherd_domain::{
 };
 use serde_json::Value;
 
-use super::build::{END, World, member, secs, upstream};
+use super::build::{END, PRIMARY, World, member, secs, upstream};
 use crate::Decision;
 
 pub(super) fn leader() -> World {
@@ -68,7 +68,7 @@ pub(super) fn restarts(decision: &Decision) -> Option<&StartAs> {
 fn a_restart_begins_at_once_and_is_answered_when_it_is_done() {
     let mut world = leader().request(restart());
     let decision = world.turn();
-    assert_eq!(restarts(&decision), Some(&StartAs::Primary));
+    assert!(matches!(restarts(&decision), Some(StartAs::Primary { .. })));
     assert_eq!(answers(&decision), []);
     let work = decision.begins().unwrap().clone();
     let decision = world.ended(work, Ok(())).decide();
@@ -92,7 +92,7 @@ fn a_restart_takes_the_time_out_it_was_given() {
     assert_eq!(
         decision.begins(),
         Some(&Work::Restart {
-            start_as: StartAs::Primary,
+            start_as: PRIMARY,
             timeout: secs(7)
         })
     );
@@ -219,10 +219,10 @@ fn in_pause_a_stopped_primary_is_started_as_what_it_was() {
             .request(restart())
             .decide()
     };
-    assert_eq!(
+    assert!(matches!(
         restarts(&stopped(ControlState::ShutDown)),
-        Some(&StartAs::Primary)
-    );
+        Some(StartAs::Primary { .. })
+    ));
     assert!(matches!(
         restarts(&stopped(ControlState::ShutDownInRecovery)),
         Some(&StartAs::Replica { .. })
@@ -261,4 +261,22 @@ fn an_answer_goes_to_whoever_asked() {
         })
         .collect();
     assert_eq!(to, [RequestId(1), RequestId(2)]);
+}
+
+#[test]
+fn a_restart_whose_lease_ended_on_its_way_is_answered_when_the_server_is_up_again() {
+    let mut world = leader().request(restart());
+    let work = world.turn().begins().unwrap().clone();
+    let mut world = world
+        .stopped(ControlState::ShutDown, 1)
+        .ended(work, Err(WorkError::LeaseEnded));
+    let decision = world.turn();
+    assert_eq!(answers(&decision), []);
+    let work = decision.begins().unwrap().clone();
+    assert!(matches!(work, Work::Start { .. }));
+    let decision = world.primary(1).ended(work, Ok(())).decide();
+    assert_eq!(
+        answers(&decision),
+        [Answer::Done("restarted successfully".into())]
+    );
 }

@@ -69,7 +69,7 @@ fn a_crashed_primary_is_started_again_while_its_lease_is_good_for_a_while() {
     assert!(matches!(
         crashed(secs(20)).decide().begins(),
         Some(Work::Start {
-            start_as: StartAs::Primary,
+            start_as: StartAs::Primary { .. },
             ..
         })
     ));
@@ -119,7 +119,7 @@ fn a_key_that_was_perhaps_handed_over_starts_no_primary() {
     assert!(!matches!(
         world.turn().begins(),
         Some(Work::Start {
-            start_as: StartAs::Primary,
+            start_as: StartAs::Primary { .. },
             ..
         })
     ));
@@ -182,7 +182,7 @@ fn once_the_store_says_that_the_key_is_mine_there_is_no_doubt() {
     assert!(matches!(
         world.decide().begins(),
         Some(Work::Start {
-            start_as: StartAs::Primary,
+            start_as: StartAs::Primary { .. },
             ..
         })
     ));

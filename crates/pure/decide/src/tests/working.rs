@@ -2,7 +2,7 @@
 
 use pgherd_domain::{Action, ControlState, LeaseSeen, PgRole, PgState, StartAs, StopMode, Work};
 
-use super::build::{END, NOW, World, member, millis, secs, upstream};
+use super::build::{END, NOW, PRIMARY, World, member, millis, secs, upstream};
 
 fn start(start_as: StartAs) -> Work {
     Work::Start {
@@ -20,10 +20,7 @@ fn restart(start_as: StartAs) -> Work {
 
 /// `a`, which holds the key and restarts as a primary.
 fn restarting() -> World {
-    member("a")
-        .primary(1)
-        .leader("a")
-        .works(restart(StartAs::Primary))
+    member("a").primary(1).leader("a").works(restart(PRIMARY))
 }
 
 #[test]
@@ -51,7 +48,7 @@ fn a_replicas_work_is_in_progress() {
 
 #[test]
 fn a_work_that_makes_a_primary_ends_with_the_key_and_takes_the_server_with_it() {
-    for work in [start(StartAs::Primary), restart(StartAs::Primary)] {
+    for work in [start(PRIMARY), restart(PRIMARY)] {
         let decision = member("a")
             .stopped(ControlState::InProduction, 1)
             .starting(secs(1))
@@ -78,7 +75,7 @@ fn without_a_server_yet_it_is_only_called_off() {
         .stopped(ControlState::InProduction, 1)
         .leader("b")
         .other("b", PgRole::Primary, 2)
-        .works(start(StartAs::Primary))
+        .works(start(PRIMARY))
         .decide();
     assert_eq!(decision.effects(), [Action::CancelWork]);
 }
@@ -88,7 +85,7 @@ fn in_pause_a_restart_needs_no_key() {
     let decision = member("a")
         .primary(1)
         .spec(|spec| spec.pause = true)
-        .works(restart(StartAs::Primary))
+        .works(restart(PRIMARY))
         .decide();
     assert_eq!(decision.effects(), []);
 }

@@ -26,9 +26,16 @@ fn start(start_as: StartAs) -> Action {
     })
 }
 
+/// A primary for so many seconds.
+fn primary(seconds: u64) -> StartAs {
+    StartAs::Primary {
+        valid_until: Some(NOW.plus(secs(seconds))),
+    }
+}
+
 fn restart_primary() -> Action {
     Action::Begin(Work::Restart {
-        start_as: StartAs::Primary,
+        start_as: primary(25),
         timeout: secs(60),
     })
 }
@@ -60,10 +67,10 @@ fn g01_one_work_at_a_time() {
     let busy = leader().seen(|seen| {
         seen.work.running = Some((Work::Checkpoint, NOW, None));
     });
-    assert_eq!(busy.breaks(start(StartAs::Primary)), ["G-01"]);
-    let called_off = vec![Action::CancelWork, start(StartAs::Primary)];
+    assert_eq!(busy.breaks(start(primary(25))), ["G-01"]);
+    let called_off = vec![Action::CancelWork, start(primary(25))];
     assert_eq!(check(&busy.spec, &busy.seen, called_off).1, []);
-    let twice = vec![start(StartAs::Primary), Action::Begin(Work::Checkpoint)];
+    let twice = vec![start(primary(25)), Action::Begin(Work::Checkpoint)];
     let idle = leader();
     assert_eq!(check(&idle.spec, &idle.seen, twice).1[0].rule, "G-01");
 }
@@ -93,17 +100,18 @@ fn g02_a_promotion_needs_the_lease_and_no_longer_than_it_lasts() {
 
 #[test]
 fn g03_a_start_as_a_primary_needs_the_lease() {
-    assert_eq!(leader().breaks(start(StartAs::Primary)), NOTHING);
+    assert_eq!(leader().breaks(start(primary(25))), NOTHING);
     assert_eq!(
-        leader().without_lease().breaks(start(StartAs::Primary)),
+        leader().without_lease().breaks(start(primary(25))),
         ["G-03"]
     );
-    assert_eq!(
-        leader().led_by("b").breaks(start(StartAs::Primary)),
-        ["G-03"]
-    );
+    assert_eq!(leader().led_by("b").breaks(start(primary(25))), ["G-03"]);
     let silent = leader().seen(|seen| seen.dcs = unknown());
-    assert_eq!(silent.breaks(start(StartAs::Primary)), NOTHING);
+    assert_eq!(silent.breaks(start(primary(25))), NOTHING);
+    let longer = [primary(26), StartAs::Primary { valid_until: None }];
+    for start_as in longer {
+        assert_eq!(leader().breaks(start(start_as)), ["G-03"]);
+    }
     let replica = StartAs::Replica { upstream: None };
     assert_eq!(leader().without_lease().breaks(start(replica)), NOTHING);
     assert_eq!(leader().without_lease().breaks(restart_primary()), ["G-03"]);
@@ -163,7 +171,7 @@ fn g08_a_server_of_another_cluster_becomes_no_primary() {
         })
     };
     assert_eq!(other().breaks(promote(25)), ["G-08"]);
-    assert_eq!(other().breaks(start(StartAs::Primary)), ["G-08"]);
+    assert_eq!(other().breaks(start(primary(25))), ["G-08"]);
 }
 
 #[test]
