@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pgherd_domain::{MemberName, Moment, WallTime};
+use pgherd_domain::{Moment, WallTime};
 use pgherd_ports::Clock;
 
-use crate::world::World;
+use crate::process::Process;
 
 /// Where every wall clock stands when a universe begins: 2026-01-01 00:00:00 UTC, in microseconds.
 const WALL_BEGIN: i64 = 1_767_225_600_000_000;
@@ -52,7 +52,7 @@ impl Pendulum {
     }
 
     /// How much virtual time passes until the clock shows `span` more.
-    fn stretch(&self, span: Duration) -> Duration {
+    pub(crate) fn stretch(&self, span: Duration) -> Duration {
         let nanos = i128::try_from(span.as_nanos()).unwrap_or(i128::MAX);
         let virtual_nanos = nanos * 1_000_000 / (1_000_000 + i128::from(self.drift_ppm));
         Duration::from_nanos(u64::try_from(virtual_nanos).unwrap_or(u64::MAX))
@@ -67,34 +67,34 @@ impl Pendulum {
 /// The clock port of one member.
 #[derive(Clone)]
 pub(crate) struct SimClock {
-    world: World,
-    me: MemberName,
+    process: Process,
 }
 
 impl SimClock {
-    pub(crate) const fn new(world: World, me: MemberName) -> Self {
-        Self { world, me }
+    pub(crate) const fn new(process: Process) -> Self {
+        Self { process }
     }
 
     fn pendulum(&self) -> Pendulum {
-        self.world.look(|state| state.host(&self.me).pendulum)
+        let Process { world, me, .. } = &self.process;
+        world.look(|state| state.host(me).pendulum)
     }
 }
 
 impl fmt::Debug for SimClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimClock({})", self.me)
+        write!(f, "SimClock({:?})", self.process)
     }
 }
 
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> Moment {
-        self.pendulum().moment(self.world.now())
+        self.pendulum().moment(self.process.world.now())
     }
 
     fn wall(&self) -> WallTime {
-        self.pendulum().wall(self.world.now())
+        self.pendulum().wall(self.process.world.now())
     }
 
     async fn sleep_until(&self, moment: Moment) {
@@ -103,15 +103,19 @@ impl Clock for SimClock {
             if left.is_zero() {
                 break;
             }
-            self.world.sleep(self.pendulum().stretch(left)).await;
+            let span = self.pendulum().stretch(left);
+            self.process.world.sleep(span).await;
         }
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pgherd_domain::MemberName;
+
     use super::*;
+    use crate::world::World;
 
     #[tokio::test(start_paused = true)]
     async fn a_fast_clock_wakes_early_and_a_frozen_member_late() {
@@ -122,7 +126,7 @@ mod tests {
             let now = state.now;
             state.host_mut(&me).pendulum.set_drift(100_000, now);
         });
-        let clock = SimClock::new(world.clone(), me.clone());
+        let clock = SimClock::new(Process::of(&world, &me));
         let begin = clock.now();
         clock.sleep(Duration::from_secs(11)).await;
         assert!(clock.now().since(begin) >= Duration::from_secs(11));

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use pgherd_agent::{Agent, Fatal, Ports, ReadLocal, SettingsSource};
 use pgherd_domain::{Answer, MemberName, Operation};
-use pgherd_ports::{Desk, NoFence, Wake};
+use pgherd_ports::{Desk, Wake};
 use pgherd_settings::{Loaded, load};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clock::SimClock;
+use crate::fence::SimFence;
 use crate::network::Place;
 use crate::peers::SimPeers;
 use crate::postgres::{self, Ending, SimPostgres};
+use crate::process::Process;
 use crate::store::{self, SimDcs};
 use crate::turns;
 use crate::world::World;
@@ -168,34 +170,28 @@ impl Herd {
         let read: ReadLocal = Box::new(read);
         let shape = self.shape();
         let (world, wake) = (self.world.clone(), Wake::new());
-        let dcs = SimDcs::new(
-            world.clone(),
-            name.clone(),
-            shape.ttl(),
-            shape.retry_timeout(),
-        );
+        world.change(|state| state.host_mut(name).life += 1);
+        let process = Process::of(&world, name);
+        let dcs = SimDcs::new(process.clone(), shape.ttl(), shape.retry_timeout());
         let ports = Ports {
-            clock: Arc::new(SimClock::new(world.clone(), name.clone())),
+            clock: Arc::new(SimClock::new(process.clone())),
             dcs: Arc::new(dcs),
-            postgres: Arc::new(SimPostgres::new(world.clone(), name.clone())),
-            peers: Arc::new(SimPeers::new(world.clone(), name.clone())),
-            fence: Arc::new(NoFence),
+            postgres: Arc::new(SimPostgres::new(process.clone())),
+            peers: Arc::new(SimPeers::new(process.clone())),
+            fence: Arc::new(SimFence::new(process.clone())),
         };
         let (shutdown, stopping) = watch::channel(false);
         let source = SettingsSource::new(local, Some(read));
         let (agent, desk) = Agent::new(source, ports, wake.clone(), stopping);
-        let agent = agent.on_turn(turns::recorder(world.clone(), name.clone()));
+        let agent = agent.on_turn(turns::recorder(&process));
         world.change(|state| {
-            let now = state.now;
             let host = state.host_mut(name);
-            host.awake_since = now;
             host.agent_runs = true;
             host.frozen = false;
-            host.guarded_since = None;
             host.shown = Some(desk.shown.clone());
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(store::watch(world.clone(), name.clone(), wake));
+        tasks.spawn(store::watch(process, wake));
         tasks.spawn(live(world, name.clone(), agent));
         self.running.insert(
             name.clone(),
@@ -213,9 +209,9 @@ impl Herd {
         self.running.remove(name);
         self.world.change(|state| {
             let host = state.host_mut(name);
+            host.life += 1;
             host.agent_runs = false;
             host.frozen = false;
-            host.guarded_since = None;
             host.shown = None;
         });
     }
@@ -223,11 +219,8 @@ impl Herd {
     /// Stops the agent's process (SIGSTOP), or lets it go on.
     pub(crate) fn freeze_agent(&mut self, name: &MemberName, frozen: bool) {
         self.world.change(|state| {
-            let now = state.now;
             let host = state.host_mut(name);
-            host.awake_since = now;
             host.frozen = frozen;
-            host.guarded_since = None;
         });
     }
 
@@ -244,7 +237,9 @@ impl Herd {
         self.kill_agent(name);
         self.world.change(|state| {
             postgres::kill(state, name, Ending::Killed);
-            state.host_mut(name).powered = false;
+            let host = state.host_mut(name);
+            host.powered = false;
+            host.fenced_at = None;
             let place = Place::Member(name.clone());
             state.network.power(&place, false);
         });
@@ -310,7 +305,6 @@ async fn live(world: World, name: MemberName, agent: Agent) {
         state.tell(name.as_str(), text);
         let host = state.host_mut(&name);
         host.agent_runs = false;
-        host.guarded_since = None;
         host.shown = None;
     });
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pgherd_domain::Moment;
 use pgherd_ports::Shown;
 use tokio::sync::watch;
 
@@ -15,15 +16,19 @@ use crate::postgres::Server;
 pub(crate) struct Host {
     /// It has power.
     pub(crate) powered: bool,
+    /// Counts the processes that the agent has been.
+    pub(crate) life: u64,
     /// The agent's process exists.
     pub(crate) agent_runs: bool,
     /// The agent's process is stopped (SIGSTOP): it does nothing and learns nothing.
     pub(crate) frozen: bool,
-    /// Since when an agent watches the lease here. `None` while it is frozen or gone, or has not finished
-    /// a turn since; only a fence outside of the agent could stop a primary meanwhile.
-    pub(crate) guarded_since: Option<Duration>,
-    /// When the agent was last started or let go on.
-    pub(crate) awake_since: Duration,
+    /// When the fence beside PostgreSQL stops a primary, on this host's clock; never when `None`.
+    pub(crate) fenced_at: Option<Moment>,
+    /// The agent last heard that the cluster is paused.
+    pub(crate) knows_pause: bool,
+    /// Until when its lease would have lived if the DCS had not broken its word (revoked it, or lost the
+    /// key). No agent can know of that before it hears of it.
+    pub(crate) excused_until: Duration,
     pub(crate) pendulum: Pendulum,
     pub(crate) server: Server,
     /// What the agent's last turn showed; peers read it.
@@ -35,10 +40,12 @@ impl Host {
     pub(crate) fn new(pendulum: Pendulum, dice: Dice) -> Self {
         Self {
             powered: true,
+            life: 0,
             agent_runs: false,
             frozen: false,
-            guarded_since: None,
-            awake_since: Duration::ZERO,
+            fenced_at: None,
+            knows_pause: false,
+            excused_until: Duration::ZERO,
             pendulum,
             server: Server::default(),
             shown: None,

@@ -8,6 +8,7 @@
 mod clients;
 mod clock;
 mod dice;
+mod fence;
 mod herd;
 mod host;
 mod invariants;
@@ -16,6 +17,7 @@ mod ledger;
 mod network;
 mod peers;
 mod postgres;
+mod process;
 pub mod scenario;
 mod store;
 mod turns;

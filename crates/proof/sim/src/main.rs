@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pgherd_sim::{scenario, universe};
+use pgherd_sim::scenario;
+use pgherd_sim::universe::{self, Archive};
 
 const USAGE: &str = "\
-pgherd-sim --seed N [--count M] [--minutes K] [--transcript] [--commands]
+pgherd-sim --seed N [--count M] [--minutes K] [--without-archive] [--transcript] [--commands]
     runs M universes (1) from seed N on, each with K minutes (5) of faults and then peace;
+    --without-archive lets PostgreSQL give the number of a timeline twice;
     --transcript prints everything that happened, --commands the universe as a scenario
 pgherd-sim --scenario FILE
     plays a scenario file and prints its transcript
@@ -24,6 +26,7 @@ struct Wanted {
     minutes: u64,
     transcript: bool,
     commands: bool,
+    archive: Archive,
     scenario: Option<String>,
 }
 
@@ -55,6 +58,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
         minutes: 5,
         transcript: false,
         commands: false,
+        archive: Archive::Kept,
         scenario: None,
     };
     let mut any = false;
@@ -72,6 +76,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--minutes" => wanted.minutes = number()?,
             "--transcript" => wanted.transcript = true,
             "--commands" => wanted.commands = true,
+            "--without-archive" => wanted.archive = Archive::None,
             "--scenario" => wanted.scenario = arguments.next(),
             other => return Err(format!("`{other}` is no option")),
         }
@@ -91,8 +96,8 @@ fn universes(wanted: &Wanted) -> Result<(), String> {
     let span = Duration::from_secs(wanted.minutes * 60);
     let (mut acknowledged, mut promotions, mut broken) = (0, 0, 0);
     for seed in wanted.seed..wanted.seed + wanted.count {
-        let report =
-            universe::run(seed, span).map_err(|why| format!("seed {seed} did not begin: {why}"))?;
+        let report = universe::run(seed, span, wanted.archive)
+            .map_err(|why| format!("seed {seed} did not begin: {why}"))?;
         acknowledged += report.acknowledged;
         promotions += report.promotions;
         if wanted.commands {
@@ -115,8 +120,12 @@ fn universes(wanted: &Wanted) -> Result<(), String> {
             println!("{violation}");
         }
         println!(
-            "Repeat: cargo run -p pgherd-sim -- --seed {seed} --minutes {} --transcript\n",
-            wanted.minutes
+            "Repeat: cargo run -p pgherd-sim -- --seed {seed} --minutes {}{} --transcript\n",
+            wanted.minutes,
+            match wanted.archive {
+                Archive::Kept => "",
+                Archive::None => " --without-archive",
+            }
         );
     }
     println!(

@@ -4,16 +4,16 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use pgherd_agent::OnTurn;
-use pgherd_domain::{
-    Action, Adjustment, Answer, MemberName, Reason, StartAs, StopMode, Upstream, Veto, Work,
-};
+use pgherd_domain::{Action, Adjustment, Answer, Reason, StartAs, StopMode, Upstream, Veto, Work};
 
-use crate::world::World;
+use serde_json::Value;
+
+use crate::process::Process;
 
 /// Writes the turns of `name` into the journal of `world`.
-pub(crate) fn recorder(world: World, name: MemberName) -> OnTurn {
+pub(crate) fn recorder(process: &Process) -> OnTurn {
+    let (world, name) = (process.world.clone(), process.me.clone());
     let last = Mutex::new(String::new());
-    let clock = crate::clock::SimClock::new(world.clone(), name.clone());
     Box::new(move |seen, decision, notes| {
         let does: Vec<String> = decision.actions.iter().filter_map(action).collect();
         let why: Vec<String> = decision.because.iter().filter_map(reason).collect();
@@ -24,7 +24,6 @@ pub(crate) fn recorder(world: World, name: MemberName) -> OnTurn {
         };
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let new = !line.is_empty() && *last != line;
-        let age = pgherd_ports::Clock::now(&clock).since(seen.now);
         world.quietly(|state| {
             if new {
                 state.tell(name.as_str(), line.clone());
@@ -32,11 +31,9 @@ pub(crate) fn recorder(world: World, name: MemberName) -> OnTurn {
             for note in notes {
                 state.tell(name.as_str(), format!("guard holds back: {note}"));
             }
-            // A turn counts as watching the lease when all of it happened since the agent is awake.
-            let now = state.now;
-            let host = state.host_mut(&name);
-            if !host.frozen && now.saturating_sub(age) >= host.awake_since {
-                host.guarded_since.get_or_insert(now);
+            if let Some(config) = seen.dcs.known().and_then(|view| view.config.as_ref()) {
+                let pause = config.value.get("pause").and_then(Value::as_bool);
+                state.host_mut(&name).knows_pause = pause == Some(true);
             }
         });
         if new {

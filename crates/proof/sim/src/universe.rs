@@ -21,12 +21,25 @@ use faults::Weather;
 /// The names that members get.
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// The pause from one fault to the next.
-const PAUSE: Span = Span::millis(200, 40_000);
+/// The pauses from one fault to the next: slow, brisk and hasty universes.
+const PAUSES: [Span; 3] = [
+    Span::millis(200, 40_000),
+    Span::millis(200, 15_000),
+    Span::millis(50, 4_000),
+];
 
 /// How long a cluster may take to heal, beside some ttl: copies and crash recoveries take their time.
 const HEALING: Duration = Duration::from_secs(240);
 const HEALING_TTLS: u32 = 4;
+
+/// Whether a universe has a WAL archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archive {
+    /// It has one, so that no number of a timeline is given twice.
+    Kept,
+    /// It has none: two servers may give the same number to different timelines.
+    None,
+}
 
 /// What came of one universe.
 #[derive(Debug, Clone)]
@@ -47,13 +60,13 @@ pub struct Report {
 ///
 /// # Errors
 /// When it can not begin: the cluster does not come up, or there is no runtime.
-pub fn run(seed: u64, span: Duration) -> Result<Report, String> {
+pub fn run(seed: u64, span: Duration, archive: Archive) -> Result<Report, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(Universe::new(seed).run(span))
+    runtime.block_on(Universe::new(seed).run(span, archive))
 }
 
 /// One universe on its way.
@@ -72,7 +85,10 @@ impl Universe {
         }
     }
 
-    async fn run(mut self, span: Duration) -> Result<Report, String> {
+    async fn run(mut self, span: Duration, archive: Archive) -> Result<Report, String> {
+        if archive == Archive::Kept {
+            self.perform("archive").await?;
+        }
         let shape = faults::shape(&mut self.dice);
         let members: Vec<MemberName> = NAMES
             .iter()
@@ -82,10 +98,11 @@ impl Universe {
         self.perform(&shape.line).await?;
         let world = self.world()?;
         self.let_clocks_drift(&world, &members);
+        let pauses = *self.dice.pick(&PAUSES).unwrap_or(&PAUSES[0]);
         let mut weather = Weather::new(members, shape.synchronous);
         let end = world.now() + span;
         while world.now() < end {
-            let pause = self.dice.within(PAUSE);
+            let pause = self.dice.within(pauses);
             self.perform(&format!("wait {}ms", pause.as_millis()))
                 .await?;
             let line = weather.fault(&mut self.dice);

@@ -3,13 +3,13 @@
 //! Time is tokio's paused clock, so nothing waits for real and every run of a seed is the same. All state
 //! is behind one lock that is never held over an `.await`; whoever waits for something waits for a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pgherd_domain::MemberName;
+use pgherd_domain::{MemberName, TimelineId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -46,6 +46,11 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) journal: Journal,
     pub(crate) violations: Vec<Violation>,
+    /// The newest timeline whose history file is in the WAL archive, when there is an archive: then
+    /// PostgreSQL never gives the number of a timeline twice.
+    pub(crate) archive: Option<TimelineId>,
+    /// The replication connections that the standby's side still holds.
+    pub(crate) sessions: BTreeSet<u64>,
     /// How many accesses there were at this very instant.
     accesses: (Duration, u32),
     /// Numbers for postmasters, sessions and the like.
@@ -108,6 +113,8 @@ impl World {
                 ledger: Ledger::default(),
                 journal: Journal::default(),
                 violations: Vec::new(),
+                archive: None,
+                sessions: BTreeSet::new(),
                 accesses: (Duration::ZERO, 0),
                 next_number: 0,
                 dice,
@@ -206,11 +213,11 @@ impl World {
                 .insert(name.clone(), Host::new(Pendulum::exact(boot), dice));
         });
         crate::postgres::attend(self, name);
+        self.spawn(crate::fence::guard(self.clone(), name.clone()));
     }
 
-    /// Waits while the member's agent is frozen. Every port passes here before it acts and before it
-    /// answers, so a frozen agent neither does nor learns anything.
-    pub(crate) async fn gate(&self, name: &MemberName) {
+    /// Waits while the member's agent is frozen.
+    pub(crate) async fn thawed(&self, name: &MemberName) {
         self.until(|state| (!state.host(name).frozen).then_some(()))
             .await;
     }

@@ -1,27 +1,20 @@
 //! I-01: at no instant would two servers acknowledge a write.
 //!
-//! A server counts when it accepts writes, the standbys that its commits wait for are really connected,
-//! and its agent watches the lease. A primary whose agent is frozen or dead is the fence's business, not
-//! the agent's: it does not count until its agent has finished a turn and had a second to act on it.
-
-use std::time::Duration;
+//! A server counts when it accepts writes and the standbys that its commits wait for are really connected.
+//! Two kinds do not count, because nobody could know better: one whose lease the DCS ended before its time,
+//! for as long as that lease would have lived; and one whose agent last heard that the cluster is paused: by
+//! contract §13 it goes on without the key.
 
 use pgherd_domain::MemberName;
 
 use crate::postgres::would_acknowledge;
 use crate::world::State;
 
-/// How long stopping a server takes after the turn that decides it.
-const ACTING: Duration = Duration::from_secs(1);
-
 pub(super) fn check(state: &mut State) {
     let writers: Vec<MemberName> = state
         .hosts
         .iter()
-        .filter(|(_, host)| {
-            host.guarded_since
-                .is_some_and(|since| state.now >= since + ACTING)
-        })
+        .filter(|(_, host)| state.now >= host.excused_until && !host.knows_pause)
         .filter(|(name, _)| would_acknowledge(state, name))
         .map(|(name, _)| name.clone())
         .collect();

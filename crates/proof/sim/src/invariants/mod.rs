@@ -59,7 +59,7 @@ pub(crate) fn at_every_change(state: &mut State) {
 
 /// When a server is told to end recovery.
 pub(crate) fn at_promotion(state: &mut State, name: &MemberName) {
-    i05_key_before_promotion::check(state, name, "is promoted");
+    i05_key_before_promotion::check(state, name, i05_key_before_promotion::PROMOTED);
 }
 
 /// When a server is started to accept writes.

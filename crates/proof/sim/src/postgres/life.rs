@@ -148,6 +148,7 @@ pub(super) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError
 }
 
 fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration) {
+    let archived = state.archive.unwrap_or_default();
     let server = server(state, name);
     let Some(postmaster) = server.postmaster.as_mut() else {
         return;
@@ -162,11 +163,14 @@ fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration)
     let Some(cluster) = server.cluster_mut() else {
         return;
     };
-    cluster.wal.branch();
+    cluster.wal.branch(archived);
     cluster.replayed = cluster.wal.end();
     cluster.state = ControlState::InProduction;
     cluster.standby_signal = false;
     let timeline: TimelineId = cluster.wal.timeline;
+    if state.archive.is_some() {
+        state.archive = Some(timeline);
+    }
     state.tell(
         name.as_str(),
         format!("postgres: promoted to timeline {timeline}"),
@@ -237,7 +241,7 @@ async fn shut_down(world: World, name: MemberName, pid: i32, takes: Duration) {
 }
 
 /// Ends the server at once; the next start recovers.
-pub(super) async fn stop_immediately(world: &World, name: &MemberName, ending: Ending) {
+pub(crate) async fn stop_immediately(world: &World, name: &MemberName, ending: Ending) {
     let told = world.change(|state| {
         let host = state.host_mut(name);
         let takes = host.dice.within(QUIT);

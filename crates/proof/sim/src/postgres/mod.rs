@@ -12,7 +12,7 @@ mod wal;
 mod works;
 
 pub(crate) use commit::{Commit, commit, would_acknowledge};
-pub(crate) use life::{Ending, kill};
+pub(crate) use life::{Ending, kill, stop_immediately};
 pub(crate) use port::SimPostgres;
 pub(crate) use seen::describe;
 pub(crate) use server::{Directory, Server};

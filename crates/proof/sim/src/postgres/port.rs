@@ -19,7 +19,8 @@ use crate::clock::SimClock;
 use crate::dice::Span;
 use crate::invariants;
 use crate::network::Place;
-use crate::world::{State, World};
+use crate::process::Process;
+use crate::world::State;
 
 const LOOK: Span = Span::millis(1, 5);
 const CHANGE: Span = Span::millis(5, 20);
@@ -37,33 +38,32 @@ struct Memory {
 
 /// One member's PostgreSQL as its agent reaches it.
 pub(crate) struct SimPostgres {
-    world: World,
-    me: MemberName,
+    process: Process,
     clock: SimClock,
     memory: Arc<Mutex<Memory>>,
 }
 
 impl fmt::Debug for SimPostgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimPostgres({})", self.me)
+        write!(f, "SimPostgres({:?})", self.process)
     }
 }
 
 impl SimPostgres {
-    pub(crate) fn new(world: World, me: MemberName) -> Self {
+    pub(crate) fn new(process: Process) -> Self {
         Self {
-            clock: SimClock::new(world.clone(), me.clone()),
-            world,
-            me,
+            clock: SimClock::new(process.clone()),
+            process,
             memory: Arc::default(),
         }
     }
 
     async fn takes(&self, span: Span) {
         let takes = self
+            .process
             .world
-            .quietly(|state| state.host_mut(&self.me).dice.within(span));
-        self.world.sleep(takes).await;
+            .quietly(|state| state.host_mut(&self.process.me).dice.within(span));
+        self.process.world.sleep(takes).await;
     }
 
     /// Puts what was seen together with what is remembered of the same postmaster.
@@ -98,8 +98,8 @@ impl SimPostgres {
         &self,
         change: impl FnOnce(&mut State) -> Result<T, AdjustError>,
     ) -> Result<T, AdjustError> {
-        self.world.change(|state| {
-            if state.host(&self.me).server.is_open() {
+        self.process.world.change(|state| {
+            if state.host(&self.process.me).server.is_open() {
                 change(state)
             } else {
                 Err(AdjustError::NotAnswering("no connection".to_owned()))
@@ -111,20 +111,23 @@ impl SimPostgres {
 #[async_trait]
 impl LocalPostgres for SimPostgres {
     async fn observe(&self) -> PostgresSeen {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         self.takes(LOOK).await;
         let hung = |state: &State| {
-            let postmaster = state.host(&self.me).server.postmaster.as_ref();
+            let postmaster = state.host(&self.process.me).server.postmaster.as_ref();
             postmaster.is_some_and(|postmaster| postmaster.hung)
         };
-        if self.world.look(hung) {
-            let answers = self.world.until(|state| (!hung(state)).then_some(()));
+        if self.process.world.look(hung) {
+            let answers = self
+                .process
+                .world
+                .until(|state| (!hung(state)).then_some(()));
             // A server that hangs may come back before the query's deadline.
             drop(tokio::time::timeout(QUERY_TAKES_AT_MOST, answers).await);
         }
-        self.world.gate(&self.me).await;
-        let (data, pid, accepting, standby_signal, answer) = self.world.look(|state| {
-            let server = &state.host(&self.me).server;
+        self.process.gate().await;
+        let (data, pid, accepting, standby_signal, answer) = self.process.world.look(|state| {
+            let server = &state.host(&self.process.me).server;
             let pid = server.postmaster.as_ref().map(|it| it.pid);
             let answer = match (server.live(), pid) {
                 (Some(live), _) => Ok(live),
@@ -155,40 +158,42 @@ impl LocalPostgres for SimPostgres {
 
     async fn exited(&self) {
         let pid = self
+            .process
             .world
             .until(|state| {
                 state
-                    .host(&self.me)
+                    .host(&self.process.me)
                     .server
                     .postmaster
                     .as_ref()
                     .map(|it| it.pid)
             })
             .await;
-        self.world
-            .until(|state| (!state.host(&self.me).server.runs(pid)).then_some(()))
+        self.process
+            .world
+            .until(|state| (!state.host(&self.process.me).server.runs(pid)).then_some(()))
             .await;
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
     }
 
     async fn carry_out(&self, work: &Work, progress: &Progress) -> Result<(), WorkError> {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         let worker = Worker {
-            world: self.world.clone(),
-            me: self.me.clone(),
+            process: self.process.clone(),
         };
         let done = worker.carry_out(work, progress).await;
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         done
     }
 
     async fn adjust(&self, change: &Adjustment) -> Result<(), AdjustError> {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         self.takes(CHANGE).await;
         let done = match change {
             Adjustment::ForgetOldDirectory => {
-                self.world
-                    .change(|state| forget_old_directory(state, &self.me));
+                self.process
+                    .world
+                    .change(|state| forget_old_directory(state, &self.process.me));
                 Ok(())
             }
             Adjustment::Follow { .. }
@@ -196,53 +201,61 @@ impl LocalPostgres for SimPostgres {
             | Adjustment::CreateSlot(_)
             | Adjustment::DropSlot(_)
             | Adjustment::AdvanceSlot { .. } => {
-                self.on_open(|state| adjust_open(state, &self.me, change))
+                self.on_open(|state| adjust_open(state, &self.process.me, change))
             }
         };
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         done
     }
 
     async fn ask_history(&self, upstream: &Upstream) -> Result<UpstreamSeen, String> {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         let from = MemberName::new(&upstream.host)
             .ok()
-            .filter(|name| self.world.look(|state| state.hosts.contains_key(name)))
+            .filter(|name| {
+                self.process
+                    .world
+                    .look(|state| state.hosts.contains_key(name))
+            })
             .ok_or("the host name is not known")?;
-        let (here, there) = (Place::Member(self.me.clone()), Place::Member(from.clone()));
+        let (here, there) = (
+            Place::Member(self.process.me.clone()),
+            Place::Member(from.clone()),
+        );
         let asked = async {
-            if !self.world.carry(&here, &there).await {
+            if !self.process.world.carry(&here, &there).await {
                 return Err("connection timed out".to_owned());
             }
-            let told = self.world.look(|state| history_of(state, &from));
-            if !self.world.carry(&there, &here).await {
+            let told = self.process.world.look(|state| history_of(state, &from));
+            if !self.process.world.carry(&there, &here).await {
                 return Err("connection timed out".to_owned());
             }
             told
         };
         let told = tokio::time::timeout(Duration::from_secs(3), asked).await;
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         told.unwrap_or_else(|_| Err("no answer in 3 s".to_owned()))
     }
 
     async fn configure(&self, _: Arc<Settings>, _: PgRole, _: Option<&ClusterView>) {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
     }
 
     async fn reload(&self) -> Result<(), AdjustError> {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         self.on_open(|_| Ok(()))
     }
 
     async fn fence(&self) {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         if self
+            .process
             .world
-            .look(|state| state.host(&self.me).server.runs_as_primary())
+            .look(|state| state.host(&self.process.me).server.runs_as_primary())
         {
-            life::stop_immediately(&self.world, &self.me, Ending::Fenced).await;
+            life::stop_immediately(&self.process.world, &self.process.me, Ending::Fenced).await;
         }
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
     }
 }
 

@@ -45,7 +45,11 @@ fn wish(state: &State, me: &MemberName) -> Option<Wish> {
 pub(super) async fn receive(world: World, me: MemberName) {
     loop {
         let wanted = world.until(|state| wish(state, &me)).await;
-        let session = world.quietly(State::number);
+        let session = world.quietly(|state| {
+            let session = state.number();
+            state.sessions.insert(session);
+            session
+        });
         let gone = world.until(|state| (wish(state, &me).as_ref() != Some(&wanted)).then_some(()));
         let why = tokio::select! {
             biased;
@@ -257,6 +261,7 @@ async fn silence(world: &World, me: &MemberName, from: &MemberName) {
 /// Ends a connection on this side. The upstream learns it at once, unless it is cut off.
 fn disconnect(world: &World, me: &MemberName, from: &MemberName, session: u64) {
     world.change(|state| {
+        state.sessions.remove(&session);
         let postmaster = state.host_mut(me).server.postmaster.as_mut();
         if let Some(postmaster) = postmaster
             && postmaster
@@ -292,11 +297,17 @@ async fn give_up_silent(world: World, me: MemberName, from: MemberName, session:
         let same = sender.is_some_and(|sender| sender.session == session);
         (!same).then_some(())
     });
+    // Another process answers at the standby's address, and knows nothing of the connection.
+    let reset = world.until(|state| {
+        let (a, b) = (Place::Member(me.clone()), Place::Member(from.clone()));
+        let unknown = !state.sessions.contains(&session) && state.network.is_whole(&a, &b);
+        unknown.then_some(())
+    });
     tokio::select! {
         biased;
-        () = gone => {}
-        () = silence(&world, &me, &from) => {
-            world.change(|state| forget_sender(state, &me, &from, session));
-        }
+        () = gone => return,
+        () = reset => {}
+        () = silence(&world, &me, &from) => {}
     }
+    world.change(|state| forget_sender(state, &me, &from, session));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pgherd_domain::{
     ControlData, DataDirectory, LiveSeen, Lsn, MemberName, Receiver, ServerVersion, SlotSeen,
-    TimelineHistory, TimelineId, WalSenderSeen,
+    TimelineId, WalSenderSeen,
 };
 
 use super::names::Waiting;
@@ -70,11 +70,7 @@ pub(crate) fn live(postmaster: &Postmaster, cluster: &Cluster) -> Option<LiveSee
     let end = cluster.wal.end();
     let only = |on: bool, lsn: Lsn| if on { lsn } else { Lsn::default() };
     let receiver = receiver(postmaster, cluster);
-    let timeline = if recovery && receiver.is_none() {
-        cluster.checkpoint.0
-    } else {
-        cluster.wal.timeline
-    };
+    let timeline = cluster.wal.timeline;
     Some(LiveSeen {
         in_recovery: recovery,
         timeline,
@@ -96,16 +92,7 @@ pub(crate) fn live(postmaster: &Postmaster, cluster: &Cluster) -> Option<LiveSee
             .filter(|_| recovery)
             .map(|upstream| (upstream.host.clone(), upstream.port)),
         restores_from_archive: false,
-        history: TimelineHistory {
-            switches: cluster
-                .wal
-                .history
-                .switches
-                .iter()
-                .filter(|switch| switch.timeline < timeline)
-                .cloned()
-                .collect(),
-        },
+        history: cluster.wal.history.clone(),
         pending_restart: BTreeMap::new(),
     })
 }

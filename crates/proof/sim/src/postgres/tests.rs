@@ -11,6 +11,7 @@ use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress};
 use super::{Commit, Ending, SimPostgres, commit, kill};
 use crate::clock::SimClock;
 use crate::network::Place;
+use crate::process::Process;
 use crate::world::World;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -57,8 +58,8 @@ impl Pair {
             world.add_host(&name(member));
         }
         let pair = Self {
-            a: SimPostgres::new(world.clone(), name("a")),
-            b: SimPostgres::new(world.clone(), name("b")),
+            a: SimPostgres::new(Process::of(&world, &name("a"))),
+            b: SimPostgres::new(Process::of(&world, &name("b"))),
             world,
         };
         does(&pair.a, Work::Bootstrap).await.unwrap();
@@ -97,7 +98,7 @@ impl Pair {
     async fn promote_b(&self) {
         self.world
             .change(|state| state.store.write_by_hand("leader", "b"));
-        let valid_until = SimClock::new(self.world.clone(), name("b"))
+        let valid_until = SimClock::new(Process::of(&self.world, &name("b")))
             .now()
             .plus(MINUTE);
         does(&self.b, Work::Promote { valid_until }).await.unwrap();

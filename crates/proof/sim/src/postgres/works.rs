@@ -13,7 +13,8 @@ use super::wal::Said;
 use crate::clock::SimClock;
 use crate::dice::Span;
 use crate::invariants;
-use crate::world::{State, World};
+use crate::process::Process;
+use crate::world::State;
 
 const INITDB: Span = Span::millis(800, 2000);
 const COPY: Span = Span::millis(1000, 5000);
@@ -27,8 +28,7 @@ const PROMOTION_TAKES_AT_MOST: Duration = Duration::from_secs(60);
 /// One member's works.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
-    pub(super) world: World,
-    pub(super) me: MemberName,
+    pub(super) process: Process,
 }
 
 impl Worker {
@@ -57,36 +57,44 @@ impl Worker {
     }
 
     fn server<T>(&self, see: impl FnOnce(&Server) -> T) -> T {
-        self.world.look(|state| see(&state.host(&self.me).server))
+        self.process
+            .world
+            .look(|state| see(&state.host(&self.process.me).server))
     }
 
     fn tell(&self, what: impl Into<String>) {
-        self.world
-            .change(|state| state.tell(self.me.as_str(), what));
+        self.process
+            .world
+            .change(|state| state.tell(self.process.me.as_str(), what));
     }
 
     /// Lets a child process run for a while.
     async fn takes(&self, span: Span) {
         let takes = self
+            .process
             .world
-            .quietly(|state| state.host_mut(&self.me).dice.within(span));
-        self.world.sleep(takes).await;
-        self.world.gate(&self.me).await;
+            .quietly(|state| state.host_mut(&self.process.me).dice.within(span));
+        self.process.world.sleep(takes).await;
+        self.process.gate().await;
     }
 
     async fn bootstrap(&self) -> Result<(), WorkError> {
         self.takes(INITDB).await;
-        self.world.change(|state| {
-            let host = state.host_mut(&self.me);
+        self.process.world.change(|state| {
+            let host = state.host_mut(&self.process.me);
             if !matches!(host.server.directory, Directory::Empty) {
                 return Err(failed("the data directory is not empty"));
             }
             let system_id = (7_000_000_000_000_000_000 + host.dice.below(1 << 50)).to_string();
             host.server.directory = Directory::Cluster(Box::new(Cluster::new(system_id)));
-            state.tell(self.me.as_str(), "postgres: a new cluster was made");
+            state.tell(self.process.me.as_str(), "postgres: a new cluster was made");
             Ok(())
         })?;
-        self.start(&StartAs::Primary { valid_until: None }, Duration::from_secs(60)).await
+        self.start(
+            &StartAs::Primary { valid_until: None },
+            Duration::from_secs(60),
+        )
+        .await
     }
 
     /// pg_basebackup: what the source has when the copy ends.
@@ -102,7 +110,7 @@ impl Worker {
             why = self.broken(&from) => Err(why),
         };
         copied?;
-        self.world.change(|state| {
+        self.process.world.change(|state| {
             let server = &state.host(&from).server;
             let Some(theirs) = server.cluster().filter(|_| server.is_open()) else {
                 return Err(failed("the source ended before the copy"));
@@ -112,9 +120,12 @@ impl Worker {
             mine.upstream = None;
             mine.standby_signal = true;
             mine.proven = false;
-            set_aside(state, &self.me)?;
-            state.host_mut(&self.me).server.directory = Directory::Cluster(Box::new(mine));
-            state.tell(self.me.as_str(), format!("postgres: copied from {from}"));
+            set_aside(state, &self.process.me)?;
+            state.host_mut(&self.process.me).server.directory = Directory::Cluster(Box::new(mine));
+            state.tell(
+                self.process.me.as_str(),
+                format!("postgres: copied from {from}"),
+            );
             Ok(())
         })
     }
@@ -123,14 +134,30 @@ impl Worker {
     async fn reach(&self, source: &Upstream) -> Result<MemberName, WorkError> {
         let from = MemberName::new(&source.host)
             .ok()
-            .filter(|name| self.world.look(|state| state.hosts.contains_key(name)))
+            .filter(|name| {
+                self.process
+                    .world
+                    .look(|state| state.hosts.contains_key(name))
+            })
             .ok_or_else(|| failed("the host name is not known"))?;
-        if !self.world.carry_between(&self.me, &from).await
-            || !self.world.carry_between(&from, &self.me).await
+        if !self
+            .process
+            .world
+            .carry_between(&self.process.me, &from)
+            .await
+            || !self
+                .process
+                .world
+                .carry_between(&from, &self.process.me)
+                .await
         {
             return Err(failed("connection timed out"));
         }
-        if self.world.look(|state| state.host(&from).server.is_open()) {
+        if self
+            .process
+            .world
+            .look(|state| state.host(&from).server.is_open())
+        {
             Ok(from)
         } else {
             Err(failed("the server does not accept connections"))
@@ -139,7 +166,8 @@ impl Worker {
 
     /// Returns when the connection to a server breaks.
     async fn broken(&self, from: &MemberName) -> WorkError {
-        self.world
+        self.process
+            .world
             .until(|state| (!state.host(from).server.is_open()).then_some(()))
             .await;
         failed("the source closed the connection")
@@ -149,15 +177,15 @@ impl Worker {
         if let StartAs::Primary {
             valid_until: Some(valid_until),
         } = start_as
-            && SimClock::new(self.world.clone(), self.me.clone()).now() >= *valid_until
+            && SimClock::new(self.process.clone()).now() >= *valid_until
         {
             return Err(WorkError::LeaseEnded);
         }
-        self.world.change(|state| {
+        self.process.world.change(|state| {
             if matches!(start_as, StartAs::Primary { .. }) {
-                invariants::at_start_as_primary(state, &self.me);
+                invariants::at_start_as_primary(state, &self.process.me);
             }
-            let server = &mut state.host_mut(&self.me).server;
+            let server = &mut state.host_mut(&self.process.me).server;
             server.generation += 1;
             if let Some(cluster) = server.cluster_mut() {
                 match start_as {
@@ -172,16 +200,16 @@ impl Worker {
                 }
             }
         });
-        let pid = launch(&self.world, &self.me)?;
-        let up = self.world.until(|state| {
-            let server = &state.host(&self.me).server;
+        let pid = launch(&self.process.world, &self.process.me)?;
+        let up = self.process.world.until(|state| {
+            let server = &state.host(&self.process.me).server;
             if !server.runs(pid) {
                 return Some(Err(failed("the postmaster ended while it started")));
             }
             server.is_open().then_some(Ok(()))
         });
         let up = tokio::time::timeout(timeout, up).await;
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         up.map_err(|_| failed("it did not accept connections in time"))?
     }
 
@@ -190,11 +218,12 @@ impl Worker {
             return;
         };
         if mode == StopMode::Fast {
-            life::stop_fast(&self.world, &self.me);
+            life::stop_fast(&self.process.world, &self.process.me);
             let ended = self
+                .process
                 .world
-                .until(|state| (!state.host(&self.me).server.runs(pid)).then_some(()));
-            let clock = SimClock::new(self.world.clone(), self.me.clone());
+                .until(|state| (!state.host(&self.process.me).server.runs(pid)).then_some(()));
+            let clock = SimClock::new(self.process.clone());
             let too_long = async {
                 match escalate_at {
                     Some(moment) => clock.sleep_until(moment).await,
@@ -204,38 +233,38 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = ended => {
-                    self.world.gate(&self.me).await;
+                    self.process.gate().await;
                     return;
                 }
                 () = too_long => {}
             }
         }
-        life::stop_immediately(&self.world, &self.me, Ending::Immediate).await;
-        self.world.gate(&self.me).await;
+        life::stop_immediately(&self.process.world, &self.process.me, Ending::Immediate).await;
+        self.process.gate().await;
     }
 
     async fn promote(&self, valid_until: Moment) -> Result<(), WorkError> {
-        let clock = SimClock::new(self.world.clone(), self.me.clone());
+        let clock = SimClock::new(self.process.clone());
         if clock.now() >= valid_until {
             return Err(WorkError::LeaseEnded);
         }
-        let pid = life::promote(&self.world, &self.me)?;
-        let done = self.world.until(|state| {
-            let server = &state.host(&self.me).server;
+        let pid = life::promote(&self.process.world, &self.process.me)?;
+        let done = self.process.world.until(|state| {
+            let server = &state.host(&self.process.me).server;
             if !server.runs(pid) {
                 return Some(Err(failed("the postmaster ended")));
             }
             (server.takes_writes()).then_some(Ok(()))
         });
         let done = tokio::time::timeout(PROMOTION_TAKES_AT_MOST, done).await;
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         done.map_err(|_| failed("recovery did not end in time"))?
     }
 
     async fn checkpoint(&self) -> Result<(), WorkError> {
         self.takes(CHECKPOINT).await;
-        self.world.change(|state| {
-            let server = &mut state.host_mut(&self.me).server;
+        self.process.world.change(|state| {
+            let server = &mut state.host_mut(&self.process.me).server;
             if !server.is_open() {
                 return Err(failed("PostgreSQL does not answer"));
             }
@@ -254,8 +283,8 @@ impl Worker {
     /// `postgres --single`: recovers and stops in good order.
     async fn crash_recovery(&self) -> Result<(), WorkError> {
         self.takes(SINGLE_USER).await;
-        self.world.change(|state| {
-            let server = &mut state.host_mut(&self.me).server;
+        self.process.world.change(|state| {
+            let server = &mut state.host_mut(&self.process.me).server;
             if server.postmaster.is_some() {
                 return Err(failed("a postmaster runs"));
             }
@@ -265,7 +294,10 @@ impl Worker {
             cluster.standby_signal = false;
             cluster.write(Said::Shutdown, None);
             cluster.state = ControlState::ShutDown;
-            state.tell(self.me.as_str(), "postgres: recovered in single-user mode");
+            state.tell(
+                self.process.me.as_str(),
+                "postgres: recovered in single-user mode",
+            );
             Ok(())
         })
     }
@@ -273,8 +305,9 @@ impl Worker {
     async fn rewind(&self, source: &Upstream) -> Result<(), WorkError> {
         let from = self.reach(source).await?;
         let needed = self
+            .process
             .world
-            .change(|state| begin_rewind(state, &self.me, &from))?;
+            .change(|state| begin_rewind(state, &self.process.me, &from))?;
         if !needed {
             self.tell("postgres: pg_rewind found nothing to do");
             return Ok(());
@@ -285,8 +318,9 @@ impl Worker {
             why = self.broken(&from) => Err(why),
         };
         rewound?;
-        self.world
-            .change(|state| end_rewind(state, &self.me, &from))
+        self.process
+            .world
+            .change(|state| end_rewind(state, &self.process.me, &from))
     }
 }
 
@@ -331,8 +365,9 @@ fn begin_rewind(state: &mut State, me: &MemberName, from: &MemberName) -> Result
             "source and target clusters are from different systems".to_owned(),
         ));
     }
-    // Before the source's first checkpoint on its timeline pg_control still shows the old one.
-    if their_checkpoint == mine.checkpoint.0 && !mine.torn {
+    // Before the source's first checkpoint on its timeline pg_control still shows the old one (before 16).
+    let my_timeline = mine.checkpoint.0.max(mine.min_recovery.1);
+    if their_checkpoint == my_timeline && !mine.torn {
         return Ok(false);
     }
     mine.torn = true;

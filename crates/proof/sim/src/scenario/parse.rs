@@ -54,6 +54,8 @@ pub(super) struct Told {
 pub(super) enum Command {
     /// The universe's seed.
     Seed(u64),
+    /// There is a WAL archive: timelines are numbered once in the whole cluster.
+    Archive,
     /// The members, the one that leads when it begins, and settings.
     Cluster {
         members: Vec<MemberName>,
@@ -130,6 +132,7 @@ pub(super) fn command(line: &str) -> Result<Command, String> {
                 .parse()
                 .map_err(|_| format!("`{number}` is not a seed"))?,
         ),
+        ["archive"] => Command::Archive,
         ["cluster", rest @ ..] => cluster(rest)?,
         ["tags", who, rest @ ..] => Command::Tags(name(who)?, pairs(rest)?),
         ["wait", how_long] => Command::Wait(span(how_long)?),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgherd_domain::documents::{FailoverDoc, Schedule};
-use pgherd_domain::{MemberName, Operation};
+use pgherd_domain::{MemberName, Operation, TimelineId};
 use serde_json::Value;
 
 use super::condition::Condition;
@@ -28,6 +28,7 @@ pub(crate) struct Stage {
     pub(crate) herd: Option<Herd>,
     /// The moment that the transcript counts from.
     pub(crate) zero: Duration,
+    archive: bool,
     /// When the last deed was done.
     last_deed: Duration,
 }
@@ -39,6 +40,7 @@ impl Stage {
             shape: Shape::default(),
             herd: None,
             zero: Duration::ZERO,
+            archive: false,
             last_deed: Duration::ZERO,
         }
     }
@@ -59,6 +61,10 @@ impl Stage {
     pub(super) async fn perform(&mut self, command: &Command) -> Result<(), String> {
         match command {
             Command::Seed(_) => Ok(()),
+            Command::Archive => {
+                self.archive = true;
+                Ok(())
+            }
             Command::Cluster {
                 members,
                 leader,
@@ -115,6 +121,10 @@ impl Stage {
     ) -> Result<(), String> {
         self.shape.dynamic.clone_from(settings);
         let mut herd = Herd::new(self.seed, self.shape.clone(), members);
+        if self.archive {
+            herd.world
+                .change(|state| state.archive = Some(TimelineId(1)));
+        }
         if let Some(leader) = leader {
             herd.start_agent(leader)?;
         }
@@ -272,6 +282,15 @@ fn on_world(state: &mut State, deed: &Deed) {
 
 fn on_dcs(state: &mut State, what: &Dcs) {
     let now = state.now;
+    let breaks_its_word = match what {
+        Dcs::Revoke(who) => state.store.leader() == Some(who.as_str()),
+        Dcs::Delete(key) => key == "leader",
+        Dcs::Wipe => true,
+        Dcs::Down | Dcs::Silent | Dcs::Up => false,
+    };
+    if breaks_its_word {
+        excuse_leader(state);
+    }
     match what {
         Dcs::Down => state.store.serve(now, Service::Refusing),
         Dcs::Silent => state.store.serve(now, Service::Silent),
@@ -279,6 +298,18 @@ fn on_dcs(state: &mut State, what: &Dcs) {
         Dcs::Wipe => state.store.wipe(),
         Dcs::Revoke(who) => state.store.revoke_early(who.as_str()),
         Dcs::Delete(key) => state.store.erase_by_hand(key),
+    }
+}
+
+/// The leader can not know that its lease or its key is about to go.
+fn excuse_leader(state: &mut State) {
+    let until = state.now + state.store.leading_ttl();
+    let leader = state
+        .store
+        .leader()
+        .and_then(|name| MemberName::new(name).ok());
+    if let Some(host) = leader.and_then(|leader| state.hosts.get_mut(&leader)) {
+        host.excused_until = until;
     }
 }
 
@@ -302,10 +333,10 @@ fn order(
     state.store.write_by_hand("failover", &doc.render());
 }
 
-/// Patches `/config` as `patronictl edit-config` does.
+/// Patches `/config` as `patronictl edit-config` does; without one there is nothing to patch.
 fn config(state: &mut State, pairs: &Pairs) {
-    let old = state.store.value("config").unwrap_or("{}");
-    let Ok(Value::Object(mut map)) = serde_json::from_str(old) else {
+    let old = state.store.value("config").map(serde_json::from_str);
+    let Some(Ok(Value::Object(mut map))) = old else {
         return;
     };
     for (key, value) in pairs {

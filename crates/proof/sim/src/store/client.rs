@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::ops::Caller;
 use super::{Service, Store};
 use crate::network::Place;
-use crate::world::World;
+use crate::process::Process;
 
 /// What the client remembers.
 #[derive(Debug)]
@@ -24,8 +24,7 @@ struct Memory {
 /// The DCS as one member reaches it.
 #[derive(Clone)]
 pub(crate) struct SimDcs {
-    world: World,
-    me: MemberName,
+    process: Process,
     memory: Arc<Mutex<Memory>>,
     /// Held while a lease is being made, so that two writes never make two.
     granting: Arc<tokio::sync::Mutex<()>>,
@@ -34,7 +33,7 @@ pub(crate) struct SimDcs {
 
 impl fmt::Debug for SimDcs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimDcs({})", self.me)
+        write!(f, "SimDcs({:?})", self.process)
     }
 }
 
@@ -42,15 +41,9 @@ impl fmt::Debug for SimDcs {
 type Deed<T> = Box<dyn FnOnce(&mut Store, Duration, &Caller) -> T + Send>;
 
 impl SimDcs {
-    pub(crate) fn new(
-        world: World,
-        me: MemberName,
-        ttl: Duration,
-        retry_timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(process: Process, ttl: Duration, retry_timeout: Duration) -> Self {
         Self {
-            world,
-            me,
+            process,
             memory: Arc::new(Mutex::new(Memory { lease: None, ttl })),
             granting: Arc::default(),
             retry_timeout,
@@ -64,7 +57,7 @@ impl SimDcs {
     fn caller(&self) -> Caller {
         let memory = self.memory();
         Caller {
-            name: self.me.clone(),
+            name: self.process.me.clone(),
             lease: memory.lease,
             ttl: memory.ttl,
         }
@@ -88,13 +81,13 @@ impl SimDcs {
         patience: Duration,
         deed: Deed<T>,
     ) -> Result<T, DcsError> {
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         let (answer, answered) = oneshot::channel();
         let caller = self.caller();
         let request = self.clone().deliver(caller, deed, answer);
-        self.world.spawn(request);
+        self.process.world.spawn(request);
         let outcome = tokio::time::timeout(patience, answered).await;
-        self.world.gate(&self.me).await;
+        self.process.gate().await;
         match outcome {
             Ok(Ok(result)) => result,
             // The connection died on the way.
@@ -109,21 +102,24 @@ impl SimDcs {
         deed: Deed<T>,
         answer: oneshot::Sender<Result<T, DcsError>>,
     ) {
-        let (here, there) = (Place::Member(self.me.clone()), Place::Dcs);
-        if !self.world.carry(&here, &there).await {
+        let (here, there) = (Place::Member(self.process.me.clone()), Place::Dcs);
+        if !self.process.world.carry(&here, &there).await {
             return;
         }
-        let done = self.world.change(|state| match state.store.service {
-            Service::Up => Some(Ok(deed(&mut state.store, state.now, &caller))),
-            Service::Refusing => Some(Err(DcsError::Unreachable(
-                "every endpoint refused the connection".to_owned(),
-            ))),
-            Service::Silent => None,
-        });
+        let done = self
+            .process
+            .world
+            .change(|state| match state.store.service {
+                Service::Up => Some(Ok(deed(&mut state.store, state.now, &caller))),
+                Service::Refusing => Some(Err(DcsError::Unreachable(
+                    "every endpoint refused the connection".to_owned(),
+                ))),
+                Service::Silent => None,
+            });
         let Some(done) = done else {
             return;
         };
-        if self.world.carry(&there, &here).await {
+        if self.process.world.carry(&there, &here).await {
             // Nobody waits any more when the answer comes too late.
             drop(answer.send(done));
         }

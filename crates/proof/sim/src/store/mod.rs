@@ -102,6 +102,14 @@ impl Store {
         self.next_lease
     }
 
+    /// How long the lease lives on which the leader key hangs, when it was just renewed.
+    pub(crate) fn leading_ttl(&self) -> Duration {
+        let lease = self.keys.get("leader").and_then(|entry| entry.lease);
+        lease
+            .and_then(|lease| self.leases.get(&lease))
+            .map_or(Duration::ZERO, |lease| lease.ttl)
+    }
+
     /// Keeps a lease alive. `false`: there is no such lease any more.
     fn keep_alive(&mut self, now: Duration, id: u64, ttl: Duration) -> bool {
         let late = self.dice.within(self.slack);

@@ -7,6 +7,7 @@ use pgherd_ports::{Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading
 
 use super::{Service, SimDcs, keep_leases, watch};
 use crate::network::Place;
+use crate::process::Process;
 use crate::world::World;
 
 const TTL: Duration = Duration::from_secs(30);
@@ -23,7 +24,13 @@ fn world(members: &[&str]) -> (World, Vec<SimDcs>) {
     world.spawn(keep_leases(world.clone()));
     let clients = members
         .iter()
-        .map(|member| SimDcs::new(world.clone(), name(member), TTL, Duration::from_secs(10)))
+        .map(|member| {
+            SimDcs::new(
+                Process::of(&world, &name(member)),
+                TTL,
+                Duration::from_secs(10),
+            )
+        })
         .collect();
     (world, clients)
 }
@@ -127,7 +134,7 @@ async fn a_mere_position_wakes_nobody_and_a_new_leader_does() {
         .put(&member, r#"{"state":"running"}"#, Condition::ALWAYS)
         .await
         .unwrap();
-    world.spawn(watch::watch(world.clone(), name("b"), wake.clone()));
+    world.spawn(watch(Process::of(&world, &name("b")), wake.clone()));
     world.sleep(Duration::from_secs(1)).await;
     clients[0]
         .put(

@@ -1,11 +1,10 @@
 //! Watches: which changes wake a member, and how the news reaches it.
 
-use pgherd_domain::MemberName;
 use pgherd_domain::documents::MemberDoc;
 use pgherd_ports::Wake;
 
 use crate::network::Place;
-use crate::world::World;
+use crate::process::Process;
 
 /// Whether a change of `key` wakes the members: everything that decisions turn on, and of a member key
 /// only what is not a mere position.
@@ -31,7 +30,8 @@ fn telling(text: &str) -> impl PartialEq {
 
 /// Wakes the member whenever something changes that it should look at. While the link is cut the watch
 /// is silent; when it heals, the watch begins anew and wakes the member if it missed something.
-pub(crate) async fn watch(world: World, me: MemberName, wake: Wake) {
+pub(crate) async fn watch(process: Process, wake: Wake) {
+    let Process { world, me, .. } = &process;
     let my_place = Place::Member(me.clone());
     let mut seen = world.look(|state| state.store.waking);
     loop {
@@ -40,7 +40,7 @@ pub(crate) async fn watch(world: World, me: MemberName, wake: Wake) {
             .await;
         seen = now;
         while !world.carry(&Place::Dcs, &my_place).await {}
-        world.gate(&me).await;
+        process.gate().await;
         wake.wake();
     }
 }

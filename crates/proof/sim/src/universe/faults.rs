@@ -91,6 +91,10 @@ impl Weather {
     /// The next fault, or the end of one.
     pub(super) fn fault(&mut self, dice: &mut Dice) -> String {
         let who = self.anybody(dice);
+        if self.paused && dice.chance(250) {
+            self.paused = false;
+            return "resume".to_owned();
+        }
         match dice.below(100) {
             0..12 => self.network(dice, &who),
             12..22 => "heal".to_owned(),
@@ -143,7 +147,7 @@ impl Weather {
         match dice.below(10) {
             0..3 => format!("dcs revoke {who}"),
             3 => "dcs delete leader".to_owned(),
-            4 if !self.synchronous => "dcs wipe".to_owned(),
+            4 if !self.synchronous => "dcs delete history".to_owned(),
             4 | 5 => "dcs delete config".to_owned(),
             6 | 7 => {
                 self.dcs_is_away = true;
@@ -248,14 +252,11 @@ impl Weather {
             6 if !self.synchronous => format!("failover to {who}"),
             7 | 8 => format!("restart {who}"),
             9 => format!("reinit {who}"),
-            10 if !self.paused => {
+            10 => {
                 self.paused = true;
                 "pause".to_owned()
             }
-            _ => {
-                self.paused = false;
-                "resume".to_owned()
-            }
+            _ => format!("write 64kB at {who}"),
         }
     }
 
