@@ -10,7 +10,7 @@ fn fences(member: &Member) -> Vec<Pid> {
     let is_fence = |pid: &i32| {
         let line = fs_err::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = line.split(|byte| *byte == 0);
-        words.next().is_some_and(|word| word.ends_with(b"pgherd"))
+        words.next().is_some_and(|word| !word.is_empty())
             && words.next() == Some(b"fence".as_slice())
     };
     let all = member.host().processes().into_iter();
