@@ -202,7 +202,6 @@ impl Turn<'_> {
         if peer.nofailover || peer.watchdog_failed {
             return None;
         }
-        let theirs = peer.timeline.unwrap_or(mine.timeline);
         // The former leader in /sync can not miss anything, but it has just stepped down or lost its
         // lease: being ahead by its own unacknowledged tail does not count (contract §5.4; S29).
         let former = self.sync_in_force().is_some_and(|sync| {
@@ -210,13 +209,17 @@ impl Turn<'_> {
                 .as_ref()
                 .is_some_and(|leader| leader.same_as(name.as_str()))
         });
+        if former {
+            return None;
+        }
+        let theirs = peer.timeline.unwrap_or(mine.timeline);
         if theirs > mine.timeline {
             return Some(Veto::OldTimeline {
                 has: mine.timeline,
                 wants: theirs,
             });
         }
-        if theirs < mine.timeline || former {
+        if theirs < mine.timeline {
             return None;
         }
         if peer.position > mine.position {

@@ -1,7 +1,7 @@
 //! An operator's order while nobody leads: who may take the key (contract §5.5).
 
 use pgherd_domain::documents::FailoverDoc;
-use pgherd_domain::{MemberName, Moment, Veto};
+use pgherd_domain::{MemberName, Moment, PeerStatus, Veto};
 
 use crate::turn::Turn;
 
@@ -75,10 +75,19 @@ impl Turn<'_> {
             || self
                 .sync_in_force()
                 .is_none_or(|sync| sync.names(candidate));
-        let able = !answer.nofailover
-            && !answer.watchdog_failed
-            && !self.peer_is_left_behind(candidate, answer);
-        Some(able && synchronous)
+        Some(synchronous && self.could_lead(candidate, answer))
+    }
+
+    /// Whether a member that answered may race at all. One that is left behind, or sees me on a newer
+    /// timeline, bars itself: to wait for it would be to wait for ever.
+    fn could_lead(&self, name: &MemberName, peer: &PeerStatus) -> bool {
+        let mine = self.live().map(|live| live.timeline);
+        let i_am_former = self
+            .sync_in_force()
+            .is_some_and(|sync| sync.leader.as_ref() == Some(&self.spec.me));
+        let sees_me_ahead = peer.timeline.is_some() && peer.timeline < mine && !i_am_former;
+        let barred = peer.nofailover || peer.watchdog_failed || sees_me_ahead;
+        !barred && !self.peer_is_left_behind(name, peer)
     }
 
     /// I was asked to step down: I lead again only when nobody else can.
@@ -91,9 +100,8 @@ impl Turn<'_> {
             return vec![Veto::AskingPeers];
         }
         let somebody = others.keys().any(|name| {
-            self.answer_of(name, since).is_some_and(|peer| {
-                !peer.nofailover && !peer.watchdog_failed && !self.peer_is_left_behind(name, peer)
-            })
+            self.answer_of(name, since)
+                .is_some_and(|peer| self.could_lead(name, peer))
         });
         if somebody {
             vec![Veto::SteppingDown]

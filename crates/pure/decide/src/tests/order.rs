@@ -1,7 +1,7 @@
 //! Nobody leads, and an operator has ordered a change of leader (contract §5.5).
 
 use pgherd_domain::documents::{FailoverDoc, Schedule};
-use pgherd_domain::{Action, Lsn, PgRole, Veto, WallTime};
+use pgherd_domain::{Action, Lsn, PgRole, TimelineId, Veto, WallTime};
 
 use super::build::{END, World, member, name, versioned};
 
@@ -157,4 +157,28 @@ fn primary_race_backoff_does_not_hold_a_candidate_up() {
         .spec(|spec| spec.primary_race_backoff = super::build::secs(60))
         .order(None, Some("b"));
     assert_eq!(verdict(world), []);
+}
+
+#[test]
+fn who_is_left_behind_on_an_older_timeline_is_not_waited_for() {
+    let world = || {
+        member("b")
+            .replica(2, END)
+            .other("c", PgRole::Replica, 1)
+            .answered("c", |c| c.timeline = Some(TimelineId(1)))
+    };
+    assert_eq!(verdict(world().order(Some("a"), Some("c"))), []);
+    assert_eq!(verdict(world().order(Some("b"), None)), []);
+}
+
+#[test]
+fn whose_wal_goes_beyond_the_fork_is_not_waited_for() {
+    let world = || {
+        member("b")
+            .replica(1, END)
+            .past(&[(1, END)])
+            .other("c", PgRole::Replica, 1)
+            .answered("c", |c| c.position = Lsn::new(END + 8))
+    };
+    assert_eq!(verdict(world().order(Some("b"), None)), []);
 }

@@ -267,7 +267,10 @@ fn the_former_leader_in_sync_may_be_ahead() {
         bereaved()
             .other("a", PgRole::Replica, 1)
             .sync("a", &["b"])
-            .answered("a", |a| a.position = Lsn::new(END + 800)),
+            .answered("a", |a| {
+                a.position = Lsn::new(END + 800);
+                a.timeline = Some(TimelineId(2));
+            }),
     );
 }
 
