@@ -6,7 +6,10 @@ use std::path::Path;
 
 use pgherd_sim::scenario;
 
-#[expect(clippy::needless_pass_by_value, reason = "the harness hands the text over")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the harness hands the text over"
+)]
 fn plays(path: &Path, text: String) -> datatest_stable::Result<()> {
     let (commands, recorded) = scenario::split(&text);
     let transcript = match scenario::run(commands) {

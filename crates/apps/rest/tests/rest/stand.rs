@@ -85,7 +85,7 @@ impl Peers for FixedPeers {
         self.0.lock().unwrap().contains_key(api_url)
     }
 
-    fn configure(&self, _settings: &pgherd_settings::Settings) {}
+    fn configure(&self, _settings: &Settings) {}
 }
 
 impl Stand {
