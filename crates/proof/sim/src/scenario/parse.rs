@@ -96,6 +96,8 @@ pub(super) enum Deed {
     Disk(MemberName, Damage),
     /// Messages take this long from now on.
     Latency(Span),
+    /// A host's clocks go wrong by so many millionths.
+    Drift(MemberName, i64),
     /// A wall clock jumps by so many seconds.
     Jump(MemberName, i64),
     Write(u64, MemberName),
@@ -197,12 +199,10 @@ fn deed(words: &[&str]) -> Option<Result<Deed, String>> {
             Ok(Deed::FailStarts(who, count))
         }),
         ["latency", least, most] => latency(least, most),
-        ["jump", who, "by", seconds] => name(who).and_then(|who| {
-            let seconds = seconds
-                .parse()
-                .map_err(|_| format!("`{seconds}` is no number of seconds"))?;
-            Ok(Deed::Jump(who, seconds))
-        }),
+        ["jump", who, "by", seconds] => {
+            name(who).and_then(|who| Ok(Deed::Jump(who, number(seconds)?)))
+        }
+        ["drift", who, ppm] => name(who).and_then(|who| Ok(Deed::Drift(who, number(ppm)?))),
         ["wipe", "disk", "of", who] => name(who).map(|who| Deed::Disk(who, Damage::Wiped)),
         ["spoil", "disk", "of", who] => name(who).map(|who| Deed::Disk(who, Damage::Spoilt)),
         ["write", size, "at", who] => name(who).and_then(|who| Ok(Deed::Write(bytes(size)?, who))),
@@ -253,6 +253,10 @@ fn cut(who: &str, others: &str, both_ways: bool) -> Result<Deed, String> {
         to: others.split(',').map(place).collect::<Result<_, _>>()?,
         both_ways,
     })
+}
+
+fn number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number"))
 }
 
 fn latency(least: &str, most: &str) -> Result<Deed, String> {

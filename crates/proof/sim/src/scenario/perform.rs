@@ -260,6 +260,10 @@ fn on_world(state: &mut State, deed: &Deed) {
             };
         }
         Deed::Latency(span) => state.network.latency = *span,
+        Deed::Drift(who, ppm) => {
+            let now = state.now;
+            state.host_mut(who).pendulum.set_drift(*ppm, now);
+        }
         Deed::Jump(who, seconds) => {
             state.host_mut(who).pendulum.wall_skew_micros += seconds * 1_000_000;
         }

@@ -281,4 +281,6 @@ pub(crate) async fn keep_leases(world: World) {
 }
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod tests;

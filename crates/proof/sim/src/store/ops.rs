@@ -47,12 +47,16 @@ impl Store {
         }
     }
 
-    /// The caller's lease must live: it is `caller.lease`.
+    /// The caller's lease must live: it is `caller.lease`. A key that holds my name on the lease of a former
+    /// life is moved to this one.
     pub(super) fn acquire(&mut self, caller: &Caller) -> Result<Acquisition, DcsError> {
         if self.leading(caller) == Leading::Me {
             return Ok(Acquisition::Mine);
         }
-        if self.keys.contains_key("leader") {
+        let taken = self
+            .value("leader")
+            .is_some_and(|name| name != caller.name.as_str());
+        if taken {
             return Ok(Acquisition::Taken);
         }
         match self.write("leader", caller.name.as_str(), caller.lease) {
@@ -121,6 +125,9 @@ impl Store {
 
     pub(super) fn delete(&mut self, caller: &Caller, key: &Key, when: Condition) -> Written {
         let path = key.path();
+        if !self.keys.contains_key(&path) {
+            return Written::Done(self.revision);
+        }
         if !self.holds(caller, &path, when) {
             return Written::Refused;
         }

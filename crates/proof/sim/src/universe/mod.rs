@@ -97,7 +97,11 @@ impl Universe {
             .collect();
         self.perform(&shape.line).await?;
         let world = self.world()?;
-        self.let_clocks_drift(&world, &members);
+        for member in &members {
+            // Real clocks are off by some millionths.
+            let ppm = i64::try_from(self.dice.below(41)).unwrap_or(0) - 20;
+            self.perform(&format!("drift {member} {ppm}")).await?;
+        }
         let pauses = *self.dice.pick(&PAUSES).unwrap_or(&PAUSES[0]);
         let mut weather = Weather::new(members, shape.synchronous);
         let end = world.now() + span;
@@ -132,20 +136,10 @@ impl Universe {
             .map_err(|why| format!("{line}: {why}"))
     }
 
-    /// Real clocks are off by some millionths.
-    fn let_clocks_drift(&mut self, world: &World, members: &[MemberName]) {
-        for member in members {
-            let ppm = i64::try_from(self.dice.below(41)).unwrap_or(0) - 20;
-            world.change(|state| {
-                let now = state.now;
-                state.host_mut(member).pendulum.set_drift(ppm, now);
-            });
-        }
-    }
-
     /// Waits until a leader serves and everybody else streams.
     async fn heal(&mut self, world: &World, limit: Duration) {
         let since = world.now();
+        writeln!(self.commands, "until healed within {}s", limit.as_secs()).ok();
         let healed =
             world.until(|state| invariants::not_healed(state, since).is_none().then_some(()));
         if tokio::time::timeout(limit, healed).await.is_ok() {
