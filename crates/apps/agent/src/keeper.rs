@@ -101,6 +101,8 @@ pub(crate) async fn keep(board: Arc<Board>, dcs: Arc<dyn Dcs>, clock: Arc<dyn Cl
         let pause = if is_stuck(&board, clock.now()) {
             warn!("the turns do not complete: the lease is not renewed");
             board.ttl() / RENEWALS_PER_TTL
+        } else if waiting.is_empty() && is_left_alone(&board.seen(), board.ttl(), clock.now()) {
+            board.ttl() / RENEWALS_PER_TTL
         } else {
             renew(&board, &*dcs, &*clock, &wake).await
         };
@@ -115,6 +117,16 @@ pub(crate) async fn keep(board: Arc<Board>, dcs: Arc<dyn Dcs>, clock: Arc<dyn Cl
             () = clock.sleep_until(due) => {}
         }
     }
+}
+
+/// The lease has run out by this clock, though nothing proves that it is lost: renewals may have reached the
+/// store whose answers did not come back. Renewing on would keep the key from everybody else, so it is left
+/// alone until it has run out in the store too. A turn that reads the store asks for a renewal by itself.
+fn is_left_alone(seen: &LeaseSeen, ttl: Duration, now: Moment) -> bool {
+    seen.standing == Standing::Held
+        && seen
+            .good_until
+            .is_some_and(|until| now >= until && now < until.plus(ttl + ttl / 4))
 }
 
 fn is_stuck(board: &Board, now: Moment) -> bool {
@@ -258,6 +270,23 @@ mod tests {
             Moment::from_millis(1),
         );
         assert_eq!(never_held, LeaseSeen::NONE);
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_unheard_is_left_alone_until_the_store_has_seen_it_run_out() {
+        let ttl = Duration::from_secs(4);
+        let rests = |millis| is_left_alone(&held(), ttl, Moment::from_millis(millis));
+        assert!(!rests(4_999), "still good");
+        assert!(rests(5_000) && rests(9_999));
+        assert!(
+            !rests(10_000),
+            "after ttl and a quarter it is renewed again"
+        );
+        assert!(!is_left_alone(
+            &LeaseSeen::NONE,
+            ttl,
+            Moment::from_millis(6_000)
+        ));
     }
 
     #[test]
