@@ -180,8 +180,9 @@ impl Agent {
 
     async fn release(&self, optime: Option<Lsn>) -> Result<Outcome, DcsError> {
         self.write_optime(optime).await?;
-        let was_mine = self.ports.dcs.release_leader().await?;
+        // Before the attempt: should its outcome stay unknown, only a renewal may say that it is mine.
         self.board.gave_away();
+        let was_mine = self.ports.dcs.release_leader().await?;
         info!("released the leader key");
         Ok(if was_mine {
             Outcome::Done
@@ -192,9 +193,9 @@ impl Agent {
 
     async fn hand_over(&self, to: &MemberName, optime: Option<Lsn>) -> Result<Outcome, DcsError> {
         self.write_optime(optime).await?;
+        self.board.gave_away();
         match self.ports.dcs.hand_over(to).await? {
             HandOver::Done => {
-                self.board.gave_away();
                 info!("handed the leader key over to {to}");
                 Ok(Outcome::Done)
             }

@@ -214,7 +214,23 @@ impl LocalServer {
             seen.live = not_asked(asked_at);
         }
         seen.live = match answer {
-            Ok(live) => Fact::seen(LiveSeen { history, ..live }, asked_at),
+            Ok(live) => {
+                // A replica without a receiver reads its timeline from pg_control, which may lag behind
+                // what it replayed. One postmaster never goes back to an older timeline.
+                let before = seen
+                    .live
+                    .last()
+                    .map_or(live.timeline, |before| before.timeline);
+                let timeline = live.timeline.max(before);
+                Fact::seen(
+                    LiveSeen {
+                        history,
+                        timeline,
+                        ..live
+                    },
+                    asked_at,
+                )
+            }
             Err(error) => seen.live.clone().failed(error.to_string(), asked_at),
         };
         (seen.live.clone(), accepting)
