@@ -16,7 +16,7 @@ use crate::agent::chain;
 use crate::cli::FenceArgs;
 
 /// From one look whether the fence still guards to the next.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(500);
 /// How long the agent's end waits for the fence's.
 const FAREWELL: Duration = Duration::from_secs(2);
 
