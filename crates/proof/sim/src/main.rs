@@ -11,9 +11,14 @@ pgherd-sim --seed N [--count M] [--minutes K] [--without-archive] [--transcript]
     runs M universes (1) from seed N on, each with K minutes (5) of faults and then peace;
     --without-archive lets PostgreSQL give the number of a timeline twice;
     --transcript prints everything that happened, --commands the universe as a scenario
+pgherd-sim
+    runs the first 200 universes
 pgherd-sim --scenario FILE
     plays a scenario file and prints its transcript
 ";
+
+/// So many universes are run when nothing is said.
+const MANY: u64 = 200;
 
 /// So many lines of a broken universe's transcript are shown.
 const TAIL: usize = 80;
@@ -51,19 +56,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
+fn read(arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
+    let mut arguments = arguments.peekable();
+    let many = arguments.peek().is_none();
     let mut wanted = Wanted {
         seed: 1,
-        count: 1,
+        count: if many { MANY } else { 1 },
         minutes: 5,
         transcript: false,
         commands: false,
         archive: Archive::Kept,
         scenario: None,
     };
-    let mut any = false;
     while let Some(flag) = arguments.next() {
-        any = true;
         let mut number = || {
             let value = arguments.next().unwrap_or_default();
             value
@@ -81,8 +86,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             other => return Err(format!("`{other}` is no option")),
         }
     }
-    any.then_some(wanted)
-        .ok_or_else(|| "what is to be run?".to_owned())
+    Ok(wanted)
 }
 
 fn play(file: &str) -> Result<(), String> {

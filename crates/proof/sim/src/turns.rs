@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use pgherd_agent::OnTurn;
 use pgherd_domain::{Action, Adjustment, Answer, Reason, StartAs, StopMode, Upstream, Veto, Work};
@@ -9,6 +10,9 @@ use pgherd_domain::{Action, Adjustment, Answer, Reason, StartAs, StopMode, Upstr
 use serde_json::Value;
 
 use crate::process::Process;
+
+/// How long stopping a server takes after the turn that decides it.
+const ACTING: Duration = Duration::from_secs(1);
 
 /// Writes the turns of `name` into the journal of `world`.
 pub(crate) fn recorder(process: &Process) -> OnTurn {
@@ -33,7 +37,13 @@ pub(crate) fn recorder(process: &Process) -> OnTurn {
             }
             if let Some(config) = seen.dcs.known().and_then(|view| view.config.as_ref()) {
                 let pause = config.value.get("pause").and_then(Value::as_bool);
-                state.host_mut(&name).knows_pause = pause == Some(true);
+                let now = state.now;
+                let host = state.host_mut(&name);
+                if host.knows_pause && pause != Some(true) {
+                    // It hears of the end of the pause only now, and needs a moment to act on it.
+                    host.excused_until = host.excused_until.max(now + ACTING);
+                }
+                host.knows_pause = pause == Some(true);
             }
         });
         if new {

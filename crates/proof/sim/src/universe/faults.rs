@@ -107,7 +107,7 @@ impl Weather {
             70..75 => self.stall(&who),
             75..79 => format!("write {}kB at {who}", 64 << dice.below(6)),
             79..81 => format!("fail {} starts of {who}", dice.below(6)),
-            81..83 => self.latency(dice),
+            81..83 => Self::latency(dice),
             83..85 => format!(
                 "jump {who} by {}",
                 [-600, -30, 30, 600][Self::of_four(dice)]
@@ -147,9 +147,8 @@ impl Weather {
         match dice.below(10) {
             0..3 => format!("dcs revoke {who}"),
             3 => "dcs delete leader".to_owned(),
-            4 if !self.synchronous => "dcs delete history".to_owned(),
-            4 | 5 => "dcs delete config".to_owned(),
-            6 | 7 => {
+            4 => "dcs delete history".to_owned(),
+            5..8 => {
                 self.dcs_is_away = true;
                 "dcs down".to_owned()
             }
@@ -239,8 +238,8 @@ impl Weather {
         }
     }
 
-    fn latency(&self, dice: &mut Dice) -> String {
-        let most = [4, 20, 200, 900][Self::of_four(dice)];
+    fn latency(dice: &mut Dice) -> String {
+        let most = dice.pick(&[4, 20, 200, 900, 3000]).unwrap_or(&4);
         format!("latency 1ms {most}ms")
     }
 
@@ -275,6 +274,9 @@ impl Weather {
             lines.push(format!("thaw agent {name}"));
             lines.push(format!("revive {name}"));
         }
+        // Should an agent that had not heard of the end of a pause put its configuration back.
+        lines.push("wait 20s".to_owned());
+        lines.push("resume".to_owned());
         lines
     }
 }
