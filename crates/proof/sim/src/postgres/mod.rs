@@ -6,6 +6,7 @@ mod life;
 mod names;
 mod port;
 mod receiver;
+mod replace;
 mod seen;
 mod server;
 mod wal;

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use pgherd_domain::documents::{FailoverDoc, Schedule};
 use pgherd_domain::{MemberName, Operation, TimelineId};
-use serde_json::Value;
 
 use super::condition::Condition;
-use super::parse::{self, Command, Damage, Dcs, Deed, Pairs, Process, Told};
+use super::keys::{config, on_dcs, order};
+use super::parse::{self, Command, Damage, Deed, Pairs, Process, Told};
 use crate::clients;
 use crate::herd::{Herd, Shape};
 use crate::postgres::{self, Directory, Ending};
-use crate::store::Service;
 use crate::world::State;
 
 /// How often clients commit.
@@ -282,78 +280,6 @@ fn on_world(state: &mut State, deed: &Deed) {
         Deed::Show => show(state),
         _ => {}
     }
-}
-
-fn on_dcs(state: &mut State, what: &Dcs) {
-    let now = state.now;
-    let breaks_its_word = match what {
-        Dcs::Revoke(who) => state.store.leader() == Some(who.as_str()),
-        Dcs::Delete(key) => key == "leader",
-        Dcs::Wipe => true,
-        Dcs::Down | Dcs::Silent | Dcs::Up => false,
-    };
-    if breaks_its_word {
-        excuse_leader(state);
-    }
-    match what {
-        Dcs::Down => state.store.serve(now, Service::Refusing),
-        Dcs::Silent => state.store.serve(now, Service::Silent),
-        Dcs::Up => state.store.serve(now, Service::Up),
-        Dcs::Wipe => state.store.wipe(),
-        Dcs::Revoke(who) => state.store.revoke_early(who.as_str()),
-        Dcs::Delete(key) => state.store.erase_by_hand(key),
-    }
-}
-
-/// The leader can not know that its lease or its key is about to go.
-fn excuse_leader(state: &mut State) {
-    let until = state.now + state.store.leading_ttl();
-    let leader = state
-        .store
-        .leader()
-        .and_then(|name| MemberName::new(name).ok());
-    if let Some(host) = leader.and_then(|leader| state.hosts.get_mut(&leader)) {
-        host.excused_until = until;
-    }
-}
-
-/// Writes `/failover` as `patronictl` does.
-fn order(
-    state: &mut State,
-    from: Option<MemberName>,
-    to: Option<MemberName>,
-    after: Option<Duration>,
-) {
-    let scheduled_at = after.map(|after| {
-        let exact = crate::clock::Pendulum::exact(Duration::ZERO);
-        let at = exact.wall(state.now + after);
-        Schedule { text: at.iso(), at }
-    });
-    let doc = FailoverDoc {
-        leader: from,
-        member: to,
-        scheduled_at,
-    };
-    state.store.write_by_hand("failover", &doc.render());
-}
-
-/// Patches `/config` as `patronictl edit-config` does; without one there is nothing to patch.
-fn config(state: &mut State, pairs: &Pairs) {
-    let old = state.store.value("config").map(serde_json::from_str);
-    let Some(Ok(Value::Object(mut map))) = old else {
-        return;
-    };
-    for (key, value) in pairs {
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone()));
-        if value.is_null() {
-            map.remove(key);
-        } else {
-            map.insert(key.clone(), value);
-        }
-    }
-    state
-        .store
-        .write_by_hand("config", &Value::Object(map).to_string());
 }
 
 /// Tells how every member stands.
