@@ -15,6 +15,7 @@ use pgherd_settings::Settings;
 use crate::access::{self, Caller};
 use crate::checks::{self, Rendered, shown};
 use crate::manner::Manner;
+use crate::reads::SharedReads;
 use crate::reply::Reply;
 use crate::{orders, reads};
 
@@ -32,16 +33,17 @@ pub(crate) struct App {
     /// How to answer; replaced when settings change.
     pub(crate) manner: ArcSwap<Manner>,
     rendered: Rendered,
+    shared: SharedReads,
 }
 
 impl App {
     pub(crate) fn new(desk: Desk, settings: Arc<Settings>, manner: Manner) -> Self {
-        let rendered = Rendered::default();
         Self {
             desk,
             settings,
             manner: ArcSwap::from_pointee(manner),
-            rendered,
+            rendered: Rendered::default(),
+            shared: SharedReads::default(),
         }
     }
 
@@ -83,7 +85,7 @@ impl App {
             "liveness" => checks::liveness(desk),
             "readiness" => checks::readiness(desk, query),
             "metrics" => checks::metrics(desk),
-            "cluster" => reads::cluster(desk, &self.settings.fixed.scope).await,
+            "cluster" => reads::cluster(desk, &self.shared, &self.settings.fixed.scope).await,
             "history" => reads::history(desk),
             "config" => reads::config(desk),
             "failsafe" => reads::failsafe(desk),

@@ -1,7 +1,7 @@
 //! The REST API of one member (contract §16): health checks for load balancers from memory, documents for
 //! people and programs, orders for the agent.
 //!
-//! Read in this order: `server` (listening and connections), `app` (who answers what), `checks` and `reads`
+//! Read in this order: `server` and `places` (listening and connections), `app` (who answers what), `checks` and `reads`
 //! (what is asked), `access` and `orders` (what is ordered); `manner`, `tls` and `reply` are how.
 
 mod access;
@@ -9,6 +9,7 @@ mod app;
 mod checks;
 mod manner;
 mod orders;
+mod places;
 mod reads;
 mod reply;
 mod server;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use pgherd_api::cluster;
 use pgherd_api::wanted::Wanted;
-use pgherd_domain::ClusterView;
+use pgherd_domain::{ClusterView, Moment};
 use pgherd_ports::{DcsError, Desk, Shown};
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use crate::checks::{shown, valid_view};
 use crate::reply::Reply;
@@ -34,12 +35,31 @@ pub(crate) async fn look_again(desk: &Desk, age: Duration) {
         .ok();
 }
 
+/// Fresh reads of the store that requests share: however many ask at once, the store is read by one at a time,
+/// and each gets a read that began after it had asked.
+#[derive(Debug, Default)]
+pub(crate) struct SharedReads(Mutex<Option<(Moment, Option<Arc<ClusterView>>)>>);
+
+impl SharedReads {
+    async fn view(&self, desk: &Desk) -> Option<Arc<ClusterView>> {
+        let asked = desk.clock.now();
+        let mut last = self.0.lock().await;
+        if let Some((began, view)) = &*last
+            && *began >= asked
+        {
+            return view.clone();
+        }
+        let began = desk.clock.now();
+        let view = fresh(desk).await.ok().map(Arc::new);
+        *last = Some((began, view.clone()));
+        view
+    }
+}
+
 /// `/cluster`: a fresh read, or what was last read when the store does not answer.
-pub(crate) async fn cluster(desk: &Desk, scope: &str) -> Reply {
-    let view = match fresh(desk).await {
-        Ok(view) => Some(Arc::new(view)),
-        Err(_) => shown(desk).and_then(|shown| Some(Arc::clone(&shown.cluster.as_ref()?.0))),
-    };
+pub(crate) async fn cluster(desk: &Desk, reads: &SharedReads, scope: &str) -> Reply {
+    let last_seen = || shown(desk).and_then(|shown| Some(Arc::clone(&shown.cluster.as_ref()?.0)));
+    let view = reads.view(desk).await.or_else(last_seen);
     match view {
         Some(view) => Reply::json(&cluster::document(scope, &view, &Wanted::of(&view))),
         None => Reply::page(503),

@@ -15,24 +15,26 @@ use pgherd_settings::{HostPort, Restapi, Settings};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::access::Caller;
 use crate::app::App;
 use crate::manner::Manner;
+use crate::places::{Place, Places};
 use crate::tls::{self, TlsError};
 
-/// Connections at a time; more wait in the listening queue.
-const CONNECTIONS_MAX: usize = 512;
 /// The least listening queue: load balancers come in bursts.
 const QUEUE_MIN: u32 = 128;
 /// The head of a request must have come within this; an idle connection is closed after it.
 const HEAD_WAIT_MAX: Duration = Duration::from_secs(30);
 /// A TLS handshake must be done within this.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// A client that takes nothing of its answer for so long is let go.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Requests that run when the server stops are given this long.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
@@ -111,7 +113,7 @@ impl Server {
         let mut shown = desk.shown.clone();
         let app = Arc::new(App::new(desk, Arc::clone(&settings), manner));
         let (leave, leaving) = watch::channel(false);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Places::new();
         let mut connections = JoinSet::new();
         let mut in_force = settings;
         tokio::pin!(shutdown);
@@ -148,30 +150,30 @@ impl Server {
 struct Connection {
     app: Arc<App>,
     from: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Connection {
     async fn run(
         self,
-        stream: TcpStream,
+        stream: TimeoutStream<TcpStream>,
         tls: Option<Arc<ServerConfig>>,
         leaving: watch::Receiver<bool>,
     ) {
         let address = self.from.ip().to_canonical();
         let Some(tls) = tls else {
-            return self
-                .answer(
-                    stream,
-                    Caller {
-                        address,
-                        has_certificate: false,
-                    },
-                    leaving,
-                )
-                .await;
+            let caller = Caller {
+                address,
+                has_certificate: false,
+            };
+            return self.answer(Box::pin(stream), caller, leaving).await;
         };
-        match tokio::time::timeout(HANDSHAKE_MAX, TlsAcceptor::from(tls).accept(stream)).await {
+        match tokio::time::timeout(
+            HANDSHAKE_MAX,
+            TlsAcceptor::from(tls).accept(Box::pin(stream)),
+        )
+        .await
+        {
             Ok(Ok(stream)) => {
                 let has_certificate = stream.get_ref().1.peer_certificates().is_some();
                 self.answer(
@@ -219,14 +221,20 @@ impl Connection {
 /// The next connection, when there is a place for it.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    places: &Places,
+) -> Option<(TimeoutStream<TcpStream>, SocketAddr, Place)> {
+    let room = places.room().await?;
     match listener.accept().await {
         Ok((stream, from)) => {
+            let Some(place) = places.take(from.ip().to_canonical(), room) else {
+                debug!(%from, "turn away a connection: too many of this address");
+                return None;
+            };
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%from, %error, "set TCP_NODELAY");
             }
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(WRITE_WAIT_MAX));
             Some((stream, from, place))
         }
         Err(error) => {

@@ -23,6 +23,7 @@ pub(crate) enum Order {
     Switch(SwitchKind),
     CancelSwitchover,
     Failsafe,
+    Citus,
 }
 
 impl Order {
@@ -40,6 +41,7 @@ impl Order {
             ("POST", "failover") => Self::Switch(SwitchKind::Failover),
             ("DELETE", "switchover") => Self::CancelSwitchover,
             ("POST", "failsafe") => Self::Failsafe,
+            ("POST", "citus" | "mpp") => Self::Citus,
             _ => return None,
         })
     }
@@ -62,6 +64,8 @@ pub(crate) async fn carry_out(app: &App, order: Order, body: Option<&[u8]>) -> R
         Order::Reinitialize => member::reinitialize(app, body).await,
         Order::Switch(kind) => switch::switch(app, kind, body).await,
         Order::CancelSwitchover => switch::cancel(app).await,
+        // an event for a coordinator, which this never is: heard, and nothing to do
+        Order::Citus => Ok(Reply::sentence(200, "OK")),
         // failsafe mode is never on here
         Order::Failsafe => Ok(Reply::page(502)),
     };

@@ -124,3 +124,29 @@ async fn a_loop_that_stands_still_is_not_alive() {
     stand.clock.pass(Duration::from_secs(41));
     assert_eq!(stand.get("/liveness").await.0, 503);
 }
+
+#[tokio::test]
+async fn connections_of_one_address_do_not_shut_others_out() {
+    let stand = Stand::leading().await;
+    let address: std::net::SocketAddr = stand.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut greedy = Vec::new();
+    for _ in 0..600 {
+        let Ok(stream) = TcpStream::connect(address).await else {
+            break;
+        };
+        greedy.push(stream);
+    }
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(address).await.unwrap();
+    other
+        .write_all(b"GET /primary HTTP/1.0\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(LIMIT, other.read_to_end(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(answer.starts_with(b"HTTP/1.0 200 OK"), "{answer:?}");
+}
