@@ -219,8 +219,10 @@ impl FenceKeeper {
     /// # Errors
     /// When the file can not be written or removed.
     pub fn retire(mut self) -> Result<Retired, KeepError> {
-        let runs_primary =
-            || Postmaster::find(&self.data_dir).is_some() && server::is_primary(&self.data_dir);
+        let runs_primary = || {
+            let server = Postmaster::find(&self.data_dir);
+            server.is_some_and(|server| server::is_primary(&self.data_dir, Some(&server)))
+        };
         if self.deadline().is_some() && runs_primary() {
             return Ok(Retired::StillNeeded);
         }

@@ -219,7 +219,7 @@ impl Fence {
     /// The deadline has passed: stops a primary that runs, and what one has left behind.
     fn enforce(&mut self, seen: &Seen, deadline: Moment, margin: Duration, now: Moment) {
         let is_fresh = now.since(seen.at) < STALE;
-        if is_fresh && !seen.primary {
+        if is_fresh && seen.primary.is_none() {
             return;
         }
         let running = |server: &&Arc<_>| !server::Postmaster::exits_within(server, Duration::ZERO);
@@ -246,11 +246,11 @@ impl Fence {
             &mut tree,
             deadline,
             lease_end,
+            seen.primary,
         );
         let folder = self.options.data_dir.display();
-        self.log.error(format_args!(
-            "the lease was not renewed in time: the primary in {folder} is stopped: {deed}"
-        ));
+        self.log
+            .error(format_args!("the primary in {folder} {deed}"));
         self.search_at = now;
     }
 }

@@ -24,8 +24,8 @@ pub(crate) struct Seen {
     pub(crate) at: Moment,
     /// The postmaster that runs; it may have exited since.
     pub(crate) server: Option<Arc<Postmaster>>,
-    /// What runs here is, or may be, a primary.
-    pub(crate) primary: bool,
+    /// Since when what runs here is seen as a primary, or as one that may be; `None`: it surely is none.
+    pub(crate) primary: Option<Moment>,
     /// The data directory without links; as it was given, until it exists.
     pub(crate) folder: PathBuf,
     /// What lies at the path of the deadline file.
@@ -85,16 +85,24 @@ impl Scout {
     }
 
     fn look(&self, data_dir: &Path) {
-        let (held, file, receipt) = self.with(|shared| {
-            let held = shared.seen.as_ref().and_then(|seen| seen.server.clone());
-            (held, Arc::clone(&shared.file), shared.receipt.take())
+        let (before, file, receipt) = self.with(|shared| {
+            let file = Arc::clone(&shared.file);
+            (shared.seen.clone(), file, shared.receipt.take())
         });
+        let (held, primary_before) =
+            before.map_or((None, None), |seen| (seen.server, seen.primary));
+        let last = held.as_ref().map(|server| server.pid);
         let held = held.filter(|server| !server.exits_within(Duration::ZERO));
         let server = held.or_else(|| Postmaster::find(data_dir).map(Arc::new));
-        let primary = server::is_primary(data_dir);
+        let is_primary = server::is_primary(data_dir, server.as_deref());
+        // Another server is another primary. What a server leaves behind is as old as it was.
+        let same = server
+            .as_ref()
+            .is_none_or(|server| Some(server.pid) == last);
         let folder = std::fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
         let at_path = file.at_path();
         let at = clock::now();
+        let primary = is_primary.then(|| primary_before.filter(|_| same).unwrap_or(at));
         self.with(|shared| {
             // Meanwhile the fence may have gone over to another file.
             let same = Arc::ptr_eq(&shared.file, &file);

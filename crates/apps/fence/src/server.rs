@@ -61,6 +61,16 @@ impl Postmaster {
         })
     }
 
+    /// Whether it has let no client in since it began, for sure. Where its file does not say so, a server
+    /// without any process of its own besides the log collector has not come that far.
+    fn is_starting(&self, data_dir: &Path) -> bool {
+        match phase(data_dir, self.pid) {
+            Phase::Starting => true,
+            Phase::Unsaid => Tree::of(Some(self), data_dir).each(|_| ()) == 0,
+            Phase::Other => false,
+        }
+    }
+
     /// Whether it exits within `patience`; zero only looks.
     pub(crate) fn exits_within(&self, patience: Duration) -> bool {
         let patience = Timespec::try_from(patience).ok();
@@ -148,14 +158,46 @@ impl Tree {
     }
 }
 
-/// Whether a server on `data_dir` accepts writes, or may. In doubt it does.
-pub(crate) fn is_primary(data_dir: &Path) -> bool {
+/// Whether `server` on `data_dir` accepts writes, or may; without one, whether what is left of one may. In
+/// doubt it does.
+pub(crate) fn is_primary(data_dir: &Path, server: Option<&Postmaster>) -> bool {
     let to_be_replica = REPLICA_FILES
         .iter()
         .any(|name| data_dir.join(name).exists());
+    if !to_be_replica {
+        return true;
+    }
+    // Asked before the state: that is written before the first client is let in.
+    if server.is_some_and(|server| server.is_starting(data_dir)) {
+        return false;
+    }
     // The file may have come after the start of a primary, which then does not know of it.
-    let has_been_primary = || state(data_dir).is_none_or(|state| PRIMARY_STATES.contains(&state));
-    !to_be_replica || has_been_primary()
+    state(data_dir).is_none_or(|state| PRIMARY_STATES.contains(&state))
+}
+
+/// What line 8 of postmaster.pid says (PostgreSQL 10 and later). Before the first line there it is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No client is let in yet. The state in pg_control may still be that of the server before.
+    Starting,
+    /// The postmaster makes its shared memory; no process of recovery runs yet.
+    Unsaid,
+    /// Anything else, and what can not be read.
+    Other,
+}
+
+/// The phase of the postmaster `pid`, if the file is its own.
+fn phase(data_dir: &Path, pid: i32) -> Phase {
+    let text = fs::read_to_string(data_dir.join("postmaster.pid")).unwrap_or_default();
+    let mut lines = text.lines().map(str::trim);
+    if lines.next().and_then(|line| line.parse().ok()) != Some(pid) {
+        return Phase::Other;
+    }
+    match lines.nth(6) {
+        Some("starting") => Phase::Starting,
+        None | Some("") => Phase::Unsaid,
+        Some(_) => Phase::Other,
+    }
 }
 
 fn state(data_dir: &Path) -> Option<u32> {
@@ -220,6 +262,8 @@ fn title(pid: i32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Child, Command};
+
     use super::*;
 
     fn data_dir(state: Option<u32>, files: &[&str]) -> tempfile::TempDir {
@@ -238,7 +282,7 @@ mod tests {
 
     #[test]
     fn only_what_is_surely_a_replica_is_none() {
-        let primary = |state, files: &[&str]| is_primary(data_dir(state, files).path());
+        let primary = |state, files: &[&str]| is_primary(data_dir(state, files).path(), None);
         assert!(primary(Some(6), &[]));
         assert!(primary(Some(5), &[]), "promoted: the file went first");
         assert!(primary(None, &[]));
@@ -246,6 +290,50 @@ mod tests {
         assert!(!primary(Some(5), &["recovery.signal"]));
         assert!(primary(Some(6), &["standby.signal"]), "the file came late");
         assert!(primary(None, &["standby.signal"]), "in doubt");
+    }
+
+    /// A postmaster as far as `find` can tell: a child of mine that has a pid file, whose status is `status`.
+    fn stand_in(folder: &Path, status: &str) -> (Child, Postmaster) {
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let began = boot_seconds().unwrap() + started(pid).unwrap() / TICKS;
+        let text = format!("{pid}\n/data\n{began}\n5432\n/tmp\n*\n1 2\n{status}");
+        fs::write(folder.join("postmaster.pid"), text).unwrap();
+        (child, Postmaster::find(folder).unwrap())
+    }
+
+    #[test]
+    fn a_former_primary_that_is_only_starting_as_a_replica_is_none() {
+        let folder = data_dir(Some(6), &["standby.signal"]);
+        let (mut child, server) = stand_in(folder.path(), "starting\n");
+        let primary = || is_primary(folder.path(), Some(&server));
+        let says = |status: &str| {
+            let text = fs::read_to_string(folder.path().join("postmaster.pid")).unwrap();
+            let lines: Vec<&str> = text.lines().take(7).collect();
+            let text = format!("{}\n{status}", lines.join("\n"));
+            fs::write(folder.path().join("postmaster.pid"), text).unwrap();
+        };
+        assert!(!primary(), "pg_control still tells of the server before");
+        says("");
+        assert!(!primary(), "it has no processes yet");
+        for status in ["ready   \n", "standby \n", "stopping\n", "what?\n"] {
+            says(status);
+            assert!(primary(), "{status}");
+        }
+        says("starting\n");
+        fs::remove_file(folder.path().join("standby.signal")).unwrap();
+        assert!(primary(), "it is going to be one");
+        fs::write(folder.path().join("standby.signal"), "").unwrap();
+        fs::write(
+            folder.path().join("postmaster.pid"),
+            "1\n\n\n\n\n\n\nstarting\n",
+        )
+        .unwrap();
+        assert!(primary(), "another's file says nothing of this one");
+        fs::remove_file(folder.path().join("postmaster.pid")).unwrap();
+        assert!(primary(), "in doubt");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

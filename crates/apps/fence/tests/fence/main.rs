@@ -113,6 +113,36 @@ fn a_replica_is_left_alone_until_it_is_promoted() {
 }
 
 #[test]
+fn a_crashed_primary_comes_back_as_a_replica_under_a_deadline_that_passed() {
+    let mut server = Server::primary();
+    let mut keeper = keeper(&server);
+    let (first, backend) = (server.postmaster(), server.busy());
+    signal(first, Signal::KILL);
+    signal(backend, Signal::KILL);
+    server.gone(SOON);
+    keeper.set(Some(now()), MARGIN).unwrap();
+    wait_for("the order is heard", SOON, || keeper.is_heard());
+    let control = server.data_dir().join("global/pg_control");
+    let crashed = std::fs::read(&control).unwrap();
+    std::fs::write(server.data_dir().join("standby.signal"), "").unwrap();
+    for _ in 0..5 {
+        // It still says "in production" while the next one starts.
+        std::fs::write(&control, &crashed).unwrap();
+        server.start();
+        assert!(!server.has_exited(), "a replica that starts is no primary");
+        signal(server.postmaster(), Signal::KILL);
+        server.gone(SOON);
+    }
+    // The same directory, as a primary: found when it lets clients in at the latest.
+    std::fs::remove_file(server.data_dir().join("standby.signal")).unwrap();
+    server.start_unwatched();
+    wait_for("the primary is stopped", SOON, || server.has_exited());
+    server.gone(SOON);
+    keeper.set(None, MARGIN).unwrap();
+    assert_eq!(keeper.retire().unwrap(), Retired::Left);
+}
+
+#[test]
 fn a_primary_lives_as_long_as_its_deadline_is_extended() {
     let server = Server::primary();
     let mut keeper = keeper(&server);
