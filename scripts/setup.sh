@@ -35,9 +35,10 @@ need cc build-essential
 need pkg-config pkg-config
 [ -e /usr/include/google/protobuf/empty.proto ] || missing+=(libprotobuf-dev)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb || missing+=(postgresql-15)
+if [ "$purpose" != demo ]; then need haproxy haproxy; fi
+if [ "$purpose" = test ]; then /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv); fi
 if [ "$purpose" = bench ]; then
     need wrk wrk
-    need haproxy haproxy
     need jq jq
     [ -z "${PATRONI:-}" ] || /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
@@ -107,5 +108,21 @@ if [ "$purpose" = test ] && ! cargo nextest --version >/dev/null 2>&1; then
         tar xz -C "${CARGO_HOME:-$HOME/.cargo}/bin" 2>/dev/null ||
         cargo install cargo-nextest --locked --version "$version" ||
         say "no cargo-nextest: the tests will run with cargo test, more slowly"
+fi
+
+# --- the programs of others that read our interface: Patroni's own, and the monitoring plugin ---
+# Tests that need them are skipped, and say so, where the package index cannot be reached.
+# Not below the checkout: the server's account must be able to run Patroni, wherever the checkout lies.
+readers=/var/tmp/pgherd-readers-4.1.5
+if [ "$purpose" = test ] && [ ! -e "$readers/complete" ]; then
+    say "installing Patroni 4.1.5 and check_patroni 2.2.0 into $readers, for the tests of compatibility"
+    rm -rf "$readers"
+    if /usr/bin/python3 -m venv "$readers" &&
+        timeout 180 "$readers/bin/pip" install -q --disable-pip-version-check --use-pep517 \
+            'patroni[etcd3]==4.1.5' 'psycopg[binary]' 'check_patroni==2.2.0'; then
+        touch "$readers/complete"
+    else
+        say "not to be had: the tests that need them will be skipped"
+    fi
 fi
 say "ready"

@@ -5,9 +5,11 @@
 //! remember every acknowledged row). Everything is created and removed by the process that uses it; root is
 //! needed for namespaces, without them hosts are loopback addresses and cannot be cut.
 
+mod bad_line;
 mod bed;
 mod claim;
 mod command;
+mod crew;
 mod etcd;
 mod herd;
 mod host;
@@ -16,22 +18,26 @@ mod link;
 mod member;
 mod oracle;
 mod postgres;
+mod pressure;
 mod processes;
 mod program;
 mod signals;
 mod wait;
 mod yaml;
 
+pub use bad_line::{BadLine, Degraded};
 pub use bed::{Isolation, Testbed};
 pub use claim::{clean_kept, sweep};
+pub use crew::runs;
 pub use etcd::Etcd;
 pub use herd::{Herd, HerdOptions};
 pub use host::{Host, Port};
 pub use http::{Reply, get, request};
-pub use link::Cut;
+pub use link::{Cut, Way};
 pub use member::Member;
 pub use oracle::{Ack, Aim, Audit, Endpoint, Gap, Oracle, OracleOptions, connect};
 pub use postgres::{BarePostgres, Login, PostgresTools};
+pub use pressure::Pressure;
 pub use processes::Process;
-pub use program::AgentProgram;
+pub use program::{AgentProgram, reader};
 pub use wait::wait_for;

@@ -98,6 +98,11 @@ impl Member {
         Ok(())
     }
 
+    /// The program that [`Self::start`] starts from now on: an upgrade, or a migration.
+    pub fn install(&mut self, program: AgentProgram) {
+        self.program = program;
+    }
+
     /// Sends a signal to the agent alone.
     ///
     /// # Errors

@@ -1,8 +1,19 @@
 //! Which agent a member runs: ours, or Patroni for a comparison.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+
+/// Where `scripts/setup.sh test` puts programs of others that read our interface.
+const READERS: &str = "/var/tmp/pgherd-readers-4.1.5";
+
+/// A program of others that reads our interface, such as `check_patroni`; `None` where the set-up could not get it.
+#[must_use]
+pub fn reader(program: &str) -> Option<PathBuf> {
+    let readers = Path::new(READERS);
+    let found = readers.join("bin").join(program);
+    (readers.join("complete").exists() && found.is_file()).then_some(found)
+}
 
 /// The program beside PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +54,12 @@ impl AgentProgram {
             .find(|path| path.is_file())
             .map(Self::Pgherd)
             .context("the pgherd binary is not built; run `cargo build -p pgherd` first")
+    }
+
+    /// The Patroni that `scripts/setup.sh test` installs for tests of compatibility; `None` where it could not.
+    #[must_use]
+    pub fn patroni() -> Option<Self> {
+        reader("patroni").map(Self::Patroni)
     }
 
     /// Command line of the agent for a configuration file.
