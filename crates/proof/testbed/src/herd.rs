@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::bed::Testbed;
 use crate::etcd::Etcd;
+use crate::host::Host;
 use crate::http;
 use crate::member::Member;
 use crate::oracle::Endpoint;
@@ -125,6 +126,14 @@ impl Herd {
     #[must_use]
     pub fn scope(&self) -> &str {
         &self.scope
+    }
+
+    /// The hosts of all members but `at`.
+    #[must_use]
+    pub fn hosts_but(&self, at: usize) -> Vec<Host> {
+        let members = self.members.iter().enumerate();
+        let others = members.filter(|(index, _)| *index != at);
+        others.map(|(_, member)| member.host().clone()).collect()
     }
 
     /// Index of the member whose `/primary` says 200.
@@ -279,12 +288,20 @@ impl Herd {
     /// # Errors
     /// When it ends with anything but 0; carries what it printed.
     pub async fn ctl(&self, arguments: &[&str]) -> Result<String> {
+        self.ctl_of(&self.program, arguments).await
+    }
+
+    /// The same with the control program of `program`, whoever made the cluster.
+    ///
+    /// # Errors
+    /// When it ends with anything but 0; carries what it printed.
+    pub async fn ctl_of(&self, program: &AgentProgram, arguments: &[&str]) -> Result<String> {
         let config = self
             .members
             .first()
             .context("a herd needs a member")?
             .config();
-        let argv = self.program.ctl(&config.to_string_lossy());
+        let argv = program.ctl(&config.to_string_lossy());
         let (program, rest) = argv.split_first().context("an empty command line")?;
         let run = tokio::process::Command::new(program)
             .args(rest)
