@@ -122,19 +122,26 @@ fn a_crashed_primary_comes_back_as_a_replica_under_a_deadline_that_passed() {
     server.gone(SOON);
     keeper.set(Some(now()), MARGIN).unwrap();
     wait_for("the order is heard", SOON, || keeper.is_heard());
-    let control = server.data_dir().join("global/pg_control");
-    let crashed = std::fs::read(&control).unwrap();
-    std::fs::write(server.data_dir().join("standby.signal"), "").unwrap();
-    for _ in 0..5 {
-        // It still says "in production" while the next one starts.
-        std::fs::write(&control, &crashed).unwrap();
-        server.start();
-        assert!(!server.has_exited(), "a replica that starts is no primary");
-        signal(server.postmaster(), Signal::KILL);
-        server.gone(SOON);
-    }
+    // Recovery waits for the archive before it writes its state: pg_control still says "in production".
+    let (data_dir, go_on) = (server.data_dir(), server.data_dir().join("go_on"));
+    let archive = r#"restore_command = 'until test -e go_on; do sleep 0.01; done; false'"#;
+    let configuration = data_dir.join("postgresql.auto.conf");
+    std::fs::write(configuration, format!("{archive}\n")).unwrap();
+    std::fs::write(data_dir.join("standby.signal"), "").unwrap();
+    server.start_unwatched();
+    wait_for("it is starting", SOON, || {
+        let text = std::fs::read_to_string(data_dir.join("postmaster.pid"));
+        text.is_ok_and(|text| text.lines().nth(7).map(str::trim) == Some("starting"))
+    });
+    let until = in_millis(500);
+    wait_for("many looks", SOON, || now() >= until);
+    assert!(!server.has_exited(), "a replica that starts is no primary");
+    std::fs::write(go_on, "").unwrap();
+    wait_for("the replica answers", SOON, || server.answers());
+    signal(server.postmaster(), Signal::QUIT);
+    server.gone(SOON);
     // The same directory, as a primary: found when it lets clients in at the latest.
-    std::fs::remove_file(server.data_dir().join("standby.signal")).unwrap();
+    std::fs::remove_file(data_dir.join("standby.signal")).unwrap();
     server.start_unwatched();
     wait_for("the primary is stopped", SOON, || server.has_exited());
     server.gone(SOON);
