@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
+use crate::bad_line::{BadLine, Degraded};
 use crate::bed::Testbed;
 use crate::host::{Host, Port};
 use crate::http;
@@ -12,6 +14,8 @@ use crate::wait::wait_for;
 
 /// A quorum answers well within this, also on a busy machine.
 const READY: Duration = Duration::from_secs(20);
+/// One question to one member; a member that is gone must not keep the others' answers waiting.
+const ASK: Duration = Duration::from_secs(1);
 
 /// An etcd cluster that can be stopped, killed and started again.
 #[derive(Debug)]
@@ -88,6 +92,61 @@ impl Etcd {
             *process = None;
         }
         Ok(())
+    }
+
+    /// SIGKILL to member `index` (from 0).
+    ///
+    /// # Errors
+    /// When it survives.
+    pub fn kill_one(&mut self, index: usize) -> Result<()> {
+        let host = self.hosts.get(index).context("no such etcd member")?;
+        host.kill_all()?;
+        self.running[index] = None;
+        Ok(())
+    }
+
+    /// Index (from 0) of the member that leads etcd, from its own status.
+    ///
+    /// # Errors
+    /// When none says that it leads.
+    pub async fn leader_index(&self) -> Result<usize> {
+        let ask = Value::Object(serde_json::Map::new());
+        for (index, host) in self.hosts.iter().enumerate() {
+            let at = host.at(Port::EtcdClient);
+            let status = "/v3/maintenance/status";
+            let Ok(reply) = http::request("POST", at, status, Some(&ask), ASK).await else {
+                continue;
+            };
+            let said = reply.json()?;
+            if said["leader"].is_string() && said["leader"] == said["header"]["member_id"] {
+                return Ok(index);
+            }
+        }
+        bail!("no member of etcd says that it leads")
+    }
+
+    /// SIGKILL to the member that leads etcd; returns its index, for [`Self::start_one`].
+    ///
+    /// # Errors
+    /// When none leads within 20 s.
+    pub async fn kill_leader(&mut self) -> Result<usize> {
+        let leader = wait_for("a leader of etcd", READY, async || {
+            self.leader_index().await
+        })
+        .await?;
+        self.kill_one(leader)?;
+        Ok(leader)
+    }
+
+    /// Makes the line from clients to every member bad, until what this returns is dropped.
+    ///
+    /// # Errors
+    /// When hosts are loopback addresses, or the kernel has no packet queues.
+    pub fn bad_line(&self, line: BadLine) -> Result<Vec<Degraded>> {
+        let hosts = self.hosts.iter();
+        hosts
+            .map(|host| host.bad_line(Port::EtcdClient, line))
+            .collect()
     }
 
     /// Waits until every member that was started answers with a quorum behind it.

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::bad_line::{BadLine, Degraded};
 use crate::bed::{Bed, Isolation, Testbed};
-use crate::link::{Cut, Link};
+use crate::link::{Cut, Link, Way};
 use crate::processes::{Membership, Process};
 
 /// What listens on a host.
@@ -233,12 +234,21 @@ impl Host {
         self.link()?.cut(cut, self.inner.bridge)
     }
 
-    /// Nothing that `other` sends arrives here any more; the other direction still works.
+    /// Cuts this host off from `others` silently, one way or both; adds to the cuts that it has.
     ///
     /// # Errors
     /// When hosts are loopback addresses.
-    pub fn deaf_to(&self, other: &Self) -> Result<()> {
-        self.link()?.deaf_to(other.address())
+    pub fn cut_from(&self, others: &[Self], way: Way) -> Result<()> {
+        let others: Vec<Ipv4Addr> = others.iter().map(Self::address).collect();
+        self.link()?.cut_from(&others, way)
+    }
+
+    /// Packets that arrive for `port` come late or not at all, until what this returns is dropped.
+    ///
+    /// # Errors
+    /// When hosts are loopback addresses, or the kernel has no packet queues.
+    pub fn bad_line(&self, port: Port, line: BadLine) -> Result<Degraded> {
+        Degraded::begin(self.link()?, self.at(port).port(), line)
     }
 
     /// Ends every cut of this host.

@@ -18,6 +18,17 @@ pub enum Cut {
     Peers,
 }
 
+/// Which way a cut works, seen from the host that is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing passes.
+    Both,
+    /// Nothing arrives at the host; what it sends still does.
+    Inwards,
+    /// Nothing that the host sends arrives; it still hears the others.
+    Outwards,
+}
+
 /// One host's end of the network.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
@@ -118,9 +129,39 @@ impl Link {
         self.rules(&[("input", &inwards), ("output", &outwards)])
     }
 
-    /// Drops what comes from `other`; what goes there still passes.
-    pub(crate) fn deaf_to(&self, other: Ipv4Addr) -> Result<()> {
-        self.rules(&[("input", &format!("ip saddr {other} drop"))])
+    /// Drops what comes from `others`, what goes there, or both; adds to the cuts that are there already.
+    pub(crate) fn cut_from(&self, others: &[Ipv4Addr], way: Way) -> Result<()> {
+        let all: Vec<String> = others.iter().map(ToString::to_string).collect();
+        let all = all.join(", ");
+        let inwards = format!("ip saddr {{ {all} }} drop");
+        let outwards = format!("ip daddr {{ {all} }} drop");
+        match way {
+            Way::Both => self.rules(&[("input", &inwards), ("output", &outwards)]),
+            Way::Inwards => self.rules(&[("input", &inwards)]),
+            Way::Outwards => self.rules(&[("output", &outwards)]),
+        }
+    }
+
+    /// Hands packets that arrive for TCP port `port` to queue `number`; see `bad_line`.
+    pub(crate) fn queue_arrivals(&self, port: u16, number: u16) -> Result<()> {
+        let argv = self.queue_rule("-A", port, number);
+        run(&argv.iter().map(String::as_str).collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Ends [`Self::queue_arrivals`].
+    pub(crate) fn queue_nothing(&self, port: u16, number: u16) {
+        let argv = self.queue_rule("-D", port, number);
+        attempt(&argv.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// By iptables: not every kernel that has packet queues lets nftables use them.
+    fn queue_rule(&self, verb: &str, port: u16, number: u16) -> Vec<String> {
+        let rule = format!(
+            "ip netns exec {} iptables {verb} INPUT -p tcp --dport {port} -j NFQUEUE \
+             --queue-num {number} --queue-bypass",
+            self.namespace
+        );
+        rule.split_whitespace().map(str::to_owned).collect()
     }
 
     /// Ends every cut.

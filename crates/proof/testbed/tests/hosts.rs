@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use pgherd_testbed::{BarePostgres, Cut, Etcd, Host, Isolation, Port, Testbed, sweep, wait_for};
+use pgherd_testbed::{
+    BadLine, BarePostgres, Cut, Etcd, Host, Isolation, Port, Testbed, Way, sweep, wait_for,
+};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -106,7 +108,7 @@ async fn a_cut_host_is_silent_to_whom_it_says_and_back_after_healing() -> Result
 }
 
 #[tokio::test]
-async fn a_host_can_be_deaf_to_one_other_only() -> Result<()> {
+async fn a_host_can_be_deaf_or_mute_to_one_other_only() -> Result<()> {
     let bed = Testbed::new("deaf")?;
     if !bed.can_cut() {
         return Ok(());
@@ -114,11 +116,49 @@ async fn a_host_can_be_deaf_to_one_other_only() -> Result<()> {
     let (one, one_at) = listening(&bed, "one").await?;
     let two = bed.host("two")?;
     let three = bed.host("three")?;
-    one.deaf_to(&two)?;
+    one.cut_from(std::slice::from_ref(&two), Way::Inwards)?;
     ensure!(cannot_reach(&two, one_at).await, "two is not heard");
     ensure!(reaches(&three, one_at).await, "three is");
     one.heal()?;
     ensure!(reaches(&two, one_at).await, "healed");
+    one.cut_from(std::slice::from_ref(&two), Way::Outwards)?;
+    ensure!(
+        cannot_reach(&two, one_at).await,
+        "one's answers do not pass"
+    );
+    ensure!(reaches(&three, one_at).await, "to three they do");
+    one.heal()?;
+    one.cut_from(&[two.clone(), three.clone()], Way::Both)?;
+    let both = cannot_reach(&two, one_at).await && cannot_reach(&three, one_at).await;
+    ensure!(both && reachable(one_at).await, "only the two are cut off");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_line_delays_every_packet_and_loses_some() -> Result<()> {
+    let bed = Testbed::new("bad-line")?;
+    if !bed.can_cut() {
+        return Ok(());
+    }
+    let (host, at) = listening(&bed, "one").await?;
+    let delay = Duration::from_millis(300);
+    let late = BadLine {
+        delay,
+        loss_percent: 0,
+    };
+    let line = host.bad_line(Port::Postgres, late)?;
+    let began = Instant::now();
+    ensure!(reachable(at).await, "late, but it arrives");
+    ensure!(began.elapsed() >= delay, "after {:?}", began.elapsed());
+    drop(line);
+    let everything = BadLine {
+        delay: Duration::ZERO,
+        loss_percent: 100,
+    };
+    let line = host.bad_line(Port::Postgres, everything)?;
+    ensure!(silent(at).await, "nothing arrives");
+    drop(line);
+    ensure!(reachable(at).await, "the line is good again");
     Ok(())
 }
 
