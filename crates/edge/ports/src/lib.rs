@@ -10,6 +10,7 @@ mod desk;
 mod fence;
 mod peers;
 mod postgres;
+mod promise;
 mod wake;
 
 pub use clock::{Clock, SystemClock};
@@ -18,4 +19,5 @@ pub use desk::{Asked, Desk, Shown};
 pub use fence::{Fence, NoFence};
 pub use peers::{PeerError, Peers};
 pub use postgres::{AdjustError, LocalPostgres, Progress};
+pub use promise::{NoPromises, PromiseBook, PromiseStore, Unpromised};
 pub use wake::Wake;

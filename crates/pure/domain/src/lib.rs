@@ -11,6 +11,7 @@ mod lsn;
 mod name;
 mod observation;
 mod postgres;
+mod promise;
 mod reason;
 mod spec;
 mod tags;
@@ -30,8 +31,9 @@ pub use postgres::{
     ControlData, ControlState, DataDirectory, LiveSeen, PgRole, PgState, PostgresSeen, Receiver,
     ServerVersion, SlotSeen, WalSenderSeen,
 };
+pub use promise::{Accepted, FailsafeSeen, Plea, Promise};
 pub use reason::{Reason, Veto};
-pub use spec::{ClusterSpec, SyncMode};
+pub use spec::{ClusterSpec, LogicalSlot, SyncMode};
 pub use tags::Tags;
 pub use time::{Moment, WallTime};
 pub use timeline::{SwitchPoint, TimelineHistory, TimelineId};
