@@ -1,8 +1,8 @@
 //! From settings to what decisions depend on.
 
 use pgherd_api::COMPATIBLE_VERSION;
-use pgherd_domain::ClusterSpec;
-use pgherd_settings::{HostPort, Settings};
+use pgherd_domain::{ClusterSpec, LogicalSlot};
+use pgherd_settings::{HostPort, PermanentSlot, Settings, SlotKind};
 use serde_json::Value;
 
 /// The part of `settings` that decisions depend on.
@@ -18,6 +18,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         "http"
     };
     let url = |address: &HostPort| format!("postgres://{address}/{database}");
+    let slots = || cluster.slots.iter().filter(|(_, slot)| is_of(slot, settings));
     ClusterSpec {
         me: fixed.name.clone(),
         conn_url: url(&postgresql.connect_address),
@@ -40,10 +41,16 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         maximum_lag_on_syncnode: cluster.maximum_lag_on_syncnode,
         use_slots: postgresql.use_slots,
         member_slots_ttl: cluster.member_slots_ttl,
-        permanent_slots: cluster.slots.keys().cloned().collect(),
+        permanent_slots: slots().map(|(name, _)| name.clone()).collect(),
+        logical_slots: slots().filter_map(logical).collect(),
         use_pg_rewind: postgresql.use_pg_rewind,
         reclone_when_rewind_fails: true,
         reclone_when_diverged: false,
+        runs_pre_promote: postgresql.pre_promote.is_some(),
+        restores_without_leader: postgresql
+            .create_replica_methods
+            .iter()
+            .any(|method| method.no_leader),
         may_bootstrap: fixed.bootstrap.configured,
         dynamic_config: dynamic.cloned(),
     }

@@ -7,9 +7,11 @@
 mod args;
 mod commands;
 mod failure;
+pub mod files;
 mod members;
 mod screen;
 mod session;
+mod sql;
 #[cfg(test)]
 mod tests;
 
@@ -21,16 +23,28 @@ pub use args::{ClientArgs, Command};
 use crate::screen::Screen;
 use crate::session::Session;
 
+/// Under which name the commands were called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Program {
+    /// `pgherd`
+    #[default]
+    Pgherd,
+    /// `patronictl`: scripts read what it prints, so nothing is added.
+    Patronictl,
+}
+
 /// Runs one command to its end, talking over the standard streams. 0: done; 1: not, and the reason is on
 /// standard error.
-pub fn run(command: Command, args: &ClientArgs) -> ExitCode {
+pub fn run(command: Command, args: &ClientArgs, program: Program) -> ExitCode {
+    let env = environment();
     let mut screen = Screen::of_process();
+    screen.warns = wants_warnings(&env);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(async {
-            let session = Session::open(args, &environment())?;
+            let session = Session::open(args, &env, program)?;
             commands::run(command, &session, &mut screen).await
         }),
         Err(error) => Err(failure::Failure::Runtime(error)),
@@ -42,6 +56,16 @@ pub fn run(command: Command, args: &ClientArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The least level of what is said beside the answer; WARNING when none is given (contract §18.1).
+fn wants_warnings(env: &BTreeMap<String, String>) -> bool {
+    let level = ["LOGLEVEL", "PATRONI_LOGLEVEL", "PATRONI_LOG_LEVEL"]
+        .iter()
+        .find_map(|name| env.get(*name).filter(|level| !level.is_empty()));
+    level.is_none_or(|level| {
+        !["ERROR", "FATAL", "CRITICAL"].contains(&level.to_ascii_uppercase().as_str())
+    })
 }
 
 /// The process's own environment; what is no text is nothing of ours.

@@ -40,19 +40,22 @@ impl Role {
     }
 }
 
-/// Prints the table of a cluster, as commands that act do before they ask. There must be somebody in it.
-pub(crate) fn show_some(
+/// Shows a cluster and gives the members in a role; of these the named ones when some are named. There must be
+/// somebody; a name that is nobody's is told and passed over.
+pub(crate) fn choose(
     cluster: &Cluster,
     view: &ClusterView,
+    role: Role,
+    names: &[String],
     screen: &mut Screen,
-) -> Result<(), Failure> {
-    if view.members.is_empty() {
+) -> Result<Vec<Member>, Failure> {
+    if in_role(view, role).is_empty() {
         return Err(Failure::Refused(format!(
-            "{} cluster doesn't have any members",
-            cluster.name
+            "{cluster} cluster doesn't have any members"
         )));
     }
-    show(cluster, view, screen)
+    show(cluster, view, screen)?;
+    select(view, role, names, screen)
 }
 
 /// Prints the table of a cluster.
@@ -61,10 +64,14 @@ pub(crate) fn show(
     view: &ClusterView,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
+    let style = Style {
+        group: cluster.group,
+        ..Style::default()
+    };
     screen.print(&listing::members(
         &cluster.name,
         view,
-        Style::default(),
+        style,
         Format::Pretty,
     ))
 }
@@ -74,6 +81,7 @@ pub(crate) fn select(
     view: &ClusterView,
     role: Role,
     names: &[String],
+    screen: &mut Screen,
 ) -> Result<Vec<Member>, Failure> {
     let fitting = in_role(view, role);
     let chosen: Vec<Member> = fitting
@@ -83,17 +91,13 @@ pub(crate) fn select(
         .collect();
     if chosen.is_empty() {
         let word = role.word();
-        return Err(Failure::Refused(match role {
-            // the words of `reinit`
-            Role::Replica => "No replica among provided members".to_owned(),
-            _ => format!("No '{word}' among provided members"),
-        }));
+        return Err(Failure::Refused(format!(
+            "No '{word}' among provided members"
+        )));
     }
     let is_chosen = |given: &String| chosen.iter().any(|(name, _)| name.as_str() == given);
-    if let Some(stranger) = names.iter().find(|given| !is_chosen(given)) {
-        return Err(Failure::Refused(format!(
-            "{stranger} is not a member of cluster"
-        )));
+    for stranger in names.iter().filter(|given| !is_chosen(given)) {
+        screen.warn(&format!("{stranger} is not a member in this role"));
     }
     Ok(chosen)
 }
@@ -106,6 +110,14 @@ pub(crate) fn in_role(view: &ClusterView, role: Role) -> Vec<Member> {
         .filter(|(name, _)| role.fits(ClusterRole::of(name, view, &wanted)))
         .map(|(name, doc)| (name.clone(), doc.clone()))
         .collect()
+}
+
+/// Who holds the leader key, when it is a member that shows itself.
+pub(crate) fn leader(view: &ClusterView) -> Option<Member> {
+    let name = view.leader_name()?;
+    view.members
+        .get(name)
+        .map(|doc| (name.clone(), doc.clone()))
 }
 
 /// The names of members, as sentences list them.

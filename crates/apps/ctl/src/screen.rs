@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use pgherd_domain::WallTime;
 use pgherd_ports::{Clock as _, SystemClock};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::failure::Failure;
 
@@ -20,6 +21,8 @@ pub(crate) struct Screen {
     pub(crate) is_terminal: bool,
     /// The operator's time zone.
     pub(crate) zone: TimeZone,
+    /// Warnings are wanted.
+    pub(crate) warns: bool,
 }
 
 impl fmt::Debug for Screen {
@@ -39,6 +42,7 @@ impl Screen {
             err: Box::new(io::stderr()),
             is_terminal: io::stdout().is_terminal(),
             zone: TimeZone::system(),
+            warns: true,
         }
     }
 
@@ -55,6 +59,7 @@ impl Screen {
             err: Box::new(err),
             is_terminal: false,
             zone: TimeZone::UTC,
+            warns: true,
         }
     }
 
@@ -79,6 +84,9 @@ impl Screen {
 
     /// Prints a warning in the form of a log line.
     pub(crate) fn warn(&mut self, text: &str) {
+        if !self.warns {
+            return;
+        }
         let stamp = self.stamp("%Y-%m-%d %H:%M:%S,%3f");
         self.complain(&format!("{stamp} - WARNING - {text}"));
     }
@@ -97,6 +105,18 @@ impl Screen {
                 (true, None) => {}
             }
         }
+    }
+
+    /// Asks for a text that is not shown while it is typed.
+    pub(crate) fn ask_secret(&mut self, question: &str) -> Result<String, Failure> {
+        let echo = Silence::begin();
+        let answer = self.ask(question, None);
+        if echo.is_some() {
+            // the line break was not shown either
+            self.print("\n")?;
+        }
+        drop(echo);
+        answer
     }
 
     /// Asks a question that is answered by yes or no; nothing given means no.
@@ -142,11 +162,34 @@ impl Screen {
         let mut line = String::new();
         match self.input.read_line(&mut line) {
             Ok(0) | Err(_) => {
-                // the question keeps its line
-                self.complain("");
+                if self.is_terminal {
+                    // the question keeps its line
+                    self.complain("");
+                }
                 Err(Failure::Aborted)
             }
             Ok(_) => Ok(line.trim().to_owned()),
         }
+    }
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped.
+struct Silence(Termios);
+
+impl Silence {
+    /// `None` when standard input is no terminal.
+    fn begin() -> Option<Self> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &silent).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // nothing better can be done with a terminal that is gone
+        tcsetattr(io::stdin(), OptionalActions::Flush, &self.0).ok();
     }
 }

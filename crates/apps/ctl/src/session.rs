@@ -1,10 +1,12 @@
 //! What every command has at hand: settings, the DCS of a cluster, the members' REST APIs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use pgherd_domain::ClusterView;
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_peers::{Method, Reply, RestClient, SendError, endpoint};
@@ -14,18 +16,39 @@ use serde_json::Value;
 
 use crate::args::ClientArgs;
 use crate::failure::Failure;
+use crate::{Program, files};
 
 /// How long an operation on the DCS may take.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The DCS as an operator uses it: a cluster's prefix can also be erased as a whole.
+#[async_trait]
+pub(crate) trait Store: Dcs {
+    /// Deletes every key of the cluster, whoever wrote it.
+    async fn erase(&self) -> Result<(), DcsError>;
+}
+
+#[async_trait]
+impl Store for Etcd {
+    async fn erase(&self) -> Result<(), DcsError> {
+        self.erase_cluster().await
+    }
+}
 
 /// What every command has at hand.
 #[derive(Debug)]
 pub(crate) struct Session {
     settings: ClientSettings,
     rest: RestClient,
+    /// One group of a Citus cluster.
+    group: Option<u32>,
+    /// Under which name the command was called.
+    pub(crate) program: Program,
+    /// The environment, for what only some commands need.
+    pub(crate) env: BTreeMap<String, String>,
     /// A store that tests put in the place of etcd.
     #[cfg(test)]
-    store: Option<Arc<dyn Dcs>>,
+    store: Option<Arc<dyn Store>>,
 }
 
 /// One cluster in the DCS.
@@ -33,22 +56,29 @@ pub(crate) struct Session {
 pub(crate) struct Cluster {
     /// Its name.
     pub(crate) name: String,
+    /// The group of a Citus cluster that is meant.
+    pub(crate) group: Option<u32>,
     /// Its prefix.
-    pub(crate) dcs: Arc<dyn Dcs>,
+    pub(crate) dcs: Arc<dyn Store>,
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 impl Session {
     /// Reads the settings.
-    pub(crate) fn open(args: &ClientArgs, env: &BTreeMap<String, String>) -> Result<Self, Failure> {
-        let files = files(args, env)?;
+    pub(crate) fn open(
+        args: &ClientArgs,
+        env: &BTreeMap<String, String>,
+        program: Program,
+    ) -> Result<Self, Failure> {
+        let files = files_of(args, env)?;
         let mut env = env.clone();
         if let Some(url) = &args.dcs_url {
             env.insert("DCS_URL".into(), url.clone());
-        }
-        if args.group.is_some() {
-            return Err(Failure::refused(
-                "Citus groups (--group) are not supported by this version",
-            ));
         }
         let (mut settings, _warnings) = ctl_settings(&files, &env)?;
         settings.ctl.insecure |= args.insecure;
@@ -56,6 +86,9 @@ impl Session {
         Ok(Self {
             settings,
             rest,
+            group: args.group,
+            program,
+            env,
             #[cfg(test)]
             store: None,
         })
@@ -63,7 +96,7 @@ impl Session {
 
     /// A session of a test: its own store, and the cluster meant when none is named.
     #[cfg(test)]
-    pub(crate) fn with_store(store: Arc<dyn Dcs>, scope: &str) -> Self {
+    pub(crate) fn with_store(store: Arc<dyn Store>, scope: &str, args: &ClientArgs) -> Self {
         let file = format!("scope: {scope}\netcd3: {{hosts: '127.0.0.1:1'}}\n");
         let files = [("test.yml".to_owned(), file)];
         let (settings, _) = ctl_settings(&files, &BTreeMap::new()).unwrap();
@@ -71,6 +104,9 @@ impl Session {
         Self {
             settings,
             rest,
+            group: args.group,
+            program: Program::Patronictl,
+            env: BTreeMap::new(),
             store: Some(store),
         }
     }
@@ -87,7 +123,12 @@ impl Session {
         })?;
         Ok(Cluster {
             name: name.to_owned(),
-            dcs: self.store_of(name),
+            group: self.group,
+            // the keys of a group lie one step below those of a cluster (contract §4.1)
+            dcs: match self.group {
+                Some(group) => self.store_of(&format!("{name}/{group}")),
+                None => self.store_of(name),
+            },
         })
     }
 
@@ -111,16 +152,16 @@ impl Session {
     }
 
     #[cfg(not(test))]
-    fn store_of(&self, scope: &str) -> Arc<dyn Dcs> {
+    fn store_of(&self, scope: &str) -> Arc<dyn Store> {
         self.etcd(scope)
     }
 
     #[cfg(test)]
-    fn store_of(&self, scope: &str) -> Arc<dyn Dcs> {
+    fn store_of(&self, scope: &str) -> Arc<dyn Store> {
         self.store.clone().unwrap_or_else(|| self.etcd(scope))
     }
 
-    fn etcd(&self, scope: &str) -> Arc<dyn Dcs> {
+    fn etcd(&self, scope: &str) -> Arc<dyn Store> {
         let options = EtcdOptions {
             etcd: self.settings.etcd.clone(),
             namespace: self.settings.namespace.clone(),
@@ -144,31 +185,27 @@ impl Cluster {
     }
 }
 
-/// The configuration file: the one named, else the operator's own when there is one.
-fn files(
+/// The configuration: the file or folder named, else the operator's own file when there is one.
+fn files_of(
     args: &ClientArgs,
     env: &BTreeMap<String, String>,
 ) -> Result<Vec<(String, String)>, Failure> {
     let named = args
         .config_file
         .as_deref()
-        .or_else(|| env.get("PATRONICTL_CONFIG_FILE").map(String::as_str));
-    let path = match named {
-        Some(path) => PathBuf::from(path),
-        None => match own_file(env) {
-            Some(path) => path,
-            None => return Ok(Vec::new()),
-        },
+        .or_else(|| env.get("PATRONICTL_CONFIG_FILE").map(String::as_str))
+        .filter(|name| !name.is_empty());
+    let Some(named) = named else {
+        return Ok(own_file(env)
+            .and_then(|path| files::read(&path).ok())
+            .unwrap_or_default());
     };
-    let name = path.display().to_string();
-    match fs_err::read_to_string(&path) {
-        Ok(text) => Ok(vec![(name, text)]),
-        Err(_) if named.is_none() => Ok(Vec::new()),
-        Err(_) => Err(Failure::refused(format!(
-            "Provided config file {name} not existing or no read rights. \
+    files::read(Path::new(named)).map_err(|_| {
+        Failure::refused(format!(
+            "Provided config file {named} not existing or no read rights. \
              Check the -c/--config-file parameter"
-        ))),
-    }
+        ))
+    })
 }
 
 /// `patroni/patronictl.yaml` in the operator's configuration folder.

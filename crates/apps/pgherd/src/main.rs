@@ -9,6 +9,7 @@ mod logging;
 use std::process::ExitCode;
 
 use clap::Parser;
+use pgherd_ctl::Program;
 
 use crate::cli::{Args, Command};
 
@@ -17,6 +18,6 @@ fn main() -> ExitCode {
     match args.command {
         Command::Agent(options) => agent::run(&options),
         Command::Fence(options) => fence::run(options),
-        Command::Verb(verb) => pgherd_ctl::run(verb, &args.client),
+        Command::Verb(verb) => pgherd_ctl::run(verb, &args.client, Program::Pgherd),
     }
 }

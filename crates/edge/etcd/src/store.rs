@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{GetOptions, GetResponse, KeyValue};
+use etcd_client::{DeleteOptions, GetOptions, GetResponse, KeyValue};
 use pgherd_domain::{ClusterView, MemberName, Revision};
 use pgherd_ports::{
     Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, Renewal, Wake, Written,
@@ -50,6 +50,25 @@ impl Etcd {
             store,
             _tasks: tasks,
         }
+    }
+
+    /// Deletes every key of the cluster, whoever wrote it; for an operator (`remove`, contract §4.10). Deleting
+    /// what is not there is done at once.
+    ///
+    /// # Errors
+    /// When no endpoint did it in time; it may have been done all the same.
+    pub async fn erase_cluster(&self) -> Result<(), DcsError> {
+        let store = &self.store;
+        let prefix = store.prefix.as_str();
+        store
+            .pool
+            .ask(store.operation(), |mut client, _| async move {
+                let options = DeleteOptions::new().with_prefix();
+                let done = client.delete(prefix, Some(options)).await?;
+                store.terms.admit(done.header())?;
+                Ok(())
+            })
+            .await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pgherd_domain::{
-    Adjustment, ClusterView, PgRole, PostgresSeen, Upstream, UpstreamSeen, Work, WorkError,
+    Adjustment, ClusterView, HooksSeen, PgRole, PostgresSeen, Upstream, UpstreamSeen, Work, WorkError,
 };
 use pgherd_settings::Settings;
 
@@ -84,6 +84,11 @@ pub trait LocalPostgres: Send + Sync + fmt::Debug {
 
     /// Reloads PostgreSQL even when nothing changed (SIGHUP, `POST /reload`).
     async fn reload(&self) -> Result<(), AdjustError>;
+
+    /// How the operator's callbacks and hooks went.
+    fn hooks(&self) -> HooksSeen {
+        HooksSeen::default()
+    }
 
     /// The agent's own last resort when the lease ends: immediate shutdown of a server that runs as a
     /// primary, then SIGKILL to what is left of it. Never touches a replica. Returns when nothing of it

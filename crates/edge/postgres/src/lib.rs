@@ -29,3 +29,4 @@ mod tls;
 pub use owner::OwnerError;
 pub use server::LocalServer;
 pub use setup::{SetupError, check_setup};
+pub use tls::{TlsError, client_config};

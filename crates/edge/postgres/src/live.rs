@@ -104,6 +104,7 @@ pub(crate) fn read(
         replayed: answer.replayed.unwrap_or_default(),
         replayed_at: answer.replayed_at,
         replay_paused: answer.replay_paused,
+        outgrown: false,
         receiver: answer.receiver.map(receiver),
         version: ServerVersion(answer.version),
         started_at: answer.started_at,

@@ -50,17 +50,22 @@ fn after_colon(text: &str) -> String {
 
 /// A command that runs as `owner`, outside our process group, without what is only for us in its environment.
 pub(crate) fn command(program: &str, owner: &Owner) -> Command {
-    let mut command = Command::new(program);
+    let mut command = hook_command(program, owner);
     for (name, _) in std::env::vars_os() {
-        let private = name.to_str().is_some_and(|name| {
-            name == "NOTIFY_SOCKET"
-                || name.starts_with("PATRONI_")
-                || name.starts_with("KUBERNETES_")
-        });
+        let private = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("PATRONI_") || name.starts_with("KUBERNETES_"));
         if private {
             command.env_remove(name);
         }
     }
+    command
+}
+
+/// The same for a callback or hook of the operator's, which may read the agent's own environment.
+pub(crate) fn hook_command(program: &str, owner: &Owner) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("NOTIFY_SOCKET");
     if owner.becomes {
         command
             .uid(owner.uid)

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pgherd_domain::{
-    Adjustment, ClusterView, Moment, PgRole, PostgresSeen, Upstream, UpstreamSeen, Work, WorkError,
+    Adjustment, ClusterView, HooksSeen, Moment, PgRole, PostgresSeen, Upstream, UpstreamSeen, Work,
+    WorkError,
 };
 use pgherd_pgconf::{PidFile, StandbyNames};
 use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress, Wake};
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use crate::aside::Aside;
 use crate::connect::Door;
 use crate::control::Control;
+use crate::hooks::Hooks;
 use crate::observe::{DISK_PATIENCE, Look, Seen};
 use crate::parameters::Checked;
 use crate::place::Place;
@@ -37,6 +39,8 @@ pub struct LocalServer {
     pub(crate) look: Look,
     /// Held while files of the configuration are written; with what PostgreSQL said of the parameters.
     pub(crate) writing: tokio::sync::Mutex<Checked>,
+    /// The operator's callbacks and hooks.
+    pub(crate) hooks: Hooks,
     wanted: Mutex<Wanted>,
     /// A long work runs that writes files or moves processes: settings are only taken in.
     working: AtomicBool,
@@ -73,6 +77,7 @@ impl LocalServer {
         let now = clock.now();
         Ok(Self {
             place,
+            hooks: Hooks::new(Arc::clone(&clock)),
             clock,
             heartbeat: Heartbeat::new(wake),
             control: Control::default(),
@@ -199,12 +204,24 @@ impl LocalPostgres for LocalServer {
         self.ask_upstream(upstream).await
     }
 
-    async fn configure(&self, settings: Arc<Settings>, role: PgRole, _: Option<&ClusterView>) {
+    async fn configure(
+        &self,
+        settings: Arc<Settings>,
+        role: PgRole,
+        cluster: Option<&ClusterView>,
+    ) {
         self.take_settings(settings, role).await;
+        if self.held().is_some() && !self.is_working() {
+            self.tell_seen(role, cluster).await;
+        }
     }
 
     async fn reload(&self) -> Result<(), AdjustError> {
         self.reload_anyway().await
+    }
+
+    fn hooks(&self) -> HooksSeen {
+        self.hooks.book()
     }
 
     async fn fence(&self) {

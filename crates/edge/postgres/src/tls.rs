@@ -17,7 +17,7 @@ const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Why TLS can not be set up.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TlsError {
+pub enum TlsError {
     /// A certificate or key file.
     #[error("can not use {what} {path}: {why}")]
     File {
@@ -48,7 +48,10 @@ enum Check {
 }
 
 /// The settings for a login's connections; `None` when it wants no TLS.
-pub(crate) fn client_config(login: &Login) -> Result<Option<ClientConfig>, TlsError> {
+///
+/// # Errors
+/// When the login's words or files can not be used.
+pub fn client_config(login: &Login) -> Result<Option<ClientConfig>, TlsError> {
     let mode = login.sslmode.as_deref().unwrap_or("prefer");
     let check = match mode {
         "disable" | "allow" => return Ok(None),

@@ -117,6 +117,8 @@ fn work(work: &Work) -> String {
         },
         Work::Promote { .. } => "promote".to_owned(),
         Work::Checkpoint => "checkpoint".to_owned(),
+        Work::Restore => "restore without a leader".to_owned(),
+        Work::PrePromote => "run pre_promote".to_owned(),
         Work::CrashRecovery => "recover in single-user mode".to_owned(),
         Work::Rewind { source } => format!("rewind from {}", server(Some(source))),
     }

@@ -1,5 +1,7 @@
 //! Tables of the command line: a frame for people, and TSV, JSON and YAML for programs (contract §18.3).
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::json::spaced;
@@ -20,12 +22,12 @@ pub enum Format {
 }
 
 /// One column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Its name for programs.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What stands over it in a frame.
-    pub heading: &'static str,
+    pub heading: Cow<'static, str>,
     /// Its cells are numbers and stand at the right.
     pub right: bool,
 }
@@ -34,9 +36,27 @@ impl Column {
     /// A column whose heading is its name.
     pub const fn new(name: &'static str, right: bool) -> Self {
         Self {
-            name,
-            heading: name,
+            name: Cow::Borrowed(name),
+            heading: Cow::Borrowed(name),
             right,
+        }
+    }
+
+    /// A column with another heading in a frame.
+    pub const fn headed(name: &'static str, heading: &'static str, right: bool) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            heading: Cow::Borrowed(heading),
+            right,
+        }
+    }
+
+    /// A column of text whose name comes from outside.
+    pub fn of_text(name: &str) -> Self {
+        Self {
+            name: Cow::Owned(name.to_owned()),
+            heading: Cow::Owned(name.to_owned()),
+            right: false,
         }
     }
 }
@@ -57,6 +77,13 @@ pub enum Cell {
     },
     /// A number.
     Number(u64),
+    /// A value of a query: as text in frames and rows, as it is in JSON and YAML.
+    Value {
+        /// In frames and rows.
+        shown: String,
+        /// In JSON and YAML.
+        value: Value,
+    },
     /// A mapping: YAML in block style in a frame, in flow style in TSV.
     Map {
         /// The mapping.
@@ -72,7 +99,7 @@ impl Cell {
         match self {
             Self::Empty => true,
             Self::Text(text) | Self::Short { full: text, .. } => text.is_empty(),
-            Self::Number(_) => false,
+            Self::Number(_) | Self::Value { .. } => false,
             Self::Map { map, .. } => map.is_empty(),
         }
     }
@@ -83,7 +110,11 @@ impl Cell {
                 yaml::block(&map.clone().into()).trim_end().to_owned()
             }
             Self::Short { shown, .. } => shown.clone(),
-            Self::Empty | Self::Text(_) | Self::Number(_) | Self::Map { .. } => self.in_row(),
+            Self::Empty
+            | Self::Text(_)
+            | Self::Number(_)
+            | Self::Value { .. }
+            | Self::Map { .. } => self.in_row(),
         }
     }
 
@@ -92,6 +123,7 @@ impl Cell {
             Self::Empty => String::new(),
             Self::Text(text) | Self::Short { full: text, .. } => text.clone(),
             Self::Number(number) => number.to_string(),
+            Self::Value { shown, .. } => shown.clone(),
             Self::Map { map, .. } if map.is_empty() => String::new(),
             Self::Map { map, .. } => yaml::flow(&map.clone().into()),
         }
@@ -102,6 +134,7 @@ impl Cell {
             Self::Empty => "".into(),
             Self::Text(text) | Self::Short { full: text, .. } => text.clone().into(),
             Self::Number(number) => (*number).into(),
+            Self::Value { value, .. } => value.clone(),
             Self::Map { map, .. } => map.clone().into(),
         }
     }
@@ -139,7 +172,7 @@ impl Table {
         let headings: Vec<Vec<String>> = self
             .columns
             .iter()
-            .map(|column| vec![column.heading.to_owned()])
+            .map(|column| vec![column.heading.clone().into_owned()])
             .collect();
         self.push_row(&headings, &widths, &mut out);
         out.push_str(&rule);
@@ -155,14 +188,14 @@ impl Table {
         out
     }
 
-    /// Names, then rows, with tabs between cells. Ends with a line break.
-    pub fn tsv(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
-        let mut out = names.join("\t");
+    /// Names, then rows, with `delimiter` between cells. Ends with a line break.
+    pub fn separated(&self, delimiter: &str) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
+        let mut out = names.join(delimiter);
         out.push('\n');
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(Cell::in_row).collect();
-            out.push_str(&cells.join("\t"));
+            out.push_str(&cells.join(delimiter));
             out.push('\n');
         }
         out
@@ -177,7 +210,7 @@ impl Table {
                 .zip(row)
                 .filter(|(_, cell)| !(dense && cell.is_empty()));
             let map: Map<String, Value> = cells
-                .map(|(column, cell)| (column.name.to_owned(), cell.value()))
+                .map(|(column, cell)| (column.name.clone().into_owned(), cell.value()))
                 .collect();
             map.into()
         };
@@ -188,7 +221,7 @@ impl Table {
     pub fn print(&self, format: Format, title: Option<&str>, dense: bool) -> String {
         match format {
             Format::Pretty => self.pretty(title),
-            Format::Tsv => self.tsv(),
+            Format::Tsv => self.separated("\t"),
             Format::Json => format!("{}\n", spaced(&self.value(dense))),
             Format::Yaml => format!("{}\n", yaml::block(&self.value(dense))),
         }

@@ -111,6 +111,8 @@ impl Turn<'_> {
             self.say(Reason::Says("trying to bootstrap a new cluster"));
             self.actions.push(Action::TakeInitialize);
             self.wake_in(Duration::from_millis(500));
+        } else if self.spec.restores_without_leader && view.system_id().is_some() {
+            self.restore();
         } else {
             self.say(Reason::Says("waiting for leader to bootstrap"));
             self.heal_orphaned_initialize();
@@ -174,6 +176,18 @@ impl Turn<'_> {
             });
         } else {
             self.wake_at(since.plus(self.spec.ttl));
+        }
+    }
+
+    /// Nobody leads, but a method needs nobody: a replica is made from an archive (contract §8.1).
+    fn restore(&mut self) {
+        self.say(Reason::Says("trying to bootstrap (without leader)"));
+        self.state = Some(PgState::CreatingReplica);
+        let left = self.memory.backoff.left(self.now());
+        if left.is_zero() {
+            self.begin(Work::Restore);
+        } else {
+            self.wake_in(left);
         }
     }
 

@@ -18,7 +18,7 @@ impl Turn<'_> {
             vetoes.push(Veto::TaggedNoFailover);
         }
         match self.seen.work.kind() {
-            None | Some(WorkKind::Checkpoint | WorkKind::Promote) => {}
+            None | Some(WorkKind::Checkpoint | WorkKind::PrePromote | WorkKind::Promote) => {}
             Some(kind) => vetoes.push(Veto::Busy(kind)),
         }
         let Some(control) = self.control() else {

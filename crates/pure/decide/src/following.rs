@@ -40,6 +40,7 @@ impl Turn<'_> {
             return;
         };
         self.memory.role = PgRole::Replica;
+        self.resume_replay();
         self.follow_upstream(&upstream);
         let streams = self
             .live()
@@ -56,6 +57,19 @@ impl Turn<'_> {
             self.say(following);
         } else if !self.heal_replication(leader, &following) {
             self.say(following);
+        }
+    }
+
+    /// Replay that waits for larger parameters waits for ever: told to go on, the server ends, and its next
+    /// start has them (contract §3.5). A replay that the operator has paused is left alone.
+    fn resume_replay(&mut self) {
+        let waits = |live: &LiveSeen| live.in_recovery && live.replay_paused && live.outgrown;
+        if self.live().is_some_and(waits) && !self.spec.pause {
+            self.say(Reason::Note(
+                "replay waits for larger parameters: PostgreSQL ends and starts again with them"
+                    .into(),
+            ));
+            self.actions.push(Action::Adjust(Adjustment::ResumeReplay));
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pgherd_domain::documents::FailoverDoc;
 use pgherd_domain::{Action, Adjustment, Lsn, PgRole, Reason, SyncMode, TimelineId, Work};
 
+use crate::memory::PrePromote;
 use crate::sync_names::names_setting;
 use crate::turn::Turn;
 
@@ -61,6 +62,12 @@ impl Turn<'_> {
             ));
             return;
         }
+        if self.memory.pre_promote == PrePromote::Failed {
+            let line = "Promotion cancelled because the pre-promote script failed";
+            self.say(Reason::Says(line));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
         if !self.sync_is_ready_for_me() {
             return;
         }
@@ -71,6 +78,10 @@ impl Turn<'_> {
         let Some(valid_until) = self.seen.lease.good_until else {
             return;
         };
+        if self.spec.runs_pre_promote && self.memory.pre_promote == PrePromote::Due {
+            self.say(Reason::Says("running pre_promote before the promotion"));
+            return self.begin(Work::PrePromote);
+        }
         self.say(Reason::Says(
             "promoted self to leader by acquiring session lock",
         ));

@@ -1,6 +1,6 @@
 //! What one turn leaves for the next. Everything that can be seen again is not here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
@@ -46,10 +46,14 @@ pub struct Memory {
     pub(crate) stepped_down: bool,
     /// Stay out of the race until then, so that somebody else wins.
     pub(crate) sit_out_until: Option<Moment>,
+    /// What came of `pre_promote` since the key became mine.
+    pub(crate) pre_promote: PrePromote,
     /// Failed attempts of the work that heals this member, and when the next may begin.
     pub(crate) backoff: Backoff,
     /// The same for the checkpoint after a promotion, which heals nothing and may fail by itself.
     pub(crate) checkpoint_backoff: Backoff,
+    /// The same for logical slots, whose creation waits for transactions that run.
+    pub(crate) logical_backoff: Backoff,
     /// The timeline on which this primary has written a checkpoint.
     pub(crate) checkpointed: Option<TimelineId>,
     /// A restart that an operator waits for.
@@ -68,6 +72,9 @@ pub struct Memory {
     pub(crate) last_position: Option<Lsn>,
     /// Since when member slots have had no member.
     pub(crate) absent_since: BTreeMap<String, Moment>,
+    /// Permanent slots that the operator has or had, as far as this agent has seen: one that is taken out
+    /// of the settings is dropped.
+    pub(crate) permanent: BTreeSet<String>,
     /// The synchronous_standby_names in force, and what they have brought about.
     pub(crate) sync_names: Option<SyncNames>,
     /// Synchronous mode was turned off: synchronous_standby_names is still to be given back.
@@ -104,8 +111,10 @@ impl Memory {
             give_up_key: false,
             stepped_down: false,
             sit_out_until: None,
+            pre_promote: PrePromote::Due,
             backoff: Backoff::NONE,
             checkpoint_backoff: Backoff::NONE,
+            logical_backoff: Backoff::NONE,
             checkpointed: None,
             restarting: None,
             restart_waits: None,
@@ -115,6 +124,7 @@ impl Memory {
             copy_is_untried: false,
             last_position: None,
             absent_since: BTreeMap::new(),
+            permanent: BTreeSet::new(),
             sync_names: None,
             give_sync_back: false,
             leaving_sync_since: None,
@@ -133,6 +143,17 @@ pub(crate) enum Bootstrap {
     /// The server runs; identity, configuration and leader key are to be written.
     Created,
     /// It failed: `initialize` is to be given back, then the agent ends.
+    Failed,
+}
+
+/// What came of `pre_promote` since the key became mine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PrePromote {
+    /// Not run, or called off.
+    Due,
+    /// It succeeded: the promotion may begin.
+    Passed,
+    /// It failed: the key is given up.
     Failed,
 }
 

@@ -231,7 +231,9 @@ impl Turn<'_> {
             WorkKind::Start => true,
             WorkKind::Bootstrap
             | WorkKind::Clone
+            | WorkKind::Restore
             | WorkKind::Stop
+            | WorkKind::PrePromote
             | WorkKind::Promote
             | WorkKind::Checkpoint
             | WorkKind::CrashRecovery

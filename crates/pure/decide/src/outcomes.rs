@@ -6,7 +6,7 @@ use pgherd_domain::{
     Action, Adjustment, Effect, Outcome, PgRole, Reason, Work, WorkError, WorkKind,
 };
 
-use crate::memory::{Backoff, Bootstrap, Divergence, OldDirectory};
+use crate::memory::{Backoff, Bootstrap, Divergence, OldDirectory, PrePromote};
 use crate::turn::Turn;
 
 impl Turn<'_> {
@@ -41,6 +41,13 @@ impl Turn<'_> {
                 (Action::Adjust(Adjustment::SetSynchronousStandbyNames(None)), Outcome::Done) => {
                     self.memory.give_sync_back = false;
                 }
+                (Action::Adjust(Adjustment::CreateLogicalSlot { .. }), outcome) => {
+                    let backoff = &mut self.memory.logical_backoff;
+                    match outcome {
+                        Outcome::Done => backoff.succeeded(),
+                        Outcome::Refused | Outcome::Unknown(_) => backoff.failed(self.seen.now),
+                    }
+                }
                 (Action::DeleteInitialize { .. }, Outcome::Done) => {
                     self.memory.orphaned_initialize_since = None;
                 }
@@ -65,9 +72,10 @@ impl Turn<'_> {
             match kind {
                 // Neither heals anything: the next start must not pay for them.
                 WorkKind::Checkpoint => self.memory.checkpoint_backoff.failed(now),
-                WorkKind::Stop => {}
+                WorkKind::Stop | WorkKind::PrePromote => {}
                 WorkKind::Bootstrap
                 | WorkKind::Clone
+                | WorkKind::Restore
                 | WorkKind::Start
                 | WorkKind::Restart
                 | WorkKind::Promote
@@ -98,6 +106,18 @@ impl Turn<'_> {
                     None => Divergence::Unchecked,
                 };
             }
+            Work::Restore if ok => {
+                self.memory.backoff.succeeded();
+                self.memory.copy_is_untried = true;
+                self.memory.divergence = Divergence::Unchecked;
+            }
+            Work::PrePromote => {
+                self.memory.pre_promote = match &end.result {
+                    Ok(()) => PrePromote::Passed,
+                    Err(WorkError::Cancelled) => PrePromote::Due,
+                    Err(_) => PrePromote::Failed,
+                };
+            }
             Work::Rewind { source } => match (&end.result, &source.name) {
                 (Ok(()), Some(leader)) => {
                     self.memory.backoff.succeeded();
@@ -116,6 +136,7 @@ impl Turn<'_> {
                 self.memory.checkpointed = self.live().map(|live| live.timeline);
             }
             Work::Clone { .. }
+            | Work::Restore
             | Work::CrashRecovery
             | Work::Start { .. }
             | Work::Restart { .. }
@@ -131,6 +152,7 @@ impl Turn<'_> {
             self.memory.role = if live.in_recovery {
                 PgRole::Replica
             } else {
+                self.memory.pre_promote = PrePromote::Due;
                 PgRole::Primary
             };
             self.memory.crash_recovered = false;
@@ -144,6 +166,7 @@ impl Turn<'_> {
         self.memory.key_in_doubt = false;
         if view.leader_name() != Some(&self.spec.me) {
             self.memory.give_up_key = false;
+            self.memory.pre_promote = PrePromote::Due;
         }
         if let Some(leader) = view.leader_name() {
             self.memory.leaderless_since = None;

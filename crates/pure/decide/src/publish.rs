@@ -201,11 +201,12 @@ impl Turn<'_> {
     }
 
     fn member_doc(&self, state: PgState, role: PgRole, verdict: &[Veto]) -> MemberDoc {
-        let busy = self
-            .seen
-            .work
-            .kind()
-            .is_some_and(|kind| !matches!(kind, WorkKind::Promote | WorkKind::Checkpoint));
+        let busy = self.seen.work.kind().is_some_and(|kind| {
+            !matches!(
+                kind,
+                WorkKind::PrePromote | WorkKind::Promote | WorkKind::Checkpoint
+            )
+        });
         let mut doc = MemberDoc {
             conn_url: self.spec.conn_url.clone(),
             api_url: self.spec.api_url.clone(),

@@ -25,6 +25,7 @@ impl Turn<'_> {
         if !self.spec.use_slots || view.config.is_none() {
             return;
         }
+        self.keep_permanent_logical(live);
         let mut wanted = self.member_slots(live);
         self.note_absent(&wanted);
         if !(self.spec.tags.nofailover && live.in_recovery) {
@@ -34,6 +35,13 @@ impl Turn<'_> {
                     position: None,
                 });
             }
+        }
+        for name in self.permanent_physical(live) {
+            wanted.entry(name).or_insert(WantedSlot {
+                // On a primary somebody may come back to it; elsewhere it only keeps up.
+                used_here: !live.in_recovery,
+                position: None,
+            });
         }
         for (name, slot) in &wanted {
             match live.slots.get(name) {
@@ -69,6 +77,62 @@ impl Turn<'_> {
                 (used_here || everywhere).then(|| (slot.as_str().to_owned(), wanted))
             })
             .collect()
+    }
+
+    /// The operator's physical slots: everywhere but on members that never lead, and on the leader as soon
+    /// as it is primary (contract §7).
+    fn permanent_physical(&mut self, live: &LiveSeen) -> Vec<String> {
+        let gone: Vec<String> = self
+            .memory
+            .permanent
+            .iter()
+            .filter(|name| !self.spec.permanent_slots.contains(name))
+            .cloned()
+            .collect();
+        for name in gone {
+            match live.slots.get(&name) {
+                Some(slot) if slot.active => {}
+                Some(_) if self.member_slots(live).contains_key(&name) => {
+                    self.memory.permanent.remove(&name);
+                }
+                Some(_) => self.drop_slot(&name),
+                None => {
+                    self.memory.permanent.remove(&name);
+                }
+            }
+        }
+        let mine = SlotName::of_member(&self.spec.me);
+        if self.spec.tags.nofailover && live.in_recovery {
+            return Vec::new();
+        }
+        let physical: Vec<String> = self
+            .spec
+            .permanent_slots
+            .iter()
+            .filter(|name| !self.spec.logical_slots.contains_key(*name) && **name != mine.as_str())
+            .cloned()
+            .collect();
+        self.memory.permanent.extend(physical.iter().cloned());
+        physical
+    }
+
+    /// The operator's logical slots are made on the primary.
+    fn keep_permanent_logical(&mut self, live: &LiveSeen) {
+        let rested = self.memory.logical_backoff.left(self.now()).is_zero();
+        if live.in_recovery || !self.i_lead() || !rested {
+            return;
+        }
+        for (name, logical) in &self.spec.logical_slots {
+            self.memory.permanent.insert(name.clone());
+            if !live.slots.contains_key(name) {
+                self.actions
+                    .push(Action::Adjust(Adjustment::CreateLogicalSlot {
+                        slot: SlotName::existing(name),
+                        database: logical.database.clone(),
+                        plugin: logical.plugin.clone(),
+                    }));
+            }
+        }
     }
 
     /// Whether `member` is to stream from this server: from a primary everybody does who names nobody

@@ -40,7 +40,8 @@ impl Turn<'_> {
             return;
         };
         let makes_primary = match work {
-            Work::Promote { .. }
+            Work::PrePromote
+            | Work::Promote { .. }
             | Work::Start {
                 start_as: StartAs::Primary { .. },
                 ..
@@ -50,6 +51,7 @@ impl Turn<'_> {
             }
             Work::Bootstrap
             | Work::Clone { .. }
+            | Work::Restore
             | Work::Start { .. }
             | Work::Stop { .. }
             | Work::Checkpoint

@@ -22,7 +22,8 @@ impl Turn<'_> {
                 self.state = None;
                 return false;
             }
-            Work::Promote { .. }
+            Work::PrePromote
+            | Work::Promote { .. }
             | Work::Start {
                 start_as: StartAs::Primary { .. },
                 ..
@@ -42,9 +43,11 @@ impl Turn<'_> {
             Work::Stop { .. } => self.watch_stop(leading),
             Work::Bootstrap
             | Work::Clone { .. }
+            | Work::Restore
             | Work::Rewind { .. }
             | Work::Start { .. }
             | Work::Restart { .. }
+            | Work::PrePromote
             | Work::Promote { .. }
             | Work::CrashRecovery => self.say(Reason::WorkInProgress { kind, leading }),
         }
@@ -100,11 +103,11 @@ impl Turn<'_> {
 const fn state_of(work: &Work) -> Option<PgState> {
     match work {
         Work::Bootstrap => Some(PgState::InitializingCluster),
-        Work::Clone { .. } => Some(PgState::CreatingReplica),
+        Work::Clone { .. } | Work::Restore => Some(PgState::CreatingReplica),
         Work::Start { .. } => Some(PgState::Starting),
         Work::Restart { .. } => Some(PgState::Restarting),
         Work::Stop { .. } => Some(PgState::Stopping),
         Work::CrashRecovery | Work::Rewind { .. } => Some(PgState::Stopped),
-        Work::Promote { .. } | Work::Checkpoint => None,
+        Work::PrePromote | Work::Promote { .. } | Work::Checkpoint => None,
     }
 }

@@ -1,5 +1,6 @@
 //! What a turn may do: one variant per effect, with every detail, so that nothing is left to choose.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -103,6 +104,15 @@ pub enum Adjustment {
     DropSlot(SlotName),
     /// Moves an inactive physical slot forward.
     AdvanceSlot {
+    /// Makes a logical slot on a primary.
+    CreateLogicalSlot {
+        /// Its name.
+        slot: SlotName,
+        /// The database whose changes it decodes.
+        database: String,
+        /// The output plugin.
+        plugin: String,
+    },
         /// Which.
         slot: SlotName,
         /// To where.
@@ -112,6 +122,9 @@ pub enum Adjustment {
     ForgetOldDirectory,
 }
 
+    /// Goes on with a replay that waits for larger parameters: the server then ends by itself, and its next
+    /// start has them.
+    ResumeReplay,
 /// What is asked of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {

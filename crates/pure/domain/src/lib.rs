@@ -7,6 +7,7 @@
 mod action;
 mod cluster;
 pub mod documents;
+mod hook;
 mod lsn;
 mod name;
 mod observation;
@@ -21,6 +22,7 @@ mod work;
 
 pub use action::{Action, Adjustment, Answer, Question, Refusal};
 pub use cluster::{ClusterView, LeaderKey, Revision, Versioned};
+pub use hook::{Hook, HookEnd, HookRun, HooksSeen};
 pub use lsn::{Lsn, ParseLsnError, WalBytes};
 pub use name::{MemberName, NameError, SlotName};
 pub use observation::{

@@ -307,6 +307,9 @@ pub struct LiveSeen {
     pub replayed_at: Option<String>,
     /// Replay is paused.
     pub replay_paused: bool,
+    /// A standby: its primary has raised parameters above what it runs with, so that replay can not go on
+    /// before a restart with larger ones (contract §3.1, §3.5).
+    pub outgrown: bool,
     /// The WAL receiver, when there is one.
     pub receiver: Option<Receiver>,
     /// `server_version_num`

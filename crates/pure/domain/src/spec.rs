@@ -1,5 +1,6 @@
 //! What is wanted: the part of the settings that decisions depend on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,6 +16,15 @@ pub enum SyncMode {
     On,
     /// Commits wait for a quorum of the voters in `/sync`.
     Quorum,
+}
+
+/// A permanent logical slot (contract §7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogicalSlot {
+    /// The database whose changes it decodes.
+    pub database: String,
+    /// The output plugin.
+    pub plugin: String,
 }
 
 /// What one member is to do, from its local settings and the cluster's dynamic configuration. Spans and
@@ -69,12 +79,18 @@ pub struct ClusterSpec {
     pub member_slots_ttl: Duration,
     /// Slots the operator wants kept, by name.
     pub permanent_slots: Vec<String>,
+    /// Those of them that are logical, by name.
+    pub logical_slots: BTreeMap<String, LogicalSlot>,
     /// Diverged members are healed by pg_rewind.
     pub use_pg_rewind: bool,
     /// A new copy may replace a data directory that pg_rewind could not heal.
     pub reclone_when_rewind_fails: bool,
     /// A new copy may replace a diverged data directory without trying pg_rewind.
     pub reclone_when_diverged: bool,
+    /// `pre_promote` is set: it is run, and must succeed, before a promotion.
+    pub runs_pre_promote: bool,
+    /// A replica method needs no member to copy from (`no_leader`).
+    pub restores_without_leader: bool,
     /// There is a `bootstrap` section: this member may start a new cluster.
     pub may_bootstrap: bool,
     /// The last good dynamic configuration, to be put back by the leader when `/config` is gone.

@@ -62,6 +62,8 @@ pub enum Work {
         /// The server to copy.
         source: Upstream,
     },
+    /// Fills the empty data directory by the replica methods that need nobody to copy from (`no_leader`).
+    Restore,
     /// Starts PostgreSQL.
     Start {
         /// As what.
@@ -83,6 +85,8 @@ pub enum Work {
         /// After this moment a fast stop becomes an immediate one, and then SIGKILL.
         escalate_at: Option<Moment>,
     },
+    /// Runs the operator's `pre_promote`. Only when it succeeds is the server promoted.
+    PrePromote,
     /// Ends recovery. Valid only while the lease is held: the executor checks `valid_until` before the point of no return.
     Promote {
         /// The end of the lease under which this was decided.
@@ -106,12 +110,16 @@ pub enum WorkKind {
     Bootstrap,
     /// [`Work::Clone`]
     Clone,
+    /// [`Work::Restore`]
+    Restore,
     /// [`Work::Start`]
     Start,
     /// [`Work::Restart`]
     Restart,
     /// [`Work::Stop`]
     Stop,
+    /// [`Work::PrePromote`]
+    PrePromote,
     /// [`Work::Promote`]
     Promote,
     /// [`Work::Checkpoint`]
@@ -128,9 +136,11 @@ impl Work {
         match self {
             Self::Bootstrap => WorkKind::Bootstrap,
             Self::Clone { .. } => WorkKind::Clone,
+            Self::Restore => WorkKind::Restore,
             Self::Start { .. } => WorkKind::Start,
             Self::Restart { .. } => WorkKind::Restart,
             Self::Stop { .. } => WorkKind::Stop,
+            Self::PrePromote => WorkKind::PrePromote,
             Self::Promote { .. } => WorkKind::Promote,
             Self::Checkpoint => WorkKind::Checkpoint,
             Self::CrashRecovery => WorkKind::CrashRecovery,
@@ -144,10 +154,11 @@ impl fmt::Display for WorkKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Bootstrap => "bootstrap",
-            Self::Clone => "creating replica",
+            Self::Clone | Self::Restore => "creating replica",
             Self::Start => "starting",
             Self::Restart => "restarting",
             Self::Stop => "stopping",
+            Self::PrePromote => "pre_promote",
             Self::Promote => "promote",
             Self::Checkpoint => "checkpoint",
             Self::CrashRecovery => "doing crash recovery in a single user mode",

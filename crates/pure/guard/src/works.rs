@@ -46,6 +46,10 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
             let empty = seen.postgres.data == DataDirectory::Empty;
             (!empty).then(|| note("G-05", "bootstraps into a directory that is not empty"))
         }
+        Work::Restore => {
+            let empty = seen.postgres.data == DataDirectory::Empty;
+            (!empty).then(|| note("G-05", "restores into a directory that is not empty"))
+        }
         Work::Start {
             start_as: StartAs::Replica { .. },
             ..
@@ -55,6 +59,7 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
             ..
         }
         | Work::Stop { .. }
+        | Work::PrePromote
         | Work::Checkpoint => None,
     }
 }

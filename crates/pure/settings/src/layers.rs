@@ -17,10 +17,16 @@ pub(crate) fn merge(
         keys::find(&path).is_none_or(|key| key.scope == Scope::Both || key.scope == scope)
     };
     let mut merged = Map::new();
+    let mut pgherd = Map::new();
     for (layer, scope) in [(dynamic, Scope::Dynamic), (local, Scope::Local)] {
         for (name, value) in layer {
-            if has_effect(scope, &[name]) && name != "postgresql" && !value.is_null() {
-                merged.insert(name.clone(), value.clone());
+            match (name.as_str(), value) {
+                _ if value.is_null() || !has_effect(scope, &[name]) => {}
+                ("postgresql", _) => {}
+                ("pgherd", Value::Object(ours)) => pgherd.extend(ours.clone()),
+                _ => {
+                    merged.insert(name.clone(), value.clone());
+                }
             }
         }
     }
@@ -51,7 +57,10 @@ pub(crate) fn merge(
         check::get(layer, &["pgherd", "allow_short_ttl"]).and_then(value::flag) == Some(true)
     };
     if allows(dynamic) || allows(local) {
-        merged.insert("pgherd".to_owned(), json!({"allow_short_ttl": true}));
+        pgherd.insert("allow_short_ttl".to_owned(), json!(true));
+    }
+    if !pgherd.is_empty() {
+        merged.insert("pgherd".to_owned(), Value::Object(pgherd));
     }
     merged
 }

@@ -7,7 +7,7 @@ use pgherd_ports::{Condition, Key, Written};
 use super::{ANSWER_MAX, Said, confirm, failure, sort};
 use crate::args::Flush;
 use crate::failure::Failure;
-use crate::members::{self, names, select};
+use crate::members::{choose, names};
 use crate::screen::Screen;
 use crate::session::{Cluster, Session};
 
@@ -39,8 +39,7 @@ async fn restart(
     view: &ClusterView,
     (session, screen): (&Session, &mut Screen),
 ) -> Result<(), Failure> {
-    members::show_some(cluster, view, screen)?;
-    let chosen = select(view, args.role, names_given)?;
+    let chosen = choose(cluster, view, args.role, names_given, screen)?;
     confirm("flush", &names(&chosen), args.force, screen)?;
     let mut all_reached = true;
     for member in &chosen {

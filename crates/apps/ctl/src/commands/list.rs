@@ -11,7 +11,7 @@ use crate::screen::Screen;
 use crate::session::{Cluster, Session};
 
 /// Clears the screen and goes to its upper left corner.
-const CLEAR: &str = "\x1b[2J\x1b[H";
+pub(super) const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// `list`
 pub(super) async fn list(
@@ -21,7 +21,7 @@ pub(super) async fn list(
 ) -> Result<(), Failure> {
     let style = Style {
         extended: args.extended,
-        tree: false,
+        ..Style::default()
     };
     let page = Page {
         style,
@@ -38,8 +38,8 @@ pub(super) async fn topology(
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     let style = Style {
-        extended: false,
         tree: true,
+        ..Style::default()
     };
     let page = Page {
         style,
@@ -97,7 +97,10 @@ async fn show(page: &Page, clusters: &[Cluster], screen: &mut Screen) -> Result<
         screen.print(&listing::members(
             &cluster.name,
             &view,
-            page.style,
+            Style {
+                group: cluster.group,
+                ..page.style
+            },
             page.format,
         ))?;
     }
@@ -105,7 +108,7 @@ async fn show(page: &Page, clusters: &[Cluster], screen: &mut Screen) -> Result<
 }
 
 /// How often to repeat; `None`: once.
-fn every(watch: &Watch) -> Result<Option<Duration>, Failure> {
+pub(super) fn every(watch: &Watch) -> Result<Option<Duration>, Failure> {
     match (watch.every, watch.every_two) {
         (Some(seconds), _) => Duration::try_from_secs_f64(seconds)
             .ok()

@@ -1,15 +1,19 @@
 //! The commands, one file each.
 
 mod config;
+mod dsn;
 mod editor;
 mod explain;
 mod flush;
 mod history;
 mod list;
 mod pause;
+mod query;
 mod reinit;
 mod reload;
+mod remove;
 mod restart;
+mod standby;
 mod switch;
 mod version;
 
@@ -52,6 +56,11 @@ pub(crate) async fn run(
         Command::Resume(args) => pause::pause(&args, false, session, screen).await,
         Command::ShowConfig(args) => config::show(&args, session, screen).await,
         Command::EditConfig(args) => config::edit(&args, session, screen).await,
+        Command::Dsn(args) => dsn::dsn(&args, session, screen).await,
+        Command::Query(args) => query::query(&args, session, screen).await,
+        Command::Remove(args) => remove::remove(&args, session, screen).await,
+        Command::DemoteCluster(args) => standby::demote(&args, session, screen).await,
+        Command::PromoteCluster(args) => standby::promote(&args, session, screen).await,
         Command::Explain(args) => explain::explain(&args, session, screen).await,
         Command::Version(args) => version::version(&args, session, screen).await,
     }

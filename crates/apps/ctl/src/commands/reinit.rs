@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{ANSWER_MAX, Said, confirm, failure, sort};
 use crate::args::{Reinit, Role};
 use crate::failure::Failure;
-use crate::members::{self, Member, names, select};
+use crate::members::{self, Member, names};
 use crate::screen::Screen;
 use crate::session::{Cluster, Session};
 
@@ -27,27 +27,34 @@ pub(super) async fn reinit(
 ) -> Result<(), Failure> {
     let cluster = session.cluster(Some(&args.cluster))?;
     let view = cluster.load().await?;
-    members::show_some(&cluster, &view, screen)?;
+    let replicas = members::in_role(&view, Role::Replica);
+    if replicas.is_empty() {
+        return Err(Failure::Refused(format!(
+            "{cluster} cluster doesn't have any members"
+        )));
+    }
+    members::show(&cluster, &view, screen)?;
     let mut given = args.members.clone();
     if given.is_empty() {
-        let replicas = select(&view, Role::Replica, &[])?;
         let question = format!(
             "Which member do you want to reinitialize [{}]?",
             names(&replicas)
         );
-        given.push(screen.ask(&question, Some(""))?);
-        if !view
-            .members
-            .keys()
-            .any(|name| given.iter().any(|given| given == name.as_str()))
-        {
+        let answer = screen.ask(&question, Some(""))?;
+        if !replicas.iter().any(|(name, _)| name.as_str() == answer) {
             return Err(Failure::Refused(format!(
-                "{} is not a member of cluster",
-                given.concat()
+                "{answer} is not a member of cluster"
             )));
         }
+        given.push(answer);
     }
-    let chosen = select(&view, Role::Replica, &given)?;
+    let chosen: Vec<Member> = replicas
+        .into_iter()
+        .filter(|(name, _)| given.iter().any(|given| given == name.as_str()))
+        .collect();
+    if chosen.is_empty() {
+        return Err(Failure::refused("No replica among provided members"));
+    }
     confirm("reinitialize", &names(&chosen), args.force, screen)?;
     let mut begun = Vec::new();
     let mut all_reached = true;

@@ -6,7 +6,7 @@ use pgherd_peers::Method;
 use super::{ANSWER_MAX, Said, confirm, failure, sort};
 use crate::args::Reload;
 use crate::failure::Failure;
-use crate::members::{self, names, select};
+use crate::members::{choose, names};
 use crate::screen::Screen;
 use crate::session::Session;
 
@@ -18,8 +18,7 @@ pub(super) async fn reload(
 ) -> Result<(), Failure> {
     let cluster = session.cluster(Some(&args.cluster))?;
     let view = cluster.load().await?;
-    members::show_some(&cluster, &view, screen)?;
-    let chosen = select(&view, args.role, &args.members)?;
+    let chosen = choose(&cluster, &view, args.role, &args.members, screen)?;
     confirm("reload", &names(&chosen), args.force, screen)?;
     let seconds = Wanted::of(&view).loop_wait.as_secs();
     let mut all_reached = true;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{ANSWER_MAX, Said, confirm, failure, moment, sort};
 use crate::args::Restart;
 use crate::failure::Failure;
-use crate::members::{self, Member, names, select};
+use crate::members::{Member, choose, names};
 use crate::screen::Screen;
 use crate::session::Session;
 
@@ -25,8 +25,7 @@ pub(super) async fn restart(
 ) -> Result<(), Failure> {
     let cluster = session.cluster(Some(&args.cluster))?;
     let view = cluster.load().await?;
-    members::show_some(&cluster, &view, screen)?;
-    let mut chosen = select(&view, args.role, &args.members)?;
+    let mut chosen = choose(&cluster, &view, args.role, &args.members, screen)?;
     let question = "When should the restart take place (e.g. {}) ";
     let when = moment(args.scheduled.as_deref(), question, args.force, screen)?;
     if when.is_some() && Wanted::of(&view).pause {

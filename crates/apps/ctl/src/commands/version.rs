@@ -6,6 +6,7 @@ use pgherd_peers::Method;
 use serde_json::Value;
 
 use super::ANSWER_MAX;
+use crate::Program;
 use crate::args::{Role, Version};
 use crate::failure::Failure;
 use crate::members::{self, Member};
@@ -18,17 +19,18 @@ pub(super) async fn version(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let own = env!("CARGO_PKG_VERSION");
-    screen.say(&format!(
-        "patronictl version {COMPATIBLE_VERSION} (pgherd {own})"
-    ))?;
+    let own = match session.program {
+        Program::Pgherd => concat!(" (pgherd ", env!("CARGO_PKG_VERSION"), ")"),
+        Program::Patronictl => "",
+    };
+    screen.say(&format!("patronictl version {COMPATIBLE_VERSION}{own}"))?;
     let Some(name) = &args.cluster else {
         return Ok(());
     };
     screen.say("")?;
     let cluster = session.cluster(Some(name))?;
     let view = cluster.load().await?;
-    for member in members::select(&view, Role::Any, &args.members)? {
+    for member in members::select(&view, Role::Any, &args.members, screen)? {
         let line = match ask(session, &member).await {
             Ok(versions) => format!("{}: {versions}", member.0),
             Err(why) => format!("{}: failed to get version: {why}", member.0),

@@ -157,7 +157,7 @@ async fn what_can_not_be_is_refused_before_anything_is_sent() {
         assert_eq!((ran.ok, ran.err), (false, format!("Error: {error}\n")), "{line}");
     }
     let ran = run(&store, "switchover", "a\n").await;
-    assert_eq!((ran.ok, ran.err.as_str()), (false, "\nAborted!\n"));
+    assert_eq!((ran.ok, ran.err.as_str()), (false, "Aborted!\n"));
     assert_eq!(store.view().failover, None);
 
     store.change(|view| {

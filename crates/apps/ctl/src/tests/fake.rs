@@ -15,20 +15,21 @@ use pgherd_ports::{Acquisition, Condition, Dcs, DcsError, HandOver, Key, Renewal
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::args::{ClientArgs, Command};
 use crate::commands;
 use crate::failure;
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::{self, Session};
 
 /// A view that other clients may change.
 #[derive(Debug, Default)]
-pub(crate) struct Store(Mutex<(ClusterView, Revision, bool)>);
+pub(crate) struct Store(Mutex<(ClusterView, Revision, bool)>, Notify);
 
 impl Store {
     pub(crate) fn new(view: ClusterView) -> Arc<Self> {
-        Arc::new(Self(Mutex::new((view, 100, false))))
+        Arc::new(Self(Mutex::new((view, 100, false)), Notify::new()))
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut ClusterView)) {
@@ -37,6 +38,13 @@ impl Store {
 
     pub(crate) fn view(&self) -> ClusterView {
         self.0.lock().unwrap().0.clone()
+    }
+
+    /// Waits until it was read once more after this was called.
+    pub(crate) async fn read_again(&self) {
+        // the first may tell of an earlier one
+        self.1.notified().await;
+        self.1.notified().await;
     }
 
     /// Lets somebody else write just before every write.
@@ -52,6 +60,7 @@ fn never<T>() -> Result<T, DcsError> {
 #[async_trait]
 impl Dcs for Store {
     async fn load(&self) -> Result<ClusterView, DcsError> {
+        self.1.notify_one();
         Ok(self.view())
     }
 
@@ -106,6 +115,14 @@ impl Dcs for Store {
 
     async fn leave(&self) -> Result<(), DcsError> {
         never()
+    }
+}
+
+#[async_trait]
+impl session::Store for Store {
+    async fn erase(&self) -> Result<(), DcsError> {
+        self.change(|view| *view = ClusterView::default());
+        Ok(())
     }
 }
 
@@ -269,7 +286,7 @@ pub(crate) struct Line {
 /// Runs a command line, with `input` typed in.
 pub(crate) async fn run(store: &Arc<Store>, line: &str, input: &'static str) -> Ran {
     let parsed = Line::try_parse_from(["pgherd"].into_iter().chain(line.split(' '))).unwrap();
-    let session = Session::with_store(store.clone(), "demo");
+    let session = Session::with_store(store.clone(), "demo", &parsed.client);
     let (out, err) = (Shared::default(), Shared::default());
     let mut screen = Screen::of(input.as_bytes(), out.clone(), err.clone());
     let ended = commands::run(parsed.command, &session, &mut screen).await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::CommandFactory as _;
 
 use super::fake::{Line, Member, NOBODY, Store, run, view};
+use crate::Program;
 use crate::args::ClientArgs;
 use crate::session::Session;
 
@@ -18,7 +19,7 @@ fn every_help_text_has_an_example() {
     for command in Line::command().get_subcommands() {
         let help = command.get_long_about().unwrap_or_default().to_string();
         assert!(
-            help.contains("Example: `pgherd "),
+            help.contains("Example: `"),
             "{}: {help}",
             command.get_name()
         );
@@ -82,10 +83,7 @@ async fn version_asks_the_members() {
     let store = Store::new(view(&member.api_url, NOBODY, NOBODY));
     let ran = run(&store, "version demo a b", "").await;
     let lines: Vec<&str> = ran.out.lines().collect();
-    assert!(
-        lines[0].starts_with("patronictl version 4.1.5 (pgherd "),
-        "{ran:?}"
-    );
+    assert_eq!(lines[0], "patronictl version 4.1.5");
     assert_eq!(
         (lines[1], lines[2]),
         ("", "a: Patroni 4.1.5 PostgreSQL 15.18")
@@ -112,12 +110,14 @@ fn a_file_that_was_named_must_be_there_and_the_own_one_need_not() {
     let text = "Provided config file /no/such not existing or no read rights. \
                 Check the -c/--config-file parameter";
     assert_eq!(
-        Session::open(&named, &env(&[])).unwrap_err().to_string(),
+        Session::open(&named, &env(&[]), Program::Pgherd)
+            .unwrap_err()
+            .to_string(),
         text
     );
     let by_env = env(&[("PATRONICTL_CONFIG_FILE", "/no/such")]);
     assert_eq!(
-        Session::open(&ClientArgs::default(), &by_env)
+        Session::open(&ClientArgs::default(), &by_env, Program::Pgherd)
             .unwrap_err()
             .to_string(),
         text
@@ -127,21 +127,89 @@ fn a_file_that_was_named_must_be_there_and_the_own_one_need_not() {
         dcs_url: Some("etcd3://127.0.0.1:2379".into()),
         ..ClientArgs::default()
     };
-    assert!(Session::open(&url, &env(&[("HOME", "/no/such")])).is_ok());
+    assert!(Session::open(&url, &env(&[("HOME", "/no/such")]), Program::Pgherd).is_ok());
     let strange = ClientArgs {
         dcs_url: Some("foo://x".into()),
         ..ClientArgs::default()
     };
-    let error = Session::open(&strange, &env(&[])).unwrap_err().to_string();
+    let error = Session::open(&strange, &env(&[]), Program::Pgherd)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("Unknown dcs scheme: foo"), "{error}");
-    let group = ClientArgs {
-        group: Some(1),
-        ..ClientArgs::default()
-    };
+}
+
+#[tokio::test]
+async fn a_group_of_a_citus_cluster_is_named_in_the_title_or_a_column() {
+    let store = Store::new(view(NOBODY, NOBODY, NOBODY));
+    let ran = run(&store, "list --group 2", "").await;
     assert!(
-        Session::open(&group, &env(&[]))
-            .unwrap_err()
-            .to_string()
-            .contains("Citus")
+        ran.out
+            .starts_with("+ Citus cluster: demo (group: 2, uninitialized) -"),
+        "{ran:?}"
     );
+    let ran = run(&store, "list --group 2 -f tsv", "").await;
+    assert!(ran.out.starts_with("Cluster\tGroup\tMember\t"), "{ran:?}");
+    assert!(
+        ran.out.contains("\ndemo\t2\ta\t10.0.0.1\tLeader"),
+        "{ran:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_dsn_is_the_leaders_unless_another_is_meant() {
+    let store = Store::new(view(NOBODY, NOBODY, NOBODY));
+    for (line, said) in [
+        ("dsn", "host=10.0.0.1 port=5432\n"),
+        ("dsn demo -r replica", "host=10.0.0.2 port=5432\n"),
+        ("dsn -m c", "host=10.0.0.3 port=5432\n"),
+    ] {
+        assert_eq!(run(&store, line, "").await.out, said, "{line}");
+    }
+    for (line, why) in [
+        ("dsn -m nobody", "Can not find a suitable member"),
+        ("dsn -r standby-leader", "Can not find a suitable member"),
+        (
+            "dsn -r any -m a",
+            "--role and --member are mutually exclusive options",
+        ),
+    ] {
+        let ran = run(&store, line, "").await;
+        assert_eq!(
+            (ran.ok, ran.err),
+            (false, format!("Error: {why}\n")),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_query_without_a_member_or_a_statement_says_so() {
+    let store = Store::new(view(NOBODY, NOBODY, NOBODY));
+    let ran = run(&store, "query -m nobody -c SELECT", "").await;
+    assert!(ran.ok, "{ran:?}");
+    assert!(
+        ran.out
+            .ends_with("\tNo connection to member nobody is available\n"),
+        "{ran:?}"
+    );
+    let ran = run(&store, "query -r standby-leader -c SELECT", "").await;
+    assert!(
+        ran.out
+            .ends_with("\tNo connection to role 'standby-leader' is available\n"),
+        "{ran:?}"
+    );
+    for (line, why) in [
+        ("query", "You need to specify either --command or --file"),
+        (
+            "query -c SELECT -f -",
+            "--file and --command are mutually exclusive options",
+        ),
+    ] {
+        let ran = run(&store, line, "").await;
+        assert_eq!(
+            (ran.ok, ran.err),
+            (false, format!("Error: {why}\n")),
+            "{line}"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! Commands against a store in memory and members that are small HTTP servers.
 
+mod clusters;
 mod config;
 mod dialogue;
 mod fake;

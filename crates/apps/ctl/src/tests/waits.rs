@@ -17,6 +17,7 @@ fn cluster() -> (Arc<Store>, Cluster) {
     (
         Arc::clone(&store),
         Cluster {
+            group: None,
             name: "demo".into(),
             dcs: store,
         },

@@ -337,9 +337,13 @@ fn live() -> LiveSeen {
         replication: Vec::new(),
         synchronous_standby_names: String::new(),
         synchronous_commit: "on".into(),
+        logical_slots: BTreeMap::new(),
         configured_upstream: None,
         restores_from_archive: false,
         history: TimelineHistory::default(),
+        runs_pre_promote: false,
+        restores_without_leader: false,
         pending_restart: BTreeMap::new(),
     }
 }
+        outgrown: false,

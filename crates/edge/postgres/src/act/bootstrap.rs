@@ -30,6 +30,7 @@ impl LocalServer {
                 self.place.data_dir()
             )));
         }
+        let _silence = self.hooks.silence();
         let attempt = Attempt { server: Some(self) };
         match self.make_cluster(progress).await {
             Ok(()) => {

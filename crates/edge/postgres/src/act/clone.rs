@@ -37,13 +37,42 @@ impl LocalServer {
             let copied = if method.name == "basebackup" {
                 self.copy_by_basebackup(source, &settings, progress).await
             } else {
-                self.copy_by_script(&method, source, &settings, progress)
+                self.copy_by_script(&method, Some(source), &settings, progress)
                     .await
             };
             match copied {
                 Ok(()) => {
                     tracing::info!("replica has been created using {}", method.name);
-                    return self.settle_copy(source).await;
+                    return self.settle_copy(Some(source)).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "Error creating replica using method {}", method.name);
+                    troubles.push(error.to_string());
+                }
+            }
+        }
+        Err(WorkError::Failed(troubles.join("; ")))
+    }
+
+    /// Tries every method that needs nobody to copy from, in turn. The server is not started.
+    pub(super) async fn restore(&self, progress: &Progress) -> Result<(), WorkError> {
+        if self.running().await.is_some() {
+            return Err(WorkError::Failed(
+                "PostgreSQL runs; its data directory is not replaced under it".to_owned(),
+            ));
+        }
+        self.clear_orphans().await?;
+        let settings = self.settings();
+        self.write_passwords(&[])
+            .await
+            .doing("write the password file")?;
+        let mut troubles = Vec::new();
+        let methods = &settings.changing.postgresql.create_replica_methods;
+        for method in methods.iter().filter(|method| method.no_leader) {
+            match self.copy_by_script(method, None, &settings, progress).await {
+                Ok(()) => {
+                    tracing::info!("replica has been created using {}", method.name);
+                    return self.settle_copy(None).await;
                 }
                 Err(error) => {
                     tracing::error!(%error, "Error creating replica using method {}", method.name);
@@ -140,7 +169,7 @@ impl LocalServer {
     async fn copy_by_script(
         &self,
         method: &ReplicaMethod,
-        source: &Upstream,
+        source: Option<&Upstream>,
         settings: &Settings,
         progress: &Progress,
     ) -> Result<(), WorkError> {
@@ -171,7 +200,7 @@ impl LocalServer {
                 .arg(format!("--datadir={}", self.place.data_dir()))
                 .arg(format!(
                     "--connstring={}",
-                    self.source_conninfo(source, settings)
+                    source.map_or_else(String::new, |it| self.source_conninfo(it, settings))
                 ));
         }
         let ran = output(script).await.doing(&what);
@@ -193,12 +222,12 @@ impl LocalServer {
     }
 
     /// Files and signal for what is in place now: a follower of its source.
-    async fn settle_copy(&self, source: &Upstream) -> Result<(), WorkError> {
+    async fn settle_copy(&self, source: Option<&Upstream>) -> Result<(), WorkError> {
         self.restore_files()
             .doing("restore configuration files from their backups")?;
         self.write_signals(true).doing("write standby.signal")?;
-        self.want(|wanted| wanted.upstream = Some(Some(source.clone())));
-        self.write_configuration(&FilesFor::Follower(Some(source.clone())))
+        self.want(|wanted| wanted.upstream = Some(source.cloned()));
+        self.write_configuration(&FilesFor::Follower(source.cloned()))
             .await
             .doing("write the configuration of the copy")?;
         Ok(())

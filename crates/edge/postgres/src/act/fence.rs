@@ -33,7 +33,12 @@ impl LocalServer {
                 None => self.kill_leftovers().await,
             };
             match done {
-                Ok(()) => return,
+                Ok(()) => {
+                    if postmaster.is_some() {
+                        self.tell_stopped().await;
+                    }
+                    return;
+                }
                 Err(error) => tracing::error!(%error, "stop PostgreSQL without a lease"),
             }
             pace.wait().await;

@@ -37,6 +37,7 @@ impl LocalServer {
         postmaster
             .signal(Signal::HUP)
             .map_err(|error| AdjustError::NotAnswering(error.to_string()))?;
+        self.tell_reloaded().await;
         self.wait_until_runs_with(&postmaster, &names, &wanted)
             .await
     }

@@ -32,9 +32,10 @@ impl LocalServer {
     pub(crate) async fn carry(&self, work: &Work, progress: &Progress) -> Result<(), WorkError> {
         // A checkpoint and a promotion leave files alone, so settings may go on taking effect meanwhile.
         let _working = match work {
-            Work::Checkpoint | Work::Promote { .. } => None,
+            Work::Checkpoint | Work::PrePromote | Work::Promote { .. } => None,
             Work::Bootstrap
             | Work::Clone { .. }
+            | Work::Restore
             | Work::Start { .. }
             | Work::Restart { .. }
             | Work::Stop { .. }
@@ -44,9 +45,11 @@ impl LocalServer {
         match work {
             Work::Bootstrap => Box::pin(self.bootstrap(progress)).await,
             Work::Clone { source } => Box::pin(self.clone_from(source, progress)).await,
+            Work::Restore => Box::pin(self.restore(progress)).await,
             Work::Start { start_as, timeout } => self.start(start_as, *timeout).await,
             Work::Restart { start_as, timeout } => self.restart(start_as, *timeout).await,
             Work::Stop { mode, escalate_at } => self.stop(*mode, *escalate_at).await,
+            Work::PrePromote => self.pre_promote().await,
             Work::Promote { valid_until } => self.promote(*valid_until).await,
             Work::Checkpoint => self.checkpoint().await,
             Work::CrashRecovery => self.recover_from_crash().await,
@@ -62,8 +65,14 @@ impl LocalServer {
                 self.set_standby_names(names.as_deref()).await
             }
             Adjustment::CreateSlot(slot) => self.create_slot(slot).await,
+            Adjustment::CreateLogicalSlot {
+                slot,
+                database,
+                plugin,
+            } => self.create_logical_slot(slot, database, plugin).await,
             Adjustment::DropSlot(slot) => self.drop_slot(slot).await,
             Adjustment::AdvanceSlot { slot, to } => self.advance_slot(slot, *to).await,
+            Adjustment::ResumeReplay => self.resume_replay().await,
             Adjustment::ForgetOldDirectory => self.forget_old_directory().await,
         }
     }

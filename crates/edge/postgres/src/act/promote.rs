@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pgherd_domain::{Moment, WorkError};
+use pgherd_domain::{Moment, PgRole, WorkError};
 use pgherd_ports::Wake;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
@@ -47,6 +47,7 @@ impl LocalServer {
             .signal(Signal::USR1)
             .doing("tell PostgreSQL to promote")?;
         self.want(|wanted| wanted.upstream = None);
+        self.tell_role(PgRole::Primary).await;
         let patience = self.settings().changing.postgresql.pg_ctl_timeout;
         tokio::select! {
             () = self.out_of_recovery(&line, &postmaster, Pace::millis(5, 10)) => Ok(()),

@@ -66,6 +66,7 @@ impl LocalServer {
             postmaster
                 .signal(Signal::HUP)
                 .map_err(|error| AdjustError::NotAnswering(error.to_string()))?;
+            self.tell_reloaded().await;
         }
         Ok(changed || anyway)
     }

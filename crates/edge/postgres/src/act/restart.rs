@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{StartAs, StopMode, WorkError};
+use pgherd_domain::{PgRole, StartAs, StopMode, WorkError};
 
 use crate::server::LocalServer;
 
@@ -20,7 +20,16 @@ impl LocalServer {
                 tracing::warn!(%error, "checkpoint before the restart");
             }
         }
-        self.stop(StopMode::Fast, None).await?;
-        self.start(start_as, timeout).await
+        self.before_stop(None).await;
+        self.stop_silently(StopMode::Fast, None).await?;
+        let started = self.start_silently(start_as, timeout).await;
+        if started.is_ok() {
+            let role = match start_as {
+                StartAs::Primary { .. } => PgRole::Primary,
+                StartAs::Replica { .. } => PgRole::Replica,
+            };
+            self.tell_restarted(role).await;
+        }
+        started
     }
 }

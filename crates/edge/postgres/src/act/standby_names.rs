@@ -32,6 +32,7 @@ impl LocalServer {
         postmaster
             .signal(Signal::HUP)
             .map_err(|error| AdjustError::NotAnswering(error.to_string()))?;
+        self.tell_reloaded().await;
         let held = fs_err::read_to_string(self.place.conf()).unwrap_or_default();
         let Some(value) = pgherd_pgconf::parse_settings(&held).remove(NAME) else {
             // Whatever the base configuration says holds now.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{StartAs, WorkError};
+use pgherd_domain::{PgRole, StartAs, WorkError};
 use pgherd_pgconf::command_line;
 use tokio::time::timeout as within;
 
@@ -11,9 +11,29 @@ use crate::configuration::FilesFor;
 use crate::server::LocalServer;
 
 impl LocalServer {
+    /// Starts the server, and tells the operator's callbacks.
+    pub(super) async fn start(
+        &self,
+        start_as: &StartAs,
+        timeout: Duration,
+    ) -> Result<(), WorkError> {
+        let started = self.start_silently(start_as, timeout).await;
+        match (&started, start_as) {
+            (Ok(()), StartAs::Primary { .. }) => self.tell_started(PgRole::Primary).await,
+            (Ok(()), StartAs::Replica { .. }) => self.tell_started(PgRole::Replica).await,
+            (Err(WorkError::Failed(_) | WorkError::Hopeless(_)), StartAs::Primary { .. })
+                if self.held().is_none() =>
+            {
+                self.tell_lost().await;
+            }
+            (Err(_), _) => {}
+        }
+        started
+    }
+
     /// Writes the files for the role, starts the postmaster and waits until it takes connections. A server
     /// that is still starting when the time is up goes on. A primary is not started after its lease.
-    pub(super) async fn start(
+    pub(super) async fn start_silently(
         &self,
         start_as: &StartAs,
         timeout: Duration,

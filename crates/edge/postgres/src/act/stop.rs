@@ -15,8 +15,26 @@ use crate::server::LocalServer;
 const IMMEDIATE_PATIENCE: Duration = Duration::from_secs(2);
 
 impl LocalServer {
-    /// Stops the server. A fast stop takes as long as it takes, or until `escalate_at`.
+    /// Stops the server, and tells the operator: `before_stop` goes before a fast stop. An immediate one is
+    /// the last moment of a lease or an emergency, and waits for nobody.
     pub(super) async fn stop(
+        &self,
+        mode: StopMode,
+        escalate_at: Option<Moment>,
+    ) -> Result<(), WorkError> {
+        let runs = self.postmaster().await.is_some();
+        if runs && mode == StopMode::Fast {
+            self.before_stop(escalate_at).await;
+        }
+        let stopped = self.stop_silently(mode, escalate_at).await;
+        if runs && stopped.is_ok() {
+            self.tell_stopped().await;
+        }
+        stopped
+    }
+
+    /// Stops the server. A fast stop takes as long as it takes, or until `escalate_at`.
+    pub(super) async fn stop_silently(
         &self,
         mode: StopMode,
         escalate_at: Option<Moment>,

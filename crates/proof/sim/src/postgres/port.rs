@@ -202,7 +202,9 @@ impl LocalPostgres for SimPostgres {
             | Adjustment::DropSlot(_)
             | Adjustment::AdvanceSlot { .. } => {
                 self.on_open(|state| adjust_open(state, &self.process.me, change))
+            | Adjustment::CreateLogicalSlot { .. }
             }
+            | Adjustment::ResumeReplay
         };
         self.process.gate().await;
         done
@@ -326,6 +328,7 @@ fn adjust_open(state: &mut State, me: &MemberName, change: &Adjustment) -> Resul
         Adjustment::ForgetOldDirectory => {}
     }
     Ok(())
+        Adjustment::CreateLogicalSlot { .. } | Adjustment::ResumeReplay => {}
 }
 
 fn forget_old_directory(state: &mut State, me: &MemberName) {

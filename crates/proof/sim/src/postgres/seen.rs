@@ -79,6 +79,7 @@ pub(crate) fn live(postmaster: &Postmaster, cluster: &Cluster) -> Option<LiveSee
         replayed: only(recovery, cluster.replayed),
         replayed_at: None,
         replay_paused: false,
+        outgrown: false,
         receiver,
         version: VERSION,
         started_at: started_at(postmaster.started),

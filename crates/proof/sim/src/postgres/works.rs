@@ -49,6 +49,8 @@ impl Worker {
                 self.stop(*mode, *escalate_at).await;
                 Ok(())
             }
+            Work::Restore => Err(failed("there is no archive to restore from")),
+            Work::PrePromote => Ok(()),
             Work::Promote { valid_until } => self.promote(*valid_until).await,
             Work::Checkpoint => self.checkpoint().await,
             Work::CrashRecovery => self.crash_recovery().await,

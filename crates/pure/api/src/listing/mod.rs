@@ -21,6 +21,8 @@ pub struct Style {
     pub extended: bool,
     /// As a tree: who replicates from whom.
     pub tree: bool,
+    /// The group of a Citus cluster that this is.
+    pub group: Option<u32>,
 }
 
 /// What every list shows.
@@ -32,17 +34,9 @@ const BASE: [Column; 10] = [
     Column::new("State", false),
     Column::new("TL", true),
     Column::new("Receive LSN", true),
-    Column {
-        name: "Receive Lag",
-        heading: "Lag",
-        right: true,
-    },
+    Column::headed("Receive Lag", "Lag", true),
     Column::new("Replay LSN", true),
-    Column {
-        name: "Replay Lag",
-        heading: "Lag",
-        right: true,
-    },
+    Column::headed("Replay Lag", "Lag", true),
 ];
 
 /// What is shown when there is something in it, or all is asked for.
@@ -52,6 +46,9 @@ const EXTENDED: [Column; 4] = [
     Column::new("Scheduled restart", false),
     Column::new("Tags", false),
 ];
+
+/// In the title of a frame, else a column behind the cluster's.
+const GROUP: Column = Column::new("Group", true);
 
 /// Ours: what a member is busy with. Shown only when there is something in it.
 const PROGRESS: Column = Column::new("Progress", false);
@@ -66,11 +63,20 @@ pub fn members(name: &str, view: &ClusterView, style: Style, format: Format) -> 
             for row in &mut framed.rows {
                 row.remove(0);
             }
-            let mut out = framed.pretty(Some(&title(name, view)));
+            let mut out = framed.pretty(Some(&title(name, view, style.group)));
             out.push_str(&notes(view));
             out
         }
-        Format::Tsv | Format::Json | Format::Yaml => table.print(format, None, true),
+        Format::Tsv | Format::Json | Format::Yaml => {
+            let mut table = table;
+            if let Some(group) = style.group {
+                table.columns.insert(1, GROUP);
+                for row in &mut table.rows {
+                    row.insert(1, Cell::Number(group.into()));
+                }
+            }
+            table.print(format, None, true)
+        }
     }
 }
 
@@ -123,13 +129,16 @@ fn kept<T>(items: Vec<T>, shown: &[bool]) -> Vec<T> {
         .collect()
 }
 
-fn title(name: &str, view: &ClusterView) -> String {
+fn title(name: &str, view: &ClusterView, group: Option<u32>) -> String {
     let system_id = match view.initialize.as_ref().map(|key| key.value.as_str()) {
         None => "uninitialized",
         Some("") => "initializing",
         Some(system_id) => system_id,
     };
-    format!(" Cluster: {name} ({system_id}) ")
+    match group {
+        Some(group) => format!(" Citus cluster: {name} (group: {group}, {system_id}) "),
+        None => format!(" Cluster: {name} ({system_id}) "),
+    }
 }
 
 /// What stands below the table: pause, and a planned switchover.

@@ -114,17 +114,17 @@ fn programs_get_names_for_both_lags_and_no_empty_values() {
 
 #[test]
 fn columns_appear_when_a_member_has_something_in_them() {
-    let names = |view: &ClusterView, style: Style| -> Vec<&'static str> {
+    let names = |view: &ClusterView, style: Style| -> Vec<String> {
         table("demo", view, style)
             .columns
-            .iter()
-            .map(|column| column.name)
+            .into_iter()
+            .map(|column| column.name.into_owned())
             .skip(10)
             .collect()
     };
     let extended = Style {
         extended: true,
-        tree: false,
+        ..Style::default()
     };
     let four = [
         "Pending restart",
@@ -190,8 +190,8 @@ fn cells_of_several_lines_bring_rules_between_rows() {
 #[test]
 fn a_tree_shows_who_replicates_from_whom() {
     let tree = Style {
-        extended: false,
         tree: true,
+        ..Style::default()
     };
     let order = |view: &ClusterView| -> Vec<String> {
         let column = |row: &Value| row["Member"].as_str().unwrap().to_owned();

@@ -140,6 +140,7 @@ fn live() -> LiveSeen {
         receiver: Some(Receiver {
             streaming: true,
             host: Some("10.0.0.1".into()),
+        outgrown: false,
             port: Some(5432),
             slot: None,
             timeline: TimelineId(3),
@@ -185,7 +186,10 @@ fn spec(me: &str) -> ClusterSpec {
         use_pg_rewind: false,
         reclone_when_rewind_fails: false,
         reclone_when_diverged: false,
+        logical_slots: BTreeMap::new(),
         may_bootstrap: true,
         dynamic_config: None,
     }
+        runs_pre_promote: false,
+        restores_without_leader: false,
 }

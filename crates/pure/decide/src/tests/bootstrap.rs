@@ -239,3 +239,18 @@ fn a_leader_whose_data_are_gone_stops_first_and_then_gives_the_key_up() {
         Reason::Says("released leader key voluntarily as data dir empty and currently leader")
     );
 }
+
+#[test]
+fn without_a_leader_a_method_that_needs_none_makes_a_replica() {
+    let alone = || {
+        member("b").view(|view| {
+            view.initialize = Some(versioned(SYSTEM_ID.into()));
+        })
+    };
+    let restores = |world: World| world.decide().begins() == Some(&Work::Restore);
+    let able = || alone().spec(|spec| spec.restores_without_leader = true);
+    assert!(restores(able()));
+    assert!(!restores(alone()));
+    assert!(!restores(able().view(|view| view.initialize = None)));
+    assert!(!restores(able().leader("a").other("a", PgRole::Primary, 1)));
+}

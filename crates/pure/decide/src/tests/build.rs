@@ -109,9 +109,12 @@ fn spec(me: &str) -> ClusterSpec {
         permanent_slots: Vec::new(),
         use_pg_rewind: true,
         reclone_when_rewind_fails: true,
+        logical_slots: BTreeMap::new(),
         reclone_when_diverged: false,
         may_bootstrap: true,
         dynamic_config: None,
+        runs_pre_promote: false,
+        restores_without_leader: false,
     }
 }
 
@@ -159,6 +162,7 @@ pub(super) fn live(in_recovery: bool, timeline: u32, end: u64) -> LiveSeen {
         receiver: None,
         version: ServerVersion(150_008),
         started_at: "2026-11-24 03:00:00+00".into(),
+        outgrown: false,
         slots: BTreeMap::new(),
         replication: Vec::new(),
         synchronous_standby_names: String::new(),

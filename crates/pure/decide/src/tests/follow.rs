@@ -179,3 +179,25 @@ fn the_old_directory_goes_when_the_copy_streams_and_not_before() {
     let mut world = world.effect(forget.clone(), pgherd_domain::Outcome::Done);
     assert!(!world.turn().does(&forget), "once");
 }
+
+#[test]
+fn replay_that_waits_for_larger_parameters_is_told_to_go_on() {
+    let resumes = |world: World| {
+        world
+            .decide()
+            .does(&Action::Adjust(Adjustment::ResumeReplay))
+    };
+    let waiting = |outgrown| {
+        member("b")
+            .replica(1, END)
+            .leader("a")
+            .other("a", PgRole::Primary, 1)
+            .live(|live| {
+                live.replay_paused = true;
+                live.outgrown = outgrown;
+            })
+    };
+    assert!(resumes(waiting(true)));
+    assert!(!resumes(waiting(false)), "the operator has paused it");
+    assert!(!resumes(waiting(true).spec(|spec| spec.pause = true)));
+}

@@ -205,3 +205,39 @@ fn during_the_promotion_the_role_is_promoted() {
     assert_eq!(decision.role, PgRole::Promoted);
     assert_eq!(decision.line(), "updated leader lock during promote");
 }
+
+fn with_pre_promote() -> World {
+    winner().spec(|spec| spec.runs_pre_promote = true)
+}
+
+#[test]
+fn pre_promote_goes_before_the_promotion_and_once() {
+    let mut world = with_pre_promote();
+    assert_eq!(world.turn().begins(), Some(&Work::PrePromote));
+    let mut world = world.ended(Work::PrePromote, Ok(()));
+    assert!(promotes(&world.turn()));
+    let mut world = world.seen(|seen| seen.work.ended = None);
+    assert!(promotes(&world.turn()), "it is not run again");
+}
+
+#[test]
+fn a_failed_pre_promote_gives_the_key_up() {
+    let mut world = with_pre_promote();
+    world.turn();
+    let failed = Err(WorkError::Failed("pre_promote failed".into()));
+    let decision = world.ended(Work::PrePromote, failed).turn();
+    assert!(decision.does(&Action::ReleaseLeader { optime: None }));
+    assert!(!promotes(&decision));
+    let line = "Promotion cancelled because the pre-promote script failed";
+    assert_eq!(decision.line(), line);
+}
+
+#[test]
+fn after_another_leader_pre_promote_is_due_again() {
+    let mut world = with_pre_promote();
+    world.turn();
+    let mut world = world.ended(Work::PrePromote, Ok(())).leader("c");
+    world.turn();
+    let mut world = world.leader("b").seen(|seen| seen.work.ended = None);
+    assert_eq!(world.turn().begins(), Some(&Work::PrePromote));
+}

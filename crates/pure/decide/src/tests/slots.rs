@@ -1,6 +1,6 @@
 //! Slots of members on every node (contract §7).
 
-use pgherd_domain::{Action, Adjustment, Lsn, PgRole, SlotName, SlotSeen};
+use pgherd_domain::{Action, Adjustment, LogicalSlot, Lsn, PgRole, SlotName, SlotSeen};
 
 use super::build::{END, World, member, secs};
 use crate::Decision;
@@ -50,6 +50,11 @@ fn slots(decision: &Decision) -> Vec<String> {
         .iter()
         .filter_map(|action| match action {
             Action::Adjust(Adjustment::CreateSlot(slot)) => Some(format!("create {slot}")),
+            Action::Adjust(Adjustment::CreateLogicalSlot {
+                slot,
+                database,
+                plugin,
+            }) => Some(format!("create {slot} of {database} for {plugin}")),
             Action::Adjust(Adjustment::DropSlot(slot)) => Some(format!("drop {slot}")),
             Action::Adjust(Adjustment::AdvanceSlot { slot, to }) => {
                 Some(format!("advance {slot} to {to}"))
@@ -290,4 +295,59 @@ fn who_is_about_to_be_primary_drops_no_slot_for_its_xmin() {
     let world = slot(replica(), "c", stale).leader("b");
     let world = slot(world, "a", inactive(END));
     assert_eq!(slots(&world.decide()), Vec::<String>::new());
+}
+
+/// With the permanent slots `keep` and, logical, `cdc`.
+fn permanent(world: World) -> World {
+    world.spec(|spec| {
+        spec.permanent_slots = vec!["cdc".into(), "keep".into()];
+        let logical = LogicalSlot {
+            database: "app".into(),
+            plugin: "pgoutput".into(),
+        };
+        spec.logical_slots.insert("cdc".into(), logical);
+    })
+}
+
+#[test]
+fn permanent_slots_are_made_on_the_leader_and_physical_ones_everywhere() {
+    assert_eq!(
+        slots(&permanent(leader()).decide()),
+        ["create cdc of app for pgoutput", "create b", "create keep"]
+    );
+    assert_eq!(
+        slots(&permanent(replica()).decide()),
+        ["create a", "create c", "create keep"]
+    );
+    let barred = permanent(replica()).tags(r#"{"nofailover": true}"#);
+    assert_eq!(slots(&barred.decide()), Vec::<String>::new());
+}
+
+#[test]
+fn a_permanent_slot_keeps_up_on_a_replica_and_is_left_alone_on_the_leader() {
+    let here = |world: World| slot(world, "keep", inactive(100));
+    let told = here(permanent(replica())).view(|view| {
+        view.status.slots.insert("keep".into(), Lsn::new(200));
+    });
+    assert!(slots(&told.decide()).contains(&"advance keep to 0/C8".to_owned()));
+    let mut held = inactive(100);
+    held.has_xmin = true;
+    let leaders = slot(permanent(leader()), "keep", held);
+    assert!(
+        !slots(&leaders.decide())
+            .iter()
+            .any(|it| it.contains("keep"))
+    );
+}
+
+#[test]
+fn a_permanent_slot_that_is_taken_out_of_the_settings_is_dropped() {
+    let mut world = slot(permanent(leader()), "keep", inactive(100));
+    world.turn();
+    let mut world = world.spec(|spec| spec.permanent_slots.clear());
+    assert!(slots(&world.turn()).contains(&"drop keep".to_owned()));
+    let mut in_use = inactive(100);
+    in_use.active = true;
+    let mut world = slot(world, "keep", in_use);
+    assert!(!slots(&world.turn()).contains(&"drop keep".to_owned()));
 }

@@ -21,6 +21,8 @@ pub(super) const KEYS: &[Key] = &[
     both("pgherd", Section, "", "what only pgherd knows").ours(),
     both("pgherd.allow_short_ttl", Flag, "off", "honour a ttl from 3, loop_wait and retry_timeout from 1; only where no member is Patroni; either layer is enough").ours(),
 
+    both("pgherd.hook_timeout", Seconds(0), "300", "how long a callback, `pre_promote` or `before_stop` may run before it is killed; 0 = for ever").ours(),
+
     local("log", Section, "", "the agent's own log"),
     local("log.type", Choice(&["plain", "json"]), "plain", "lines of text, or one JSON object per line"),
     local("log.level", Choice(LEVELS), "INFO", "what is logged"),

@@ -101,7 +101,7 @@ async fn switch(
             screen.say(&format!("{stamp} {}", reply.text))?;
             members::show(cluster, &cluster.load().await?, screen)
         }
-        Ok(Reply { code, text }) => {
+        Ok(Reply { code, text, .. }) => {
             let what = if text.contains("status unknown") {
                 "result unknown"
             } else {

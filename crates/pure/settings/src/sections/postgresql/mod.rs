@@ -67,6 +67,8 @@ pub struct Postgresql {
     pub pre_promote: Option<String>,
     /// Command run before each stop.
     pub before_stop: Option<String>,
+    /// How long a callback, `pre_promote` or `before_stop` may run; absent = for ever (`pgherd.hook_timeout`).
+    pub hook_timeout: Option<Duration>,
 }
 
 /// Parameters that hold only in one role.
@@ -190,6 +192,7 @@ impl Default for Postgresql {
             callbacks: Callbacks::default(),
             pre_promote: None,
             before_stop: None,
+            hook_timeout: Some(Duration::from_secs(300)),
         }
     }
 }

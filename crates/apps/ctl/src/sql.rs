@@ -1,0 +1,188 @@
+//! A connection to a member's PostgreSQL with what libpq would use: the environment's PG variables and the
+//! password file (PostgreSQL manual, "Environment Variables" and "The Password File").
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pgherd_postgres::client_config;
+use pgherd_settings::Login;
+use tokio_postgres::config::{ChannelBinding, SslMode};
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A server that does not answer within this is not there.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Where to connect, and as whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) database: String,
+    pub(crate) user: Option<String>,
+    /// Typed in; else the environment and the password file are asked.
+    pub(crate) password: Option<String>,
+}
+
+/// Connects. The error is one line.
+pub(crate) async fn connect(
+    target: &Target,
+    env: &BTreeMap<String, String>,
+) -> Result<Client, String> {
+    let get = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
+    let user = target
+        .user
+        .clone()
+        .or_else(|| get("PGUSER"))
+        .or_else(own_name)
+        .ok_or("no user name; give one with --username")?;
+    let login = Login {
+        sslmode: get("PGSSLMODE"),
+        sslcert: get("PGSSLCERT").map(Into::into),
+        sslkey: get("PGSSLKEY").map(Into::into),
+        sslrootcert: get("PGSSLROOTCERT"),
+        ..Login::default()
+    };
+    let tls = client_config(&login).map_err(|error| error.to_string())?;
+    let mode = match login.sslmode.as_deref().unwrap_or("prefer") {
+        _ if tls.is_none() => SslMode::Disable,
+        "prefer" => SslMode::Prefer,
+        _ => SslMode::Require,
+    };
+    let tls = match tls {
+        Some(tls) => Some(tls),
+        // the connector wants settings even where it never uses them
+        None => client_config(&Login::default()).map_err(|error| error.to_string())?,
+    };
+    let tls = tls.ok_or("TLS is not available")?;
+    let mut config = Config::new();
+    config
+        .host(&target.host)
+        .port(target.port)
+        .dbname(&target.database)
+        .user(&user)
+        .application_name("Patroni ctl")
+        .connect_timeout(CONNECT_MAX)
+        .ssl_mode(mode)
+        .channel_binding(match get("PGCHANNELBINDING").as_deref() {
+            Some("disable") => ChannelBinding::Disable,
+            Some("require") => ChannelBinding::Require,
+            Some(_) | None => ChannelBinding::Prefer,
+        });
+    let password = target
+        .password
+        .clone()
+        .or_else(|| get("PGPASSWORD"))
+        .or_else(|| from_file(target, &user, env));
+    if let Some(password) = password {
+        config.password(password);
+    }
+    let connecting = config.connect(MakeRustlsConnect::new(tls));
+    let (client, connection) = tokio::time::timeout(CONNECT_MAX, connecting)
+        .await
+        .map_err(|_| format!("no answer within {} seconds", CONNECT_MAX.as_secs()))?
+        .map_err(|error| explained(&error))?;
+    // how it ends is told to whoever uses the client
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(client)
+}
+
+/// The server's own words, or what the system says.
+pub(crate) fn explained(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), error.source()) {
+        (Some(db), _) => format!("{}:  {}", db.severity(), db.message()),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}
+
+/// The name of the account that this runs as.
+fn own_name() -> Option<String> {
+    let me = rustix::process::geteuid().as_raw().to_string();
+    let accounts = fs_err::read_to_string("/etc/passwd").ok()?;
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, uid) = (fields.next()?, fields.next()?, fields.next()?);
+        (uid == me).then(|| name.to_owned())
+    })
+}
+
+/// The password of the first line that fits. As libpq, a file that others may read is passed over.
+fn from_file(target: &Target, user: &str, env: &BTreeMap<String, String>) -> Option<String> {
+    let path = match env.get("PGPASSFILE").filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(env.get("HOME")?).join(".pgpass"),
+    };
+    let is_open = fs_err::metadata(&path).ok()?.permissions().mode() & 0o077 != 0;
+    if is_open {
+        return None;
+    }
+    let port = target.port.to_string();
+    let wanted = [&target.host, &port, &target.database, user];
+    let text = fs_err::read_to_string(&path).ok()?;
+    text.lines().find_map(|line| password(line, &wanted))
+}
+
+/// `host:port:database:user:password`; `*` fits all, a backslash makes a colon part of a field.
+fn password(line: &str, wanted: &[&str; 4]) -> Option<String> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let mut fields = vec![String::new()];
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        let last = fields.len() - 1;
+        match letter {
+            ':' if last < 4 => fields.push(String::new()),
+            '\\' => fields[last].extend(letters.next()),
+            letter => fields[last].push(letter),
+        }
+    }
+    let [given @ .., password] = fields.as_slice() else {
+        return None;
+    };
+    let fits = given.len() == 4
+        && given
+            .iter()
+            .zip(wanted)
+            .all(|(given, wanted)| given == "*" || given == wanted);
+    fits.then(|| password.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_fits_gives_the_password() {
+        let wanted = ["10.0.0.1", "5432", "app", "ann"];
+        let found = |line: &str| password(line, &wanted);
+        assert_eq!(found("10.0.0.1:5432:app:ann:pw").as_deref(), Some("pw"));
+        assert_eq!(found("*:*:*:ann:p:w").as_deref(), Some("p:w"));
+        assert_eq!(found(r"*:*:*:ann:p\:w\\").as_deref(), Some(r"p:w\"));
+        assert_eq!(found("*:*:*:bob:pw"), None);
+        assert_eq!(found("#*:*:*:ann:pw"), None);
+        assert_eq!(found("ann:pw"), None);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_passed_over() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), "*:*:*:*:pw\n").unwrap();
+        let target = Target {
+            host: "h".into(),
+            port: 1,
+            database: "d".into(),
+            user: None,
+            password: None,
+        };
+        let env = [("PGPASSFILE".to_owned(), file.path().display().to_string())].into();
+        assert_eq!(from_file(&target, "u", &env).as_deref(), Some("pw"));
+        let open = std::fs::Permissions::from_mode(0o644);
+        fs_err::set_permissions(file.path(), open).unwrap();
+        assert_eq!(from_file(&target, "u", &env), None);
+    }
+}
