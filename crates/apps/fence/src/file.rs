@@ -105,6 +105,13 @@ impl DeadlineFile {
         self.read_line(0, Record::decode)
     }
 
+    /// Whether another version of this program wrote the order in it.
+    pub(crate) fn is_foreign(&self) -> bool {
+        let mut line = [0; LINE];
+        let read = self.file.read_at(&mut line, 0);
+        read.is_ok_and(|count| Record::is_foreign(&line[..count]))
+    }
+
     /// The fence's receipt in it; `None` when there is none that can be read.
     pub(crate) fn receipt(&self) -> Option<Receipt> {
         self.read_line(LINE as u64, Receipt::decode)

@@ -4,8 +4,9 @@
 //! Agent and fence share one small file with the deadline, and nothing else. Read in this order: `record`
 //! (what stands in the file), `file` and `place` (the file); `process` (the fence's loop), `scout` and
 //! `server` (what it knows of PostgreSQL), `stop` (what it does to it); `keeper` (the agent's side);
-//! `shield`, `log` and `clock` (what the process needs to live). No async, no threads but the scout and
-//! the log: whoever is to trust it reads it in ten minutes.
+//! `tether` (the postmaster's parent, for when agent and fence are both gone); `shield`, `log` and `clock`
+//! (what the processes need to live). No async, no threads but those that look at the disk and write the log:
+//! whoever is to trust it reads it in ten minutes.
 
 mod clock;
 mod file;
@@ -18,7 +19,9 @@ mod scout;
 mod server;
 mod shield;
 mod stop;
+mod tether;
 
 pub use file::FileError;
 pub use keeper::{FenceKeeper, KeepError, Retired, Upkeep};
 pub use process::{Options, run};
+pub use tether::{TetherError, TetherOptions, tether, tethered};

@@ -1,6 +1,7 @@
-//! The fence's log: lines on stderr in the form of the agent's (contract §1.7), which is where they go.
+//! The log of the fence and the tether: lines on stderr in the form of the agent's (contract §1.7), which is
+//! where they go.
 //!
-//! A thread writes them: whoever reads stderr may be frozen, and the fence never waits for it.
+//! A thread writes them: whoever reads stderr may be frozen, and nobody here waits for that.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -15,13 +16,15 @@ const LAST_LINE: Duration = Duration::from_secs(1);
 /// Where lines are handed in.
 #[derive(Debug)]
 pub(crate) struct Log {
+    name: &'static str,
     lines: Sender<String>,
     written: Receiver<()>,
 }
 
 impl Log {
-    /// Starts the thread. Should there be none, lines are lost and the fence works on.
-    pub(crate) fn start() -> Self {
+    /// Starts the thread; `name` says whose lines they are. Should there be none, lines are lost and the work
+    /// goes on.
+    pub(crate) fn start(name: &'static str) -> Self {
         let (lines, handed_in) = mpsc::channel::<String>();
         let (done, written) = mpsc::channel();
         let writer = move || {
@@ -32,7 +35,11 @@ impl Log {
             done.send(()).ok();
         };
         drop(std::thread::Builder::new().name("log".into()).spawn(writer));
-        Self { lines, written }
+        Self {
+            name,
+            lines,
+            written,
+        }
     }
 
     /// Something that is as it should be.
@@ -49,7 +56,7 @@ impl Log {
         let wall = clock::wall();
         let millis = wall.as_micros().rem_euclid(1_000_000) / 1_000;
         let stamp = wall.format("%Y-%m-%d %H:%M:%S");
-        let line = format!("{stamp},{millis:03} {level}: fence: {text}");
+        let line = format!("{stamp},{millis:03} {level}: {}: {text}", self.name);
         self.lines.send(line).ok();
     }
 

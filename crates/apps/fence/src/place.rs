@@ -34,6 +34,12 @@ pub(crate) fn open(data_dir: &Path) -> Result<DeadlineFile, FileError> {
     Err(refused.unwrap_or_else(|| FileError::Strange(data_dir.to_owned())))
 }
 
+/// The deadline file of `data_dir`, if there is one that can be used.
+pub(crate) fn find(data_dir: &Path) -> Option<DeadlineFile> {
+    let mut all = places(data_dir).into_iter();
+    all.find_map(|path| DeadlineFile::open(&path, false).ok())
+}
+
 const RUN: &str = "/run/pgherd";
 
 fn places(data_dir: &Path) -> Vec<PathBuf> {

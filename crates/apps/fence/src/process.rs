@@ -14,6 +14,7 @@ use crate::scout::{Scout, Seen};
 use crate::server::{self, Tree};
 use crate::shield;
 use crate::stop::stop;
+use crate::tether;
 
 /// The longest sleep: a new order is seen that late, and the end of a suspend.
 const LONGEST: Duration = Duration::from_millis(100);
@@ -59,7 +60,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         return Ok(());
     }
     let scout = Scout::start(&options.data_dir, Arc::clone(&file)).map_err(RunError::Thread)?;
-    let log = Log::start();
+    let log = Log::start("fence");
     let missing = shield::raise();
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     let folder = options.data_dir.display();
@@ -81,6 +82,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         alone_since: None,
         search_at: Moment::default(),
         complained: false,
+        looked_at: 0,
         file,
         scout,
         log,
@@ -120,6 +122,8 @@ struct Fence {
     /// When processes without a postmaster are searched next.
     search_at: Moment,
     complained: bool,
+    /// The last postmaster that was looked at, and told of when it has no tether.
+    looked_at: i32,
 }
 
 impl Fence {
@@ -132,6 +136,7 @@ impl Fence {
             if let Some(why) = self.is_over(seen.as_ref(), now) {
                 return why;
             }
+            self.tell_untied(seen.as_ref());
             let pause = match self.order {
                 Order::Armed { deadline, margin } if now >= deadline => {
                     if let Some(seen) = seen {
@@ -143,6 +148,22 @@ impl Fence {
                 Order::Disarmed | Order::Leave => LONGEST,
             };
             std::thread::sleep(pause);
+        }
+    }
+
+    /// A postmaster that somebody else started goes on when the agent and the fence die together. Told once.
+    fn tell_untied(&mut self, seen: Option<&Seen>) {
+        let running = seen.and_then(|seen| seen.server.as_ref());
+        let Some(server) = running.filter(|server| server.pid != self.looked_at) else {
+            return;
+        };
+        self.looked_at = server.pid;
+        if !tether::is_tethered(server.pid) && !server.exits_within(Duration::ZERO) {
+            self.log.info(format_args!(
+                "postmaster {} was not started by pgherd: nothing but this fence stops it when the agent is gone. \
+                 After its next restart by pgherd it has a tether",
+                server.pid
+            ));
         }
     }
 

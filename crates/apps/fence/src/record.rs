@@ -12,6 +12,8 @@ use pgherd_domain::Moment;
 pub(crate) const LINE: usize = 256;
 
 const ORDER_MAGIC: &str = "pgherd-fence-1";
+/// How the orders of all versions begin.
+const ANY_MAGIC: &[u8] = b"pgherd-fence-";
 const RECEIPT_MAGIC: &str = "pgherd-fence-receipt-1";
 
 /// What the agent wants of the fence.
@@ -78,6 +80,12 @@ impl Record {
                  writer={writer} boot={boot:016x} folder={folder:016x}"
             ),
         )
+    }
+
+    /// Whether `line` is an order as another version of this program writes it.
+    pub(crate) fn is_foreign(line: &[u8]) -> bool {
+        let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        word.starts_with(ANY_MAGIC) && word != ORDER_MAGIC.as_bytes()
     }
 
     /// Reads a line. `None`: it is torn, or not one.
@@ -235,6 +243,8 @@ mod tests {
             assert_eq!(Record::decode(&wrong), None, "byte {at}");
         }
         assert_eq!(Record::decode(&[0; LINE]), None);
+        assert!(!Record::is_foreign(&line) && !Record::is_foreign(&[0; LINE]));
+        assert!(Record::is_foreign(b"pgherd-fence-2 whatever"));
         let receipt = Receipt {
             pid: 1,
             started: 2,

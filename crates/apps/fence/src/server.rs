@@ -36,6 +36,17 @@ pub(crate) struct Postmaster {
 }
 
 impl Postmaster {
+    /// The child `pid`, which was not waited for yet, so that the number is its own.
+    pub(crate) fn of_child(pid: i32) -> io::Result<Self> {
+        let number = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self {
+            pid,
+            handle: pidfd_open(number, PidfdFlags::NONBLOCK)?,
+            folder: None,
+            program: None,
+        })
+    }
+
     /// The postmaster that runs on `data_dir`.
     pub(crate) fn find(data_dir: &Path) -> Option<Self> {
         let text = fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
@@ -175,12 +186,12 @@ pub(crate) fn is_primary(data_dir: &Path, server: Option<&Postmaster>) -> bool {
     state(data_dir).is_none_or(|state| PRIMARY_STATES.contains(&state))
 }
 
-/// What line 8 of postmaster.pid says (PostgreSQL 10 and later). Before the first line there it is missing.
+/// What line 8 of postmaster.pid says (PostgreSQL 10 and later).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// No client is let in yet. The state in pg_control may still be that of the server before.
     Starting,
-    /// The postmaster makes its shared memory; no process of recovery runs yet.
+    /// There is no file or no such line yet, or somebody has removed it.
     Unsaid,
     /// Anything else, and what can not be read.
     Other,
@@ -188,7 +199,10 @@ enum Phase {
 
 /// The phase of the postmaster `pid`, if the file is its own.
 fn phase(data_dir: &Path, pid: i32) -> Phase {
-    let text = fs::read_to_string(data_dir.join("postmaster.pid")).unwrap_or_default();
+    let text = match fs::read_to_string(data_dir.join("postmaster.pid")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Phase::Unsaid,
+        text => text.unwrap_or_default(),
+    };
     let mut lines = text.lines().map(str::trim);
     if lines.next().and_then(|line| line.parse().ok()) != Some(pid) {
         return Phase::Other;
@@ -237,6 +251,20 @@ fn stat(pid: i32) -> Option<Stat> {
 /// When process `pid` started, in clock ticks since boot; `None` when it does not run.
 pub(crate) fn started(pid: i32) -> Option<u64> {
     stat(pid).filter(Stat::runs).map(|stat| stat.started)
+}
+
+/// The process whose child `pid` is.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    stat(pid).map(|stat| stat.parent)
+}
+
+/// The words that process `pid` was started with.
+pub(crate) fn words(pid: i32) -> Vec<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = line.split(|byte| *byte == 0);
+    words
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
 }
 
 fn boot_seconds() -> Option<u64> {
@@ -331,7 +359,7 @@ mod tests {
         .unwrap();
         assert!(primary(), "another's file says nothing of this one");
         fs::remove_file(folder.path().join("postmaster.pid")).unwrap();
-        assert!(primary(), "in doubt");
+        assert!(!primary(), "it has not even made its file");
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -7,7 +7,7 @@ use pgherd_agent::{Agent, Ports, ReadLocal, SettingsSource};
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_peers::HttpPeers;
 use pgherd_ports::{Clock, Dcs, LocalPostgres, Peers, SystemClock, Wake};
-use pgherd_postgres::LocalServer;
+use pgherd_postgres::{Launcher, LocalServer};
 use pgherd_rest::Server;
 use pgherd_settings::Settings;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::AgentArgs;
 use crate::fence::FenceBeside;
-use crate::{files, logging};
+use crate::{files, logging, tether};
 
 /// Threads of the runtime: the keeper of the lease never waits behind anything else.
 const THREADS: usize = 2;
@@ -130,7 +130,8 @@ fn ports(settings: &Arc<Settings>, wake: &Wake, fence: &Arc<FenceBeside>) -> Res
     let name = settings.fixed.name.clone();
     let dcs: Arc<dyn Dcs> = Arc::new(Etcd::connect(options, Some(name), wake.clone()));
     let server = LocalServer::new(Arc::clone(settings), Arc::clone(&clock), wake.clone())
-        .map_err(|error| chain(&error))?;
+        .map_err(|error| chain(&error))?
+        .launched_by(Launcher::Tether(tether::program()));
     let postgres: Arc<dyn LocalPostgres> = Arc::new(server);
     let changing = &settings.changing;
     let peers = HttpPeers::new(&changing.ctl, &changing.restapi).map_err(|error| chain(&error))?;

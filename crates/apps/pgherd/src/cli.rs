@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -35,6 +36,15 @@ pub(crate) enum Command {
     /// one, and ends when an agent stops in order. One runs for each data directory; a second ends at once.
     #[command(hide = true)]
     Fence(FenceArgs),
+    /// Starts a PostgreSQL and is its parent: when it dies, PostgreSQL ends. The agent starts it.
+    ///
+    /// It stops a primary whose lease ends when neither the agent nor the fence is left to do it, and ends with
+    /// PostgreSQL.
+    #[command(hide = true)]
+    Tether(TetherArgs),
+    /// Becomes the PostgreSQL of a tether.
+    #[command(hide = true)]
+    Tethered(TetheredArgs),
     #[command(flatten)]
     Verb(pgherd_ctl::Command),
 }
@@ -57,4 +67,34 @@ pub(crate) struct FenceArgs {
     /// The file in which the agent says until when a primary may run.
     #[arg(long)]
     pub deadline_file: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TetherArgs {
+    /// The data directory of the server.
+    #[arg(long)]
+    pub data_dir: PathBuf,
+    /// User and group, as numbers, that the server runs as; without it the tether's own.
+    #[arg(long, value_name = "UID:GID", value_parser = account)]
+    pub run_as: Option<(u32, u32)>,
+    /// The server's program and its arguments.
+    #[arg(last = true, required = true)]
+    pub server: Vec<OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TetheredArgs {
+    /// Process id of the tether.
+    #[arg(long)]
+    pub parent: i32,
+    /// The server's program and its arguments.
+    #[arg(last = true, required = true)]
+    pub server: Vec<OsString>,
+}
+
+fn account(text: &str) -> Result<(u32, u32), String> {
+    let numbers = text
+        .split_once(':')
+        .and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));
+    numbers.ok_or_else(|| "two numbers with a colon between them are wanted".to_owned())
 }

@@ -5,6 +5,7 @@ mod cli;
 mod fence;
 mod files;
 mod logging;
+mod tether;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,8 @@ fn main() -> ExitCode {
     match args.command {
         Command::Agent(options) => agent::run(&options),
         Command::Fence(options) => fence::run(options),
+        Command::Tether(options) => tether::run(options),
+        Command::Tethered(options) => tether::become_server(&options),
         Command::Verb(verb) => pgherd_ctl::run(verb, &args.client, Program::Pgherd),
     }
 }

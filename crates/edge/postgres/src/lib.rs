@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `server` (the port), `place` and `owner` (where and whose), `setup` (what is checked
 //! before anything is touched); `process`, `control`, `query`, `live` and `observe` (looking); `files`,
-//! `configuration` with `parameters`, `passwords` and `backups`, and `aside` (what lies on disk); `run` and `connect` (child processes and SQL); `act`
+//! `configuration` with `parameters`, `passwords` and `backups`, and `aside` (what lies on disk); `run`, `launcher` and `connect` (child processes and SQL); `act`
 //! (one file for each thing done).
 
 mod act;
@@ -12,6 +12,7 @@ mod configuration;
 mod connect;
 mod control;
 mod files;
+mod launcher;
 mod live;
 mod observe;
 mod owner;
@@ -26,6 +27,7 @@ mod server;
 mod setup;
 mod tls;
 
+pub use launcher::Launcher;
 pub use owner::OwnerError;
 pub use server::LocalServer;
 pub use setup::{SetupError, check_setup};

@@ -5,6 +5,7 @@ use fs_err as fs;
 use pgherd_settings::{PostgresPlace, ProgramNames};
 
 use crate::files::Files;
+use crate::launcher::Launcher;
 use crate::owner::Owner;
 
 /// The fixed surroundings of one server; cheap to clone.
@@ -13,6 +14,7 @@ pub(crate) struct Place {
     fixed: PostgresPlace,
     owner: Owner,
     major: u32,
+    launcher: Launcher,
 }
 
 impl Place {
@@ -22,7 +24,18 @@ impl Place {
             fixed,
             owner,
             major,
+            launcher: Launcher::Session,
         }
+    }
+
+    /// What starts the postmaster.
+    pub(crate) const fn launcher(&self) -> &Launcher {
+        &self.launcher
+    }
+
+    /// Starts postmasters with `launcher` from now on.
+    pub(crate) fn launch_with(&mut self, launcher: Launcher) {
+        self.launcher = launcher;
     }
 
     /// The data directory.

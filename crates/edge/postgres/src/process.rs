@@ -188,6 +188,17 @@ impl Family {
             .collect()
     }
 
+    /// Returns when no log collector works any more, or at the end of `patience`: it outlives its postmaster for
+    /// as long as it has lines to write.
+    pub(crate) async fn collected(&self, patience: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut pace = Pace::millis(2, 20);
+        let collects = |pid| self.includes(pid) && is_log_collector(pid) && runs(pid);
+        while tokio::time::Instant::now() < deadline && processes().any(collects) {
+            pace.wait().await;
+        }
+    }
+
     /// Kills the postmaster, when given, and whatever is left of the server; returns when nothing of it
     /// runs, or gives the processes that are left at the end of `patience`.
     pub(crate) async fn kill(

@@ -7,6 +7,7 @@
 )]
 
 mod server;
+mod tether;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;

@@ -46,7 +46,14 @@ pub(crate) struct Server {
 impl Server {
     /// A primary that runs.
     pub(crate) fn primary() -> Self {
-        let mut server = Self::empty();
+        let mut server = Self::made();
+        server.start();
+        server
+    }
+
+    /// A primary that does not run yet.
+    pub(crate) fn made() -> Self {
+        let server = Self::empty();
         let made = server
             .tool("initdb")
             .args(["--auth=trust", "--no-sync", "--no-instructions", "-D"])
@@ -54,13 +61,19 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        server.start();
         server
     }
 
     /// A replica of `self` that runs.
     pub(crate) fn replica(&self) -> Self {
-        let mut server = Self::empty();
+        let mut server = self.copied();
+        server.start();
+        server
+    }
+
+    /// A replica of `self` that does not run yet.
+    pub(crate) fn copied(&self) -> Self {
+        let server = Self::empty();
         let made = server
             .tool("pg_basebackup")
             .args(["--write-recovery-conf", "--no-sync", "--checkpoint=fast"])
@@ -71,7 +84,6 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        server.start();
         server
     }
 
@@ -98,7 +110,30 @@ impl Server {
 
     /// Starts the postmaster.
     pub(crate) fn start_unwatched(&mut self) {
-        let mut command = self.tool("postgres");
+        let command = self.tool("postgres");
+        self.spawn(command);
+    }
+
+    /// Starts the postmaster as the child of a tether, and waits until it takes connections. `has_exited` then
+    /// tells of the tether. Returns the tether's process id.
+    pub(crate) fn start_tethered(&mut self, program: &Path) -> i32 {
+        let mut tether = Command::new(program);
+        tether
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .args(["tether", "--data-dir"])
+            .arg(self.data_dir())
+            .arg("--")
+            .arg(bin_dir().join("postgres"));
+        if let Some((uid, gid)) = account() {
+            tether.env("STAND_IN_RUN_AS", format!("{uid}:{gid}"));
+        }
+        self.spawn(tether);
+        wait_for("PostgreSQL answers", READY, || self.answers());
+        self.postmaster()
+    }
+
+    fn spawn(&mut self, mut command: Command) {
         command
             .arg("-D")
             .arg(self.data_dir())
@@ -113,10 +148,33 @@ impl Server {
         }
     }
 
+    /// `pg_ctl stop`, as an operator does it.
+    pub(crate) fn stop_by_hand(&self) {
+        let stopped = self
+            .tool("pg_ctl")
+            .args(["stop", "-s", "-w", "-D"])
+            .arg(self.data_dir())
+            .output()
+            .unwrap();
+        assert!(stopped.status.success(), "{stopped:?}");
+    }
+
+    /// The postmaster that postmaster.pid names.
+    pub(crate) fn named(&self) -> i32 {
+        let text = fs::read_to_string(self.data_dir().join("postmaster.pid")).unwrap();
+        text.lines().next().unwrap().parse().unwrap()
+    }
+
     /// Whether the postmaster has exited.
     pub(crate) fn has_exited(&mut self) -> bool {
+        self.exit_code().is_some()
+    }
+
+    /// How it ended; `None` while it runs, and -1 when a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let child = self.postmaster.as_mut().unwrap();
-        child.try_wait().unwrap().is_some()
+        let status = child.try_wait().unwrap()?;
+        Some(status.code().unwrap_or(-1))
     }
 
     /// Where its data lies.
@@ -162,7 +220,7 @@ impl Server {
         backend
     }
 
-    /// Process id of the postmaster.
+    /// Process id of what was started: the postmaster, or its tether.
     pub(crate) fn postmaster(&self) -> i32 {
         i32::try_from(self.postmaster.as_ref().unwrap().id()).unwrap()
     }

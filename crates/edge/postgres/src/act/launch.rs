@@ -6,14 +6,13 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use pgherd_domain::WorkError;
-use pgherd_pgconf::{ServerStatus, shell_word};
+use pgherd_pgconf::ServerStatus;
 use tokio::time::{Instant, sleep_until};
 
 use super::Doing as _;
 use crate::files::sibling;
 use crate::pace::Pace;
 use crate::process::remove_stale_locks;
-use crate::run::{command, output};
 use crate::server::LocalServer;
 
 /// What is said of a start that failed.
@@ -22,6 +21,8 @@ const TAIL_LINES: usize = 10;
 const TAIL_BYTES: u64 = 16 * 1024;
 /// A log of starts that is longer than this is put aside before the next one.
 const LOG_MAX: u64 = 4 << 20;
+/// How long the log collector may take for the last lines of a server that is gone.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// How long killed processes may take to go: one may hang on a disk.
 pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -81,26 +82,27 @@ impl LocalServer {
         remove_stale_locks(self.place.data_dir(), &self.socket_locks())
             .doing("remove the lock files of a server that is gone")?;
         let log = self.open_start_log().doing("open the log of the start")?;
-        let data_dir = self.place.data_dir().as_str();
-        let options: Vec<String> = options.iter().map(|option| shell_word(option)).collect();
-        let mut pg_ctl = command(
-            &self.place.tool(&self.place.names().pg_ctl),
-            self.place.owner(),
-        );
-        pg_ctl
-            .args(["start", "-s", "-w", "-t", "86400", "-D", data_dir])
-            .args(["-l", log.path.as_str(), "-o", &options.join(" ")])
-            .args(["-p", &self.place.tool(&self.place.names().postgres)]);
+        let output = log.open().doing("open the log of the start")?;
+        let mut launch = self
+            .place
+            .launcher()
+            .command(&self.place, output)
+            .doing("start PostgreSQL")?;
+        launch.args(["-D", self.place.data_dir().as_str()]);
+        launch.args(options);
         if let Some(arenas) = std::env::var_os("PG_MALLOC_ARENA_MAX") {
-            pg_ctl.env("MALLOC_ARENA_MAX", arenas);
+            launch.env("MALLOC_ARENA_MAX", arenas);
         }
-        // pg_ctl is the postmaster's parent and knows at once when it ends; when it takes connections the
-        // pid file says sooner.
+        // It ends when the postmaster does. Nobody has to wait for it: it goes on when this is dropped.
+        let mut parent = launch.spawn().doing("start PostgreSQL")?;
         tokio::select! {
-            ended = output(pg_ctl) => match ended {
-                Ok(_) => self.is_ready().await.then_some(()).ok_or_else(|| log.failure("it ended at once")),
-                Err(error) => Err(log.failure(&error.to_string())),
-            },
+            ended = parent.wait() => {
+                self.family().collected(LAST_LINES).await;
+                Err(log.failure(&ended.map_or_else(
+                    |error| error.to_string(),
+                    |status| format!("it ended at once ({status})"),
+                )))
+            }
             () = self.ready() => Ok(()),
             () = sleep_until(deadline) => match self.running().await {
                 Some(file) => Err(WorkError::Failed(format!(
@@ -175,6 +177,11 @@ impl LocalServer {
 }
 
 impl StartLog {
+    fn open(&self) -> std::io::Result<std::fs::File> {
+        let file = fs::OpenOptions::new().append(true).open(&self.path)?;
+        Ok(file.into_parts().0)
+    }
+
     fn failure(&self, why: &str) -> WorkError {
         let tail = self.tail();
         if tail.is_empty() {
