@@ -11,11 +11,12 @@ pub mod files;
 mod members;
 mod screen;
 mod session;
-mod sql;
+pub mod sql;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::process::ExitCode;
 
 pub use args::{ClientArgs, Command};
@@ -56,6 +57,16 @@ pub fn run(command: Command, args: &ClientArgs, program: Program) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Asks for a text on the terminal that is not shown while it is typed.
+///
+/// # Errors
+/// When standard input ends.
+pub fn typed_secret(question: &str) -> io::Result<String> {
+    Screen::of_process()
+        .ask_secret(question)
+        .map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// The least level of what is said beside the answer; WARNING when none is given (contract §18.1).

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,21 +18,36 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Where to connect, and as whom.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) database: String,
-    pub(crate) user: Option<String>,
+#[derive(Clone)]
+pub struct Target {
+    /// Name or address of the host, or the folder of its socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// User; else PGUSER, else the account that this runs as.
+    pub user: Option<String>,
     /// Typed in; else the environment and the password file are asked.
-    pub(crate) password: Option<String>,
+    pub password: Option<String>,
 }
 
-/// Connects. The error is one line.
-pub(crate) async fn connect(
-    target: &Target,
-    env: &BTreeMap<String, String>,
-) -> Result<Client, String> {
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Connects.
+///
+/// # Errors
+/// In one line: no user name, TLS that can not be set up, no answer, or what the server says.
+pub async fn connect(target: &Target, env: &BTreeMap<String, String>) -> Result<Client, String> {
     let get = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
     let user = target
         .user
@@ -91,7 +107,7 @@ pub(crate) async fn connect(
 }
 
 /// The server's own words, or what the system says.
-pub(crate) fn explained(error: &tokio_postgres::Error) -> String {
+pub fn explained(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), error.source()) {
         (Some(db), _) => format!("{}:  {}", db.severity(), db.message()),
         (None, Some(source)) => format!("{error}: {source}"),

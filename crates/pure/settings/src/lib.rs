@@ -26,7 +26,7 @@ pub use address::{HostPort, ListenHosts};
 pub use client::{ClientSettings, ctl_settings};
 pub use controlled::{Controlled, is_controlled};
 pub use fault::{Fault, Faults, Place, Warning};
-pub use load::{Loaded, Local, load, validate_dynamic};
+pub use load::{Loaded, Local, load, of_environment, validate_dynamic};
 pub use secret::Secret;
 pub use sections::{
     Authentication, Bootstrap, BootstrapUser, Callbacks, ClientLogin, Cluster, Ctl,

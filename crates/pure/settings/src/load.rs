@@ -198,6 +198,20 @@ impl fmt::Debug for Local {
     }
 }
 
+/// What the environment alone says, unchecked, for a file that is to be written.
+///
+/// # Errors
+/// Variables whose values do not fit.
+pub fn of_environment(env: &BTreeMap<String, String>) -> Result<Map<String, Value>, Faults> {
+    let Gathered {
+        document, faults, ..
+    } = gather(&[], env)?;
+    match faults.is_empty() {
+        true => Ok(document.values),
+        false => Err(Faults(faults)),
+    }
+}
+
 /// The local document with what went wrong on the way.
 pub(crate) struct Gathered {
     pub(crate) document: Document,
