@@ -16,14 +16,16 @@ use tracing::{error, info, warn};
 
 use crate::cli::AgentArgs;
 use crate::fence::FenceBeside;
+use crate::validate::validate;
 use crate::{files, logging, tether};
 
 /// Threads of the runtime: the keeper of the lease never waits behind anything else.
 const THREADS: usize = 2;
 
-/// Runs the agent until it is told to stop. Exit codes as contract §1.4.
-pub(crate) fn run(args: &AgentArgs) -> ExitCode {
-    match start(args) {
+/// Runs the agent until it is told to stop, or does what it is told instead. Exit codes as contract §1.4.
+/// `as_patroni`: nothing is said that Patroni does not say either.
+pub(crate) fn run(args: &AgentArgs, as_patroni: bool) -> ExitCode {
+    match start(args, as_patroni) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");
@@ -32,11 +34,19 @@ pub(crate) fn run(args: &AgentArgs) -> ExitCode {
     }
 }
 
-fn start(args: &AgentArgs) -> Result<(), String> {
+fn start(args: &AgentArgs, as_patroni: bool) -> Result<(), String> {
     let env = files::environment();
+    let to = args.config.as_deref();
+    if args.mode.generate_sample_config {
+        return pgherd_generate::sample(to, &env).map_err(|error| chain(&error));
+    }
+    if args.mode.generate_config {
+        return pgherd_generate::of_running(to, args.dsn.as_deref(), &env)
+            .map_err(|error| chain(&error));
+    }
     let loaded = files::read(args.config.as_deref(), &env)?;
-    if args.validate_config {
-        return validate(loaded);
+    if args.mode.validate_config {
+        return validate(loaded, args, as_patroni);
     }
     let config = args.config.clone();
     let directives = env.get("PGHERD_LOG").cloned();
@@ -57,20 +67,6 @@ fn start(args: &AgentArgs) -> Result<(), String> {
         .build()
         .map_err(|error| format!("start the runtime: {error}"))?
         .block_on(serve(source))
-}
-
-/// `--validate-config`: the settings were read; the host is looked at too.
-fn validate(loaded: pgherd_settings::Loaded) -> Result<(), String> {
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
-    let source = SettingsSource::new(loaded.local, None);
-    let faults = pgherd_postgres::check_setup(source.in_force());
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(faults.join("\n"))
-    }
 }
 
 async fn serve(source: SettingsSource) -> Result<(), String> {

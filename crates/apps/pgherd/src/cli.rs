@@ -47,16 +47,104 @@ pub(crate) enum Command {
     Tethered(TetheredArgs),
     #[command(flatten)]
     Verb(pgherd_ctl::Command),
+    /// Prints what a shell needs to complete commands and options.
+    ///
+    /// Example: `pgherd completions bash > /etc/bash_completion.d/pgherd`
+    Completions(CompletionsArgs),
+    /// Writes the manual pages into a folder.
+    ///
+    /// Example: `pgherd man /usr/local/share/man/man1`
+    Man(ManArgs),
 }
 
+/// `patronictl`: the same commands under the name that scripts know.
+#[derive(Debug, Parser)]
+#[command(
+    name = "patronictl",
+    about = "Command-line interface for interacting with Patroni.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct PatronictlArgs {
+    #[command(flatten)]
+    pub client: pgherd_ctl::ClientArgs,
+    #[command(subcommand)]
+    pub verb: pgherd_ctl::Command,
+}
+
+/// `patroni`: the agent under the name that units and scripts know.
+#[derive(Debug, Parser)]
+#[command(
+    name = "patroni",
+    version = pgherd_api::COMPATIBLE_VERSION,
+    about = "The agent of one member, with the command line of Patroni."
+)]
+pub(crate) struct PatroniArgs {
+    #[command(flatten)]
+    pub agent: AgentArgs,
+}
+
+/// What the agent is told (contract §1.2).
 #[derive(Debug, ClapArgs)]
 pub(crate) struct AgentArgs {
     /// The YAML file, or a folder whose `*.yml` files are laid one over the other in the order of their
     /// names. Without it the environment alone counts (PATRONI_CONFIGURATION, or PATRONI_* variables).
+    /// With --generate-* the file that is written; standard output without one.
+    #[arg(value_name = "CONFIGFILE")]
     pub config: Option<String>,
+    #[command(flatten)]
+    pub mode: ModeArgs,
+    /// Where --generate-config finds the running server: `host=... port=... user=...` or a URI. Without it the
+    /// PG* variables of the environment count.
+    #[arg(long, value_name = "DSN")]
+    pub dsn: Option<String>,
+    /// With --validate-config: ports that are in use are no fault.
+    #[arg(short, long)]
+    pub ignore_listen_port: bool,
+    /// With --validate-config: print the settings, passwords included, when nothing is wrong with them.
+    #[arg(short, long)]
+    pub print: bool,
+    /// With --validate-config: what is odd, such as an unknown key, is a fault.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// What to do instead of running; one at most.
+#[derive(Debug, ClapArgs)]
+#[group(multiple = false)]
+pub(crate) struct ModeArgs {
     /// Checks the settings and the host, says everything that is wrong, and ends: 0 when nothing is.
     #[arg(long)]
     pub validate_config: bool,
+    /// Writes a sample configuration file.
+    #[arg(long)]
+    pub generate_sample_config: bool,
+    /// Writes the configuration file of a running PostgreSQL.
+    #[arg(long)]
+    pub generate_config: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+    /// The program that is completed.
+    #[arg(long, value_enum, default_value = "pgherd")]
+    pub program: Completed,
+}
+
+/// A program that shells can complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Completed {
+    Pgherd,
+    Patronictl,
+    Patroni,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ManArgs {
+    /// The folder; it is made when it is not there.
+    pub folder: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -30,5 +30,5 @@ mod tls;
 pub use launcher::Launcher;
 pub use owner::OwnerError;
 pub use server::LocalServer;
-pub use setup::{SetupError, check_setup};
+pub use setup::{SetupError, check_setup, check_setup_but_port};
 pub use tls::{TlsError, client_config};

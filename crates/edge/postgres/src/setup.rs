@@ -61,6 +61,15 @@ pub(crate) fn settle(fixed: &PostgresPlace) -> Result<Place, SetupError> {
 /// Every reason why this member's PostgreSQL could not be run as `settings` say, in words for the operator.
 /// Empty when there is none. Reads only.
 pub fn check_setup(settings: &Settings) -> Vec<String> {
+    let mut faults = check_setup_but_port(settings);
+    if let Ok(place) = settle(&settings.fixed.place) {
+        faults.extend(check_port(settings, &place));
+    }
+    faults
+}
+
+/// The same, whoever may have the port (contract §1.2, `--ignore-listen-port`).
+pub fn check_setup_but_port(settings: &Settings) -> Vec<String> {
     let fixed = &settings.fixed.place;
     let mut faults = Vec::new();
     if settings.changing.postgresql.use_pg_rewind
@@ -68,9 +77,8 @@ pub fn check_setup(settings: &Settings) -> Vec<String> {
     {
         faults.push(error.to_string());
     }
-    match settle(fixed) {
-        Err(error) => faults.push(error.to_string()),
-        Ok(place) => faults.extend(check_port(settings, &place)),
+    if let Err(error) = settle(fixed) {
+        faults.push(error.to_string());
     }
     faults
 }
