@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::cli::AgentArgs;
 use crate::fence::FenceBeside;
 use crate::validate::validate;
-use crate::{files, logging, tether};
+use crate::{files, tether};
 
 /// Threads of the runtime: the keeper of the lease never waits behind anything else.
 const THREADS: usize = 2;
@@ -52,11 +52,15 @@ fn start(args: &AgentArgs, as_patroni: bool) -> Result<(), String> {
     let directives = env.get("PGHERD_LOG").cloned();
     let read_local: ReadLocal = {
         let env = env.clone();
-        Box::new(move || files::read(config.as_deref(), &env))
+        Box::new(move || {
+            let loaded = files::read(config.as_deref(), &env)?;
+            pgherd_log::change(&loaded.local.log());
+            Ok(loaded)
+        })
     };
     let warnings = loaded.warnings.clone();
     let source = SettingsSource::new(loaded.local, Some(read_local));
-    logging::start(&source.in_force().changing.log.level, directives.as_deref());
+    pgherd_log::start(&source.in_force().changing.log, directives.as_deref());
     for warning in warnings {
         warn!("{warning}");
     }

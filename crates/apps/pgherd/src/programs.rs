@@ -60,6 +60,15 @@ fn called(words: &[OsString]) -> Option<(&'static str, Vec<OsString>)> {
         NAMES.into_iter().find(|known| *known == name)
     };
     let own = words.first()?;
+    let behind = |at: usize, fits: fn(&str) -> bool| {
+        let word = words.get(at).and_then(|word| word.to_str());
+        word.is_some_and(fits)
+    };
+    let is_own = |word: &str| matches!(word, "fence" | "tether" | "tethered");
+    if behind(1, is_own) && behind(2, |word| word.starts_with("--")) {
+        // The agent starts its own file as fence and tether, whatever that is called.
+        return None;
+    }
     if let Some(name) = named(own) {
         return Some((name, words.to_vec()));
     }
@@ -99,6 +108,7 @@ mod tests {
             "pgherd",
             "./pgherd agent patroni",
             "pgherd ./patroni",
+            "/usr/bin/patroni fence --data-dir /data",
         ] {
             assert_eq!(found(line), None, "{line}");
         }

@@ -173,6 +173,12 @@ impl Local {
         &self.fixed.name
     }
 
+    /// The log's section: the one that counts before anything else is known.
+    pub fn log(&self) -> Log {
+        let merged = layers::merge(&self.document.values, &Map::new());
+        Log::read(&mut Reader::new(&merged, &self.document.places))
+    }
+
     /// What makes the first `/config` of a new cluster.
     pub fn bootstrap_dynamic(&self) -> &Map<String, Value> {
         &self.fixed.bootstrap.dcs
