@@ -16,8 +16,9 @@ use tracing::{error, info, warn};
 
 use crate::cli::AgentArgs;
 use crate::fence::FenceBeside;
+use crate::notify::{Course, Notify};
 use crate::validate::validate;
-use crate::{files, tether};
+use crate::{files, init, tether};
 
 /// Threads of the runtime: the keeper of the lease never waits behind anything else.
 const THREADS: usize = 2;
@@ -25,6 +26,11 @@ const THREADS: usize = 2;
 /// Runs the agent until it is told to stop, or does what it is told instead. Exit codes as contract §1.4.
 /// `as_patroni`: nothing is said that Patroni does not say either.
 pub(crate) fn run(args: &AgentArgs, as_patroni: bool) -> ExitCode {
+    let mode = &args.mode;
+    let serves = !mode.validate_config && !mode.generate_config && !mode.generate_sample_config;
+    if serves && init::is_needed() {
+        return init::run();
+    }
     match start(args, as_patroni) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -90,12 +96,14 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     let (stop, stopping) = watch::channel(false);
     let (agent, desk) = Agent::new(source, ports, wake, stopping);
     let reload = desk.reload.clone();
+    let (course, courses) = watch::channel(Course::Running);
+    let telling = tokio::spawn(Notify::from_environment().tell(desk.shown.clone(), courses));
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let rest = tokio::spawn(rest.run(desk, async move {
         // The other end is dropped when the agent has ended, and that is the message.
         ended.await.ok();
     }));
-    let signals = tokio::spawn(watch_signals(stop, reload));
+    let signals = tokio::spawn(watch_signals(stop, reload, course));
     info!(
         "pgherd {} begins as {}",
         env!("CARGO_PKG_VERSION"),
@@ -104,6 +112,7 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     let result = agent.run().await;
     drop(done);
     signals.abort();
+    telling.abort();
     if let Err(error) = rest.await {
         error!("the REST server broke off: {error}");
     }
@@ -146,7 +155,7 @@ fn ports(settings: &Arc<Settings>, wake: &Wake, fence: &Arc<FenceBeside>) -> Res
 }
 
 /// SIGTERM and SIGINT stop the agent, SIGHUP lets it read its files again.
-async fn watch_signals(stop: watch::Sender<bool>, reload: Wake) {
+async fn watch_signals(stop: watch::Sender<bool>, reload: Wake, course: watch::Sender<Course>) {
     let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -156,9 +165,15 @@ async fn watch_signals(stop: watch::Sender<bool>, reload: Wake) {
     };
     loop {
         tokio::select! {
-            _ = term.recv() => drop(stop.send_replace(true)),
-            _ = int.recv() => drop(stop.send_replace(true)),
-            _ = hup.recv() => reload.wake(),
+            _ = term.recv() => end(&stop, &course),
+            _ = int.recv() => end(&stop, &course),
+            _ = hup.recv() => {
+                // The service manager hears of the reload before its end.
+                if !*stop.borrow() {
+                    course.send_replace(Course::Reloading);
+                }
+                reload.wake();
+            }
         }
     }
 }
@@ -166,6 +181,11 @@ async fn watch_signals(stop: watch::Sender<bool>, reload: Wake) {
 /// An error with what is behind it.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
+fn end(stop: &watch::Sender<bool>, course: &watch::Sender<Course>) {
+    course.send_replace(Course::Stopping);
+    stop.send_replace(true);
+}
+
     let mut source = error.source();
     while let Some(inner) = source {
         text.push_str(&format!(": {inner}"));
