@@ -9,7 +9,7 @@ use std::time::Duration;
 use pgherd_domain::Moment;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::file::{AtPath, DeadlineFile, FileError};
+use crate::file::{AtPath, DeadlineFile, FileError, Trust};
 use crate::record::{Order, Receipt, Record, hash};
 use crate::server::{self, Postmaster};
 use crate::{clock, place};
@@ -104,7 +104,7 @@ impl FenceKeeper {
             source,
         })?;
         let file = match deadline_file {
-            Some(path) => DeadlineFile::open(path, true)?,
+            Some(path) => DeadlineFile::open(path, true, Trust::of(&data_dir))?,
             None => place::open(&data_dir)?,
         };
         let (boot, folder) = (clock::boot(), hash(data_dir.as_os_str().as_encoded_bytes()));
@@ -132,7 +132,10 @@ impl FenceKeeper {
             child: None,
             started: None,
         };
-        keeper.write(order)?;
+        if !keeper.file.holds_garbage() {
+            keeper.write(order)?;
+        }
+        // Else whoever guards goes on by the last order it could read, until there is a new one.
         keeper.ensure()?;
         Ok(keeper)
     }
@@ -187,7 +190,8 @@ impl FenceKeeper {
     /// When the file is gone and can not be made again, or a fence can not be started.
     pub fn ensure(&mut self) -> Result<Upkeep, KeepError> {
         if self.file.at_path() != AtPath::Same {
-            self.file = DeadlineFile::open(self.file.path(), true)?;
+            let trust = Trust::of(&self.data_dir);
+            self.file = DeadlineFile::open(self.file.path(), true, trust)?;
             self.write(self.record.order)?;
         }
         if let Some(child) = &mut self.child

@@ -5,15 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::file::{DeadlineFile, FileError};
+use crate::file::{DeadlineFile, FileError, Trust};
 use crate::record::hash;
 
 /// Opens the deadline file of `data_dir`: the one that exists, else a new one at the first place that takes it.
 /// One that exists may belong to a fence that guards, so it comes first wherever it lies.
 pub(crate) fn open(data_dir: &Path) -> Result<DeadlineFile, FileError> {
-    let places = places(data_dir);
+    let (places, trust) = (places(data_dir), Trust::of(data_dir));
     for path in places.iter().filter(|path| path.exists()) {
-        match DeadlineFile::open(path, false) {
+        match DeadlineFile::open(path, false, trust) {
             Ok(file) => return Ok(file),
             // A fence of another account may guard by it, and would not hear of an order elsewhere.
             Err(error) if error.is_denied() => return Err(error),
@@ -26,18 +26,22 @@ pub(crate) fn open(data_dir: &Path) -> Result<DeadlineFile, FileError> {
             // Whether that worked the opening tells.
             std::fs::create_dir(RUN).ok();
         }
-        match DeadlineFile::open(path, true) {
+        match DeadlineFile::open(path, true, trust) {
             Ok(file) => return Ok(file),
             Err(error) => refused = refused.or(Some(error)),
         }
     }
-    Err(refused.unwrap_or_else(|| FileError::Strange(data_dir.to_owned())))
+    Err(refused.unwrap_or_else(|| FileError::Strange {
+        path: data_dir.to_owned(),
+        what: "there is no place for one",
+    }))
 }
 
 /// The deadline file of `data_dir`, if there is one that can be used.
 pub(crate) fn find(data_dir: &Path) -> Option<DeadlineFile> {
+    let trust = Trust::of(data_dir);
     let mut all = places(data_dir).into_iter();
-    all.find_map(|path| DeadlineFile::open(&path, false).ok())
+    all.find_map(|path| DeadlineFile::open(&path, false, trust).ok())
 }
 
 const RUN: &str = "/run/pgherd";
@@ -83,7 +87,7 @@ mod tests {
         let data_dir = folder.path().join("link-test");
         let path = folder.path().join(".pgherd-link-test.fence");
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        assert!(DeadlineFile::open(&path, true).is_err());
+        assert!(DeadlineFile::open(&path, true, Trust::of(&data_dir)).is_err());
         let elsewhere = open(&data_dir).unwrap();
         assert_ne!(elsewhere.path(), path);
         elsewhere.remove().unwrap();

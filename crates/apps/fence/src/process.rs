@@ -7,7 +7,7 @@ use std::time::Duration;
 use pgherd_domain::Moment;
 
 use crate::clock;
-use crate::file::{AtPath, DeadlineFile, FileError};
+use crate::file::{AtPath, DeadlineFile, FileError, Trust};
 use crate::log::Log;
 use crate::record::{Order, Receipt, hash};
 use crate::scout::{Scout, Seen};
@@ -55,7 +55,11 @@ pub enum RunError {
 /// # Errors
 /// When it can not begin.
 pub fn run(options: &Options) -> Result<(), RunError> {
-    let file = Arc::new(DeadlineFile::open(&options.deadline_file, false)?);
+    let file = Arc::new(DeadlineFile::open(
+        &options.deadline_file,
+        false,
+        Trust::of(&options.data_dir),
+    )?);
     if !lock(&file)? {
         return Ok(());
     }
@@ -227,7 +231,12 @@ impl Fence {
 
     /// Another file lies at the path: an agent has made a new one. Its order is the one that counts.
     fn go_over(&mut self) -> Option<&'static str> {
-        let file = DeadlineFile::open(&self.options.deadline_file, false).ok()?;
+        let file = DeadlineFile::open(
+            &self.options.deadline_file,
+            false,
+            Trust::of(&self.options.data_dir),
+        )
+        .ok()?;
         if !file.lock().ok()? {
             return Some("another fence has the new deadline file");
         }

@@ -225,6 +225,32 @@ fn a_deadline_file_that_is_removed_is_made_again_and_the_fence_goes_over() {
 }
 
 #[test]
+fn garbage_in_the_deadline_file_changes_nothing() {
+    let server = Server::primary();
+    let mut keeper = keeper(&server);
+    wait_for("the fence listens", SOON, || keeper.is_heard());
+    let deadline = in_millis(2_500);
+    keeper.set(Some(deadline), MARGIN).unwrap();
+    wait_for("the order is heard", SOON, || keeper.is_heard());
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(keeper.deadline_file())
+        .unwrap();
+    let never =
+        "pgherd-fence-1 0123456789abcdef order=armed deadline=18446744073709551615 margin=0";
+    std::os::unix::fs::FileExt::write_all_at(&file, never.as_bytes(), 0).unwrap();
+    // Nor does the next agent take it for an order, or for leave to forget the last one.
+    let next = self::keeper(&server);
+    assert_eq!(next.deadline(), None);
+    assert!(server.answers());
+    let gone = server.gone(SOON);
+    assert!(gone >= deadline, "it was stopped too early");
+    assert!(gone.since(deadline) < MARGIN);
+    drop(keeper);
+    assert_eq!(next.retire().unwrap(), Retired::Left);
+}
+
+#[test]
 fn there_is_one_fence_for_a_data_directory() {
     let server = Server::primary();
     let keeper = keeper(&server);
