@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pgherd_postgres::client_config;
 use pgherd_settings::Login;
-use tokio_postgres::config::{ChannelBinding, SslMode};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -40,6 +40,34 @@ impl fmt::Debug for Target {
             .field("database", &self.database)
             .field("user", &self.user)
             .finish_non_exhaustive()
+    }
+}
+
+impl Target {
+    /// Reads a connection string, `host=... port=... user=...` or a URI, and completes it from the environment as
+    /// libpq does; nothing at all is the server on this host. `None` when it is no connection string.
+    pub fn of_dsn(dsn: &str, env: &BTreeMap<String, String>) -> Option<Self> {
+        let config: Config = dsn.parse().ok()?;
+        let get = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
+        let host = config.get_hosts().first().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(folder) => folder.display().to_string(),
+        });
+        let password = config.get_password();
+        let port = config.get_ports().first().copied();
+        Some(Self {
+            host: host
+                .or_else(|| get("PGHOST"))
+                .unwrap_or_else(|| "localhost".to_owned()),
+            port: port.or_else(|| get("PGPORT")?.parse().ok()).unwrap_or(5432),
+            database: config
+                .get_dbname()
+                .map(str::to_owned)
+                .or_else(|| get("PGDATABASE"))
+                .unwrap_or_else(|| "postgres".to_owned()),
+            user: config.get_user().map(str::to_owned),
+            password: password.map(|password| String::from_utf8_lossy(password).into_owned()),
+        })
     }
 }
 
@@ -182,6 +210,21 @@ mod tests {
         assert_eq!(found("*:*:*:bob:pw"), None);
         assert_eq!(found("#*:*:*:ann:pw"), None);
         assert_eq!(found("ann:pw"), None);
+    }
+
+    #[test]
+    fn a_connection_string_goes_before_the_environment() {
+        let env = [("PGHOST", "e"), ("PGPORT", "6000"), ("PGDATABASE", "d")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let found = Target::of_dsn("host=h user=ann password=pw", &env).unwrap();
+        assert_eq!((found.host.as_str(), found.port), ("h", 6000));
+        assert_eq!(found.user.as_deref(), Some("ann"));
+        assert_eq!(found.password.as_deref(), Some("pw"));
+        assert_eq!(Target::of_dsn("", &env).unwrap().host, "e");
+        let local = Target::of_dsn("", &BTreeMap::new()).unwrap();
+        assert_eq!((local.host.as_str(), local.port), ("localhost", 5432));
+        assert!(Target::of_dsn("what", &env).is_none());
     }
 
     #[test]

@@ -6,8 +6,7 @@ use std::path::Path;
 use pgherd_ctl::sql::{self, Target};
 use pgherd_ctl::typed_secret;
 use serde_json::{Value, json};
-use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Client;
 
 use crate::FIXME;
 
@@ -60,7 +59,8 @@ pub(crate) async fn read(
     dsn: Option<&str>,
     env: &BTreeMap<String, String>,
 ) -> Result<Server, RunningError> {
-    let target = target(dsn, env)?;
+    let dsn = dsn.unwrap_or_default();
+    let target = Target::of_dsn(dsn, env).ok_or_else(|| RunningError::Dsn(dsn.to_owned()))?;
     let (client, target) = connect(target, env).await?;
     let is_superuser = one(&client, IS_SUPERUSER).await?;
     if is_superuser != "t" {
@@ -108,34 +108,6 @@ async fn connect(
     }
 }
 
-/// The connection string, completed from the environment as libpq does.
-fn target(dsn: Option<&str>, env: &BTreeMap<String, String>) -> Result<Target, RunningError> {
-    let text = dsn.unwrap_or_default();
-    let config: Config = text
-        .parse()
-        .map_err(|_| RunningError::Dsn(text.to_owned()))?;
-    let get = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
-    let host = config.get_hosts().first().map(|host| match host {
-        Host::Tcp(name) => name.clone(),
-        Host::Unix(folder) => folder.display().to_string(),
-    });
-    let user = config.get_user().map(str::to_owned);
-    let database = config.get_dbname().map(str::to_owned);
-    let password = config.get_password();
-    let port = config.get_ports().first().copied();
-    Ok(Target {
-        host: host
-            .or_else(|| get("PGHOST"))
-            .unwrap_or_else(|| "localhost".to_owned()),
-        port: port.or_else(|| get("PGPORT")?.parse().ok()).unwrap_or(5432),
-        database: database
-            .or_else(|| get("PGDATABASE"))
-            .unwrap_or_else(|| "postgres".to_owned()),
-        user,
-        password: password.map(|password| String::from_utf8_lossy(password).into_owned()),
-    })
-}
-
 async fn settings(client: &Client) -> Result<BTreeMap<String, String>, RunningError> {
     let failed = |error: tokio_postgres::Error| RunningError::NoAnswer(sql::explained(&error));
     let rows = client.query(SETTINGS, &[]).await.map_err(failed)?;
@@ -180,20 +152,6 @@ fn bin_dir(data_dir: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_connection_string_goes_before_the_environment() {
-        let env = [("PGHOST", "e"), ("PGPORT", "6000"), ("PGDATABASE", "d")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
-        let found = target(Some("host=h user=ann password=pw"), &env).unwrap();
-        assert_eq!((found.host.as_str(), found.port), ("h", 6000));
-        assert_eq!(found.user.as_deref(), Some("ann"));
-        assert_eq!(found.password.as_deref(), Some("pw"));
-        assert_eq!(target(None, &env).unwrap().host, "e");
-        assert_eq!(target(None, &BTreeMap::new()).unwrap().host, "localhost");
-        assert!(target(Some("what"), &env).is_err());
-    }
 
     #[test]
     fn comments_are_no_rules() {

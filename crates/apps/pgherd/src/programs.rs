@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use pgherd_companions::{aws, barman, wale};
 use pgherd_ctl::Program;
 
 use crate::cli::{Args, Command, PatroniArgs, PatronictlArgs};
@@ -31,6 +32,9 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
             let args = PatronictlArgs::parse_from(words);
             pgherd_ctl::run(args.verb, &args.client, Program::Patronictl)
         }
+        "patroni_aws" => aws::run(&words),
+        "patroni_barman" => barman::run(words),
+        "patroni_wale_restore" => wale::run(words),
         _ => {
             eprintln!(
                 "{name} is not supported: the embedded Raft of Patroni is deprecated; use etcd3"

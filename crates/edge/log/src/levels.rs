@@ -21,9 +21,10 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Every part of ours. Libraries of others tell their warnings only.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "pgherd",
     "pgherd_agent",
+    "pgherd_companions",
     "pgherd_ctl",
     "pgherd_decide",
     "pgherd_etcd",

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use camino::Utf8Path;
 use pgherd_ports::{Clock as _, SystemClock};
 use pgherd_settings::Log;
 use tracing::subscriber::Interest;
@@ -27,6 +28,7 @@ use tracing_subscriber::registry::Registry;
 
 use crate::queue::Queue;
 use crate::record::Record;
+use crate::sink::Sink;
 
 /// The log of this process, once it was started.
 static LOG: OnceLock<Arc<Shared>> = OnceLock::new();
@@ -48,20 +50,30 @@ impl fmt::Debug for Shared {
 /// Starts the log of this process as `settings` say. `directives`, such as `pgherd_etcd=debug`, say in tracing's own
 /// words what else is told. A second start is taken as [`change`].
 pub fn start(settings: &Log, directives: Option<&str>) {
-    let directives = directives.map(str::to_owned);
-    let shared = Shared {
-        levels: ArcSwap::from_pointee(levels::targets(settings, directives.as_deref())),
-        queue: Queue::start(settings),
-        directives,
-    };
-    if LOG.set(Arc::new(shared)).is_err() {
+    begin(settings, directives, || Queue::start(settings, Sink::open));
+}
+
+/// Starts the log of a small program: to `file`, which grows without end, else to standard error.
+pub fn start_program(file: Option<&Utf8Path>) {
+    let settings = Log::default();
+    let file = file.map(Utf8Path::to_owned);
+    begin(&settings, None, || {
+        Queue::start(&settings, move |_| Sink::single(file.as_deref()))
+    });
+}
+
+fn begin(settings: &Log, directives: Option<&str>, queue: impl FnOnce() -> Queue) {
+    if LOG.get().is_some() {
         return change(settings);
     }
-    if let Some(shared) = LOG.get() {
-        let layer = Told(Arc::clone(shared));
-        // one that is there already, in a test, stays
-        tracing::subscriber::set_global_default(Registry::default().with(layer)).ok();
-    }
+    let shared = Shared {
+        levels: ArcSwap::from_pointee(levels::targets(settings, directives)),
+        queue: queue(),
+        directives: directives.map(str::to_owned),
+    };
+    let layer = Told(Arc::clone(LOG.get_or_init(|| Arc::new(shared))));
+    // one that is there already, in a test, stays
+    tracing::subscriber::set_global_default(Registry::default().with(layer)).ok();
 }
 
 /// Takes other settings in force; the length of the queue stays.

@@ -18,6 +18,9 @@ use crate::template::Template;
 /// A change of settings, or the end, is waited with this long for room in the queue.
 const ROOM_PATIENCE: Duration = Duration::from_millis(100);
 
+/// Where lines go, and why that is not where they should.
+pub(crate) type Opened = (Sink, Option<String>);
+
 /// What the thread is told.
 enum Told {
     Record(Box<Record>),
@@ -44,18 +47,19 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Starts the thread.
-    pub(crate) fn start(settings: &Log) -> Self {
+    /// Starts the thread, which opens what it writes to.
+    pub(crate) fn start(settings: &Log, open: impl Fn(&Log) -> Opened + Send + 'static) -> Self {
         let length = usize::try_from(settings.max_queue_size).unwrap_or(usize::MAX);
         let (told, tell) = mpsc::sync_channel(length.clamp(1, 1 << 20));
         let counts = Arc::new(Counts::default());
         let of_thread = (settings.clone(), Arc::clone(&counts));
-        let started = thread::Builder::new()
-            .name("log".into())
-            .spawn(move || run(&tell, &of_thread.0, &of_thread.1));
+        let started = thread::Builder::new().name("log".into()).spawn(move || {
+            let (settings, counts) = of_thread;
+            run(&tell, Writer::new(&settings, open(&settings)), &counts);
+        });
         Self {
             thread: started.is_ok().then_some(told),
-            own: Mutex::new(Writer::new(&Log::default())),
+            own: Mutex::new(Writer::new(&Log::default(), Sink::single(None))),
             counts,
         }
     }
@@ -124,8 +128,7 @@ impl Queue {
 }
 
 /// Writes until nobody is left who could log.
-fn run(tell: &Receiver<Told>, settings: &Log, counts: &Counts) {
-    let mut writer = Writer::new(settings);
+fn run(tell: &Receiver<Told>, mut writer: Writer, counts: &Counts) {
     while let Ok(told) = tell.recv() {
         match told {
             Told::Record(record) => {
@@ -154,8 +157,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(settings: &Log) -> Self {
-        let (sink, trouble) = Sink::open(settings);
+    fn new(settings: &Log, (sink, trouble): Opened) -> Self {
         let mut writer = Self {
             template: Template::new(settings, TimeZone::system()),
             heartbeats: Heartbeats::default(),
@@ -211,7 +213,7 @@ mod tests {
     fn everything_is_written_in_order_and_settings_change_between_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
-        let queue = Queue::start(&log(&path.join("one")));
+        let queue = Queue::start(&log(&path.join("one")), Sink::open);
         queue.push(record("first"));
         queue.change(&log(&path.join("two")));
         queue.push(record("second"));
@@ -229,7 +231,7 @@ mod tests {
         let (told, tell) = mpsc::sync_channel(2);
         let queue = Queue {
             thread: Some(told),
-            own: Mutex::new(Writer::new(&Log::default())),
+            own: Mutex::new(Writer::new(&Log::default(), Sink::single(None))),
             counts: Arc::default(),
         };
         for text in ["a", "b", "c", "d"] {
@@ -238,7 +240,12 @@ mod tests {
         assert_eq!(queue.backlog(), (2, 2));
         let counts = Arc::clone(&queue.counts);
         drop(queue);
-        run(&tell, &log(&path), &counts);
+        let settings = log(&path);
+        run(
+            &tell,
+            Writer::new(&settings, Sink::open(&settings)),
+            &counts,
+        );
         let text = fs_err::read_to_string(path.join("patroni.log")).unwrap();
         assert_eq!(text, "a\nQueueHandler has lost 2 log records\nb\n");
     }

@@ -6,9 +6,6 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
-/// The name that Patroni's users look for.
-const NAME: &str = "patroni.log";
-
 /// A log file, and how much of it is kept.
 #[derive(Debug)]
 pub(crate) struct RotatedFile {
@@ -22,18 +19,19 @@ pub(crate) struct RotatedFile {
 }
 
 impl RotatedFile {
-    /// Opens the file in `folder`, which is made when it is not there.
+    /// Opens the file; its folder is made when it is not there.
     pub(crate) fn open(
-        folder: &Utf8Path,
+        path: &Utf8Path,
         mode: Option<u32>,
         bytes_max: u64,
         kept: u32,
     ) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let path = folder.join(NAME);
-        let (file, bytes) = appended(&path, mode)?;
+        if let Some(folder) = path.parent().filter(|folder| *folder != "") {
+            fs::create_dir_all(folder)?;
+        }
+        let (file, bytes) = appended(path, mode)?;
         Ok(Self {
-            path,
+            path: path.to_owned(),
             mode,
             bytes_max,
             kept,
@@ -83,6 +81,8 @@ fn appended(path: &Utf8Path, mode: Option<u32>) -> io::Result<(fs::File, u64)> {
 mod tests {
     use super::*;
 
+    const NAME: &str = "patroni.log";
+
     fn texts(folder: &Utf8Path) -> Vec<String> {
         let names = [
             "patroni.log",
@@ -99,7 +99,7 @@ mod tests {
     fn a_full_file_gives_way_and_so_many_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().join("log")).unwrap();
-        let mut file = RotatedFile::open(&path, Some(0o640), 4, 2).unwrap();
+        let mut file = RotatedFile::open(&path.join(NAME), Some(0o640), 4, 2).unwrap();
         for line in ["a\n", "b\n", "c\n", "d\n", "e\n", "long line\n", "g\n"] {
             file.write(line).unwrap();
         }
@@ -107,7 +107,7 @@ mod tests {
         let mode = fs::metadata(path.join(NAME)).unwrap().mode();
         assert_eq!(mode & 0o777, 0o640);
         // another start goes on where the last one ended
-        let mut file = RotatedFile::open(&path, None, 4, 2).unwrap();
+        let mut file = RotatedFile::open(&path.join(NAME), None, 4, 2).unwrap();
         file.write("h\n").unwrap();
         assert_eq!(texts(&path)[0], "g\nh\n");
     }
@@ -116,7 +116,7 @@ mod tests {
     fn without_old_files_nothing_is_thrown_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
-        let mut file = RotatedFile::open(&path, None, 2, 0).unwrap();
+        let mut file = RotatedFile::open(&path.join(NAME), None, 2, 0).unwrap();
         for line in ["a\n", "b\n"] {
             file.write(line).unwrap();
         }

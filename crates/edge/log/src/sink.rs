@@ -2,10 +2,13 @@
 
 use std::io::{self, Write as _};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use pgherd_settings::Log;
 
 use crate::rotation::RotatedFile;
+
+/// The name that Patroni's users look for.
+const NAME: &str = "patroni.log";
 
 /// Where lines go.
 #[derive(Debug)]
@@ -17,7 +20,7 @@ pub(crate) struct Sink {
 /// What tells one place from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
-    folder: Option<Utf8PathBuf>,
+    path: Option<Utf8PathBuf>,
     mode: Option<u32>,
     bytes_max: u64,
     kept: u32,
@@ -26,7 +29,7 @@ struct Place {
 impl Place {
     fn of(settings: &Log) -> Self {
         Self {
-            folder: settings.dir.clone(),
+            path: settings.dir.as_ref().map(|folder| folder.join(NAME)),
             mode: settings.mode,
             bytes_max: settings.file_size,
             kept: settings.file_num,
@@ -37,10 +40,23 @@ impl Place {
 impl Sink {
     /// Opens what `settings` ask for; the text says why that is standard error all the same.
     pub(crate) fn open(settings: &Log) -> (Self, Option<String>) {
-        let wanted = Place::of(settings);
-        let opened = wanted.folder.as_ref().map(|folder| {
-            RotatedFile::open(folder, wanted.mode, wanted.bytes_max, wanted.kept)
-                .map_err(|error| format!("log to standard error, not to {folder}: {error}"))
+        Self::at(Place::of(settings))
+    }
+
+    /// Opens one file that is never rotated; standard error without one.
+    pub(crate) fn single(path: Option<&Utf8Path>) -> (Self, Option<String>) {
+        Self::at(Place {
+            path: path.map(Utf8Path::to_owned),
+            mode: None,
+            bytes_max: u64::MAX,
+            kept: 0,
+        })
+    }
+
+    fn at(wanted: Place) -> (Self, Option<String>) {
+        let opened = wanted.path.as_ref().map(|path| {
+            RotatedFile::open(path, wanted.mode, wanted.bytes_max, wanted.kept)
+                .map_err(|error| format!("log to standard error, not to {path}: {error}"))
         });
         let (file, trouble) = match opened {
             Some(Ok(file)) => (Some(file), None),

@@ -42,6 +42,18 @@ pub enum SendError {
     Unanswered(String),
 }
 
+/// A client for services that are no members: certificates are checked as the host's own store wants it.
+///
+/// # Errors
+/// When that store can not be used.
+pub fn public_client() -> Result<reqwest::Client, SetupError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(Trust::Full(None).config(&Ctl::default())?)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(SetupError::Http)
+}
+
 impl RestClient {
     /// The client of an agent that asks its peers.
     ///

@@ -7,6 +7,6 @@ mod client;
 mod peers;
 mod trust;
 
-pub use client::{Method, Reply, RestClient, SendError, endpoint};
+pub use client::{Method, Reply, RestClient, SendError, endpoint, public_client};
 pub use peers::HttpPeers;
 pub use trust::{SetupError, Trust};
