@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use pgherd_domain::Moment;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
 use crate::file::{AtPath, DeadlineFile, FileError, Trust};
 use crate::record::{Order, Receipt, Record, hash};
@@ -42,6 +42,11 @@ pub enum KeepError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system can not hold a process so that a signal reaches no other.
+    #[error(
+        "the system gives no handle on a process (pidfd, Linux 5.3); a fence could not stop a server"
+    )]
+    NoHandles(#[source] io::Error),
     /// The process could not be started.
     #[error("start {program} as the fence", program = program.display())]
     Start {
@@ -99,6 +104,8 @@ impl FenceKeeper {
         program: PathBuf,
         deadline_file: Option<&Path>,
     ) -> Result<Self, KeepError> {
+        pidfd_open(getpid(), PidfdFlags::empty())
+            .map_err(|error| KeepError::NoHandles(error.into()))?;
         let data_dir = std::path::absolute(data_dir).map_err(|source| KeepError::Path {
             path: data_dir.to_owned(),
             source,
@@ -175,6 +182,15 @@ impl FenceKeeper {
     pub fn is_heard(&self) -> bool {
         let receipt = self.file.receipt();
         receipt.is_some_and(|receipt| receipt.sequence >= self.record.sequence)
+    }
+
+    /// Whether a fence guards and listens. Cheap.
+    pub fn guards(&self) -> bool {
+        let receipt = self.file.receipt();
+        let listens = receipt.is_some_and(|receipt| {
+            receipt.sequence >= self.record.sequence || clock::now().since(self.heard.1) <= DEAF
+        });
+        listens && !self.exited()
     }
 
     /// Whether no fence guards at this moment. Cheap; one that was just started counts as none until it has

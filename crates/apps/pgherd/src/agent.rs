@@ -91,6 +91,7 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     let wake = Wake::new();
     let fence = Arc::new(FenceBeside::start(
         settings.fixed.place.data_dir.as_std_path(),
+        wake.clone(),
     )?);
     let ports = ports(&settings, &wake, &fence)?;
     let (stop, stopping) = watch::channel(false);
@@ -178,14 +179,14 @@ async fn watch_signals(stop: watch::Sender<bool>, reload: Wake, course: watch::S
     }
 }
 
-/// An error with what is behind it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
 fn end(stop: &watch::Sender<bool>, course: &watch::Sender<Course>) {
     course.send_replace(Course::Stopping);
     stop.send_replace(true);
 }
 
+/// An error with what is behind it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
         text.push_str(&format!(": {inner}"));

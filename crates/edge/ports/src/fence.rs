@@ -10,6 +10,11 @@ pub trait Fence: Send + Sync + fmt::Debug {
     /// A primary that runs at `deadline` is stopped, so that all is over `margin` later. `None`: nothing is.
     /// Returns at once, and what was said last counts. A replica is never touched.
     fn set(&self, deadline: Option<Moment>, margin: Duration);
+
+    /// Why nothing guards beside the agent; `None`: it does. What is mended within a moment is no trouble.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// No fence beside the agent: the agent's own is all there is.
