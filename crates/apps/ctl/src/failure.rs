@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     /// It can not be done; the text says why.
     #[error("{0}")]
     Refused(String),
+    /// The command line is wrong in a way that only the command can tell.
+    #[error("{0}")]
+    Usage(String),
     /// The settings are wrong. The faults name their places.
     #[error(transparent)]
     Settings(#[from] Faults),

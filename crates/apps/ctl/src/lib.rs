@@ -34,8 +34,11 @@ pub enum Program {
     Patronictl,
 }
 
+/// The exit code for a wrong command line, as that of whoever parses it.
+const WRONG_USAGE: u8 = 2;
+
 /// Runs one command to its end, talking over the standard streams. 0: done; 1: not, and the reason is on
-/// standard error.
+/// standard error; 2: the command line is wrong.
 pub fn run(command: Command, args: &ClientArgs, program: Program) -> ExitCode {
     let env = environment();
     let mut screen = Screen::of_process();
@@ -54,7 +57,10 @@ pub fn run(command: Command, args: &ClientArgs, program: Program) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             failure::print(&error, &mut screen);
-            ExitCode::FAILURE
+            match error {
+                failure::Failure::Usage(_) => ExitCode::from(WRONG_USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -26,8 +26,11 @@ pub(super) async fn flush(
         Some((target, _)) if target == "switchover" => {
             switchover(&cluster, &view, session, screen).await
         }
-        Some(_) | None => Err(Failure::refused(
-            "say what to forget, as the last word: restart or switchover",
+        Some((strange, _)) => Err(Failure::Usage(format!(
+            "Invalid value for '{{restart|switchover}}': '{strange}' is not one of 'restart', 'switchover'."
+        ))),
+        None => Err(Failure::Usage(
+            "Missing argument '{restart|switchover}'.".into(),
         )),
     }
 }

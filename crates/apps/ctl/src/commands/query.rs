@@ -122,7 +122,12 @@ impl Asked<'_> {
             match sql::connect(&target, &session.env).await {
                 Ok(client) if self.is_meant(&client).await => return Ok(Some(client)),
                 Ok(_) => {}
-                Err(why) => refused = Some(why),
+                Err(why) => {
+                    let (host, port) = (&target.host, target.port);
+                    refused = Some(format!(
+                        "connection to server at \"{host}\", port {port} failed: {why}"
+                    ));
+                }
             }
         }
         refused.map_or(Ok(None), Err)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pgherd_api::orders::version_num;
 use pgherd_api::wanted::Wanted;
 use pgherd_api::when::When;
 use pgherd_peers::Method;
@@ -52,6 +53,11 @@ pub(super) async fn restart(
             Some(""),
         )?,
     };
+    if !version.is_empty() && version_num(&version).is_none() {
+        return Err(Failure::Refused(format!(
+            "Invalid PostgreSQL version: {version}"
+        )));
+    }
     let body = body(args, when.as_ref(), &version);
     let mut all_reached = true;
     for member in &chosen {

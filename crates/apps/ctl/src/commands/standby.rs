@@ -127,7 +127,7 @@ async fn turn(
     members::show(cluster, &view, screen)?;
     let question = format!("Are you sure you want to {} {cluster} cluster?", way.verb());
     if !change.force && !screen.confirm(&question)? {
-        return Err(Failure::Refused(format!("Aborted {}", way.noun())));
+        return Err(Failure::Refused(format!("Aborted cluster {}", way.noun())));
     }
     send(&leader, change, session).await?;
     wait(cluster, way, &leader.0, screen).await

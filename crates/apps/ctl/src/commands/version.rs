@@ -30,8 +30,10 @@ pub(super) async fn version(
     screen.say("")?;
     let cluster = session.cluster(Some(name))?;
     let view = cluster.load().await?;
-    for member in members::select(&view, Role::Any, &args.members, screen)? {
-        let line = match ask(session, &member).await {
+    let is_meant = |name: &str| args.members.is_empty() || args.members.iter().any(|n| n == name);
+    let all = members::in_role(&view, Role::Any);
+    for member in all.iter().filter(|(name, _)| is_meant(name.as_str())) {
+        let line = match ask(session, member).await {
             Ok(versions) => format!("{}: {versions}", member.0),
             Err(why) => format!("{}: failed to get version: {why}", member.0),
         };

@@ -108,7 +108,10 @@ async fn what_is_so_already_or_can_not_be_is_refused() {
         assert_eq!((ran.ok, ran.err), (false, format!("Error: {why}\n")));
     }
     let ran = run(&store, "demote-cluster --host h", "n\n").await;
-    assert!(!ran.ok && ran.err == "Error: Aborted demotion\n", "{ran:?}");
+    assert!(
+        !ran.ok && ran.err == "Error: Aborted cluster demotion\n",
+        "{ran:?}"
+    );
 
     store.change(|view| {
         view.config = Some(Versioned {

@@ -183,6 +183,17 @@ async fn a_dsn_is_the_leaders_unless_another_is_meant() {
 }
 
 #[tokio::test]
+async fn versions_of_members_that_are_not_there_are_no_failure() {
+    let store = Store::new(view(NOBODY, NOBODY, NOBODY));
+    for line in ["version other-member-only", "version demo nobody"] {
+        let ran = run(&store, line, "").await;
+        assert!(ran.ok, "{line}: {ran:?}");
+    }
+    let ran = run(&store, "version demo nobody", "").await;
+    assert_eq!(ran.out, "patronictl version 4.1.5\n\n");
+}
+
+#[tokio::test]
 async fn a_query_without_a_member_or_a_statement_says_so() {
     let store = Store::new(view(NOBODY, NOBODY, NOBODY));
     let ran = run(&store, "query -m nobody -c SELECT", "").await;

@@ -267,3 +267,22 @@ async fn pause_goes_to_the_leader_or_to_whoever_answers() {
         "{ran:?}"
     );
 }
+
+#[tokio::test]
+async fn a_version_that_is_none_is_refused_before_anybody_is_asked() {
+    let store = Store::new(view(NOBODY, NOBODY, NOBODY));
+    let ran = run(&store, "restart demo --force --pg-version 9.x", "").await;
+    assert_eq!(ran.err, "Error: Invalid PostgreSQL version: 9.x\n");
+    let ran = run(&store, "restart demo", "now\ny\nx\n").await;
+    assert_eq!(ran.err, "Error: Invalid PostgreSQL version: x\n");
+}
+
+#[tokio::test]
+async fn what_is_flushed_must_be_known() {
+    let store = Store::new(view(NOBODY, NOBODY, NOBODY));
+    let ran = run(&store, "flush demo nothing", "").await;
+    assert_eq!(
+        ran.err,
+        "Error: Invalid value for '{restart|switchover}': 'nothing' is not one of 'restart', 'switchover'.\n"
+    );
+}

@@ -7,7 +7,7 @@ mod switch;
 
 pub use body::{optional, required};
 pub use reinitialize::reinitialize;
-pub use restart::restart;
+pub use restart::{restart, version_num};
 pub use switch::{Outcome, SwitchKind, SwitchOrder, judge};
 
 use pgherd_domain::WallTime;

@@ -43,7 +43,7 @@ pub fn restart(
 }
 
 /// `server_version_num` of a version as people write it: `15.3`, `9.5.2`, `15`.
-pub(crate) fn version_num(text: &str) -> Option<u32> {
+pub fn version_num(text: &str) -> Option<u32> {
     let parts: Option<Vec<u32>> = text
         .trim()
         .split('.')
