@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pgherd_domain::{LeaseSeen, MemberName, Moment, Standing};
-use pgherd_ports::{Clock, Dcs, Leading, Renewal, Wake};
+use pgherd_ports::{Clock, Dcs, DcsError, Leading, Renewal, Wake};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{error, info, warn};
 
@@ -144,31 +144,38 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
     if board.epoch.load(Ordering::SeqCst) != epoch {
         return Duration::ZERO;
     }
-    let before = board.seen();
-    let (after, pause) = match answer {
-        Ok(renewal) => (
-            after_answer(&board.me, &before, &renewal, sent.plus(ttl)),
-            ttl / RENEWALS_PER_TTL,
-        ),
-        Err(error) => {
-            let trouble = Some(error.to_string());
-            (
-                LeaseSeen {
-                    trouble,
-                    ..before.clone()
-                },
-                (ttl / 20).max(Duration::from_millis(100)),
-            )
-        }
-    };
-    tell(&before, &after);
-    let changed =
-        before.standing != after.standing || before.trouble.is_some() != after.trouble.is_some();
-    board.seen.send_replace(after);
+    let mut changed = false;
+    // In one step: promises may extend the lease at this moment.
+    board.seen.send_modify(|seen| {
+        let after = outcome(&board.me, seen, &answer, sent.plus(ttl));
+        tell(seen, &after);
+        changed =
+            seen.standing != after.standing || seen.trouble.is_some() != after.trouble.is_some();
+        *seen = after;
+    });
     if changed {
         wake.wake();
     }
-    pause
+    match answer {
+        Ok(_) => ttl / RENEWALS_PER_TTL,
+        Err(_) => (ttl / 20).max(Duration::from_millis(100)),
+    }
+}
+
+/// What a renewal changes. An error, whichever, proves nothing: only the clock ends a lease then.
+fn outcome(
+    me: &MemberName,
+    before: &LeaseSeen,
+    answer: &Result<Renewal, DcsError>,
+    good_until: Moment,
+) -> LeaseSeen {
+    match answer {
+        Ok(renewal) => after_answer(me, before, renewal, good_until),
+        Err(error) => LeaseSeen {
+            trouble: Some(error.to_string()),
+            ..before.clone()
+        },
+    }
 }
 
 /// What an answer proves.
@@ -238,6 +245,57 @@ mod tests {
 
     fn answer(alive: bool, leading: Leading) -> Renewal {
         Renewal { alive, leading }
+    }
+
+    #[test]
+    fn no_error_of_the_store_ends_or_extends_a_lease() {
+        let errors = [
+            DcsError::TimedOut(Duration::from_secs(1), "e1: no answer".into()),
+            DcsError::Unreachable("e1: connection refused".into()),
+            DcsError::Denied("e1: permission denied".into()),
+            DcsError::Answered("e1: requested lease not found".into()),
+        ];
+        let lost = LeaseSeen {
+            standing: Standing::Lost,
+            ..LeaseSeen::NONE
+        };
+        for error in errors {
+            // A class that is new has to come into this table.
+            match error {
+                DcsError::TimedOut(..)
+                | DcsError::Unreachable(_)
+                | DcsError::Denied(_)
+                | DcsError::Answered(_) => {}
+            }
+            for before in [held(), lost.clone(), LeaseSeen::NONE] {
+                let trouble = Some(error.to_string());
+                let good_until = Moment::from_millis(9_000);
+                let after = outcome(&me(), &before, &Err(error.clone()), good_until);
+                assert_eq!(after, LeaseSeen { trouble, ..before });
+            }
+        }
+    }
+
+    #[test]
+    fn only_another_holder_takes_a_lease_away() {
+        let other = || Leading::Other(MemberName::new("b").unwrap());
+        let answers = [
+            (other(), true),
+            (other(), false),
+            (Leading::Other(me()), true),
+            (Leading::Other(me()), false),
+            (Leading::Me, true),
+            (Leading::Me, false),
+            (Leading::Nobody, true),
+            (Leading::Nobody, false),
+        ];
+        for (leading, alive) in answers {
+            let proven = leading == other();
+            let renewal = Ok(answer(alive, leading));
+            let after = outcome(&me(), &held(), &renewal, Moment::from_millis(9_000));
+            assert_eq!(after.standing == Standing::Lost, proven, "{renewal:?}");
+            assert!(proven || after.good_until >= held().good_until);
+        }
     }
 
     #[test]

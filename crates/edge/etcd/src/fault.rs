@@ -114,3 +114,144 @@ fn root(error: &dyn std::error::Error) -> String {
     }
     innermost.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, Status};
+
+    use super::*;
+
+    /// What is done about a failure.
+    #[derive(Debug, PartialEq)]
+    enum Means {
+        /// Others are asked, and the same one a little later.
+        AskOthers,
+        /// The caller hears of it at once.
+        Told(DcsError),
+    }
+
+    fn means(error: Error) -> Means {
+        match Fault::from(error).settle("e1") {
+            Ok(_) => Means::AskOthers,
+            Err(error) => Means::Told(error),
+        }
+    }
+
+    fn denied(text: &str) -> Means {
+        Means::Told(DcsError::Denied(format!("e1: {text}")))
+    }
+
+    fn answered(text: &str) -> Means {
+        Means::Told(DcsError::Answered(format!("e1: {text}")))
+    }
+
+    /// etcd's own words for each class of failures, with the codes it gives them.
+    const SAID: [(Code, &str); 22] = [
+        (Code::Unavailable, "etcdserver: request timed out"),
+        (
+            Code::Unavailable,
+            "etcdserver: request timed out, possibly due to previous leader failure",
+        ),
+        (
+            Code::Unavailable,
+            "etcdserver: request timed out, possibly due to connection lost",
+        ),
+        (Code::Unavailable, "etcdserver: no leader"),
+        (Code::Unavailable, "etcdserver: leader changed"),
+        (Code::Unavailable, "etcdserver: not leader"),
+        (Code::Unavailable, "etcdserver: server stopped"),
+        (Code::Unavailable, "etcdserver: unhealthy cluster"),
+        (Code::ResourceExhausted, "etcdserver: too many requests"),
+        (
+            Code::ResourceExhausted,
+            "etcdserver: mvcc: database space exceeded",
+        ),
+        (Code::DataLoss, "etcdserver: corrupt cluster"),
+        (Code::Internal, "etcdserver: something nobody knows"),
+        (Code::Unknown, "etcdserver: not capable"),
+        (Code::DeadlineExceeded, "context deadline exceeded"),
+        (Code::Cancelled, "context canceled"),
+        (Code::Aborted, "aborted"),
+        (
+            Code::OutOfRange,
+            "etcdserver: mvcc: required revision has been compacted",
+        ),
+        (
+            Code::OutOfRange,
+            "etcdserver: mvcc: required revision is a future revision",
+        ),
+        (
+            Code::InvalidArgument,
+            "etcdserver: duplicate key given in txn request",
+        ),
+        (Code::FailedPrecondition, "etcdserver: lease already exists"),
+        (Code::NotFound, "etcdserver: requested lease not found"),
+        (Code::Unimplemented, "unknown service etcdserverpb.Lease"),
+    ];
+
+    #[test]
+    fn what_the_store_says_of_itself_lets_others_be_asked() {
+        let passing = SAID[..16].iter();
+        for (code, text) in passing {
+            let error = Error::from(Status::new(*code, *text));
+            assert_eq!(means(error), Means::AskOthers, "{text}");
+        }
+        for (code, text) in &SAID[16..] {
+            let error = Error::from(Status::new(*code, *text));
+            let told = text.trim_start_matches("etcdserver: ");
+            let told = if told == LEASE_NOT_FOUND { told } else { text };
+            assert_eq!(means(error), answered(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn refused_credentials_are_told_as_such_whatever_the_code() {
+        for (code, text) in [
+            (Code::PermissionDenied, "etcdserver: permission denied"),
+            (Code::Unauthenticated, "etcdserver: invalid auth token"),
+            (Code::InvalidArgument, "etcdserver: user name is empty"),
+            (
+                Code::InvalidArgument,
+                "etcdserver: revision of auth store is old",
+            ),
+            (
+                Code::InvalidArgument,
+                "etcdserver: authentication failed, invalid user ID or password",
+            ),
+            (Code::FailedPrecondition, "etcdserver: user name not found"),
+            (Code::PermissionDenied, "anything"),
+            (Code::Unauthenticated, "anything"),
+        ] {
+            assert_eq!(means(Error::from(Status::new(code, text))), denied(text));
+        }
+    }
+
+    #[test]
+    fn what_happened_to_the_connection_lets_others_be_asked() {
+        let io = |kind| Error::from(std::io::Error::new(kind, "down here"));
+        for kind in [
+            std::io::ErrorKind::ConnectionRefused,
+            std::io::ErrorKind::ConnectionReset,
+            std::io::ErrorKind::TimedOut,
+            std::io::ErrorKind::NotFound,
+            std::io::ErrorKind::UnexpectedEof,
+        ] {
+            assert_eq!(means(io(kind)), Means::AskOthers, "{kind:?}");
+        }
+        // A status that was made on this side: TLS, name resolution, a broken stream.
+        for cause in [
+            "dns error: failed to lookup address information",
+            "invalid peer certificate: UnknownIssuer",
+            "h2 protocol error",
+        ] {
+            let inner = std::io::Error::other(cause);
+            let mut status = Status::new(Code::Unauthenticated, "transport error");
+            status.set_source(std::sync::Arc::new(inner));
+            let fault = Fault::from(Error::from(status));
+            let silent = Fault::silent(format!("transport error: {cause}"));
+            assert_eq!(fault, silent, "{cause}");
+        }
+        let strange = Error::InvalidArgs("no endpoint".to_owned());
+        assert_eq!(means(strange), Means::AskOthers);
+    }
+}

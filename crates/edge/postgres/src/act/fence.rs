@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use pgherd_decide::fence_margin;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -10,7 +11,7 @@ use crate::pace::Pace;
 use crate::process::Postmaster;
 use crate::server::LocalServer;
 
-/// How long an immediate shutdown may take before everything is killed.
+/// How long an immediate shutdown may take before everything is killed, at most.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the disk may take to say what the server is, when nothing else does.
 const DISK_PATIENCE: Duration = Duration::from_millis(300);
@@ -20,6 +21,9 @@ impl LocalServer {
     /// that hangs delays it by little: what was seen last is enough to go on.
     pub(crate) async fn stop_at_once(&self) {
         let mut pace = Pace::millis(10, 500);
+        let ttl = self.settings().changing.cluster.timing.ttl;
+        // All must be over when the lease ends, as the fence beside the agent has it.
+        let patience = PATIENCE.min(fence_margin(ttl) / 2);
         loop {
             let postmaster = match self.held() {
                 Some(held) => Some(held),
@@ -27,7 +31,7 @@ impl LocalServer {
             };
             let done = match &postmaster {
                 Some(running) if !self.may_be_primary(running).await => return,
-                Some(running) => self.end_at_once(running, PATIENCE).await,
+                Some(running) => self.end_at_once(running, patience).await,
                 // Sessions of a killed postmaster may still be committing.
                 None if self.is_standby_on_disk().await == Some(true) => return,
                 None => self.kill_leftovers().await,
