@@ -16,10 +16,16 @@ pub use look::{Dsn, Explain, History, List, Query, Topology, Version};
 pub struct ClientArgs {
     /// The configuration: the agent's own file or folder, or a file with the DCS only. Without it
     /// PATRONICTL_CONFIG_FILE, then ~/.config/patroni/patronictl.yaml.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", overrides_with = "config_file")]
     pub config_file: Option<String>,
     /// The DCS instead of the one in the file: SCHEME://HOST:PORT/NAMESPACE.
-    #[arg(short, long, visible_alias = "dcs", value_name = "URL")]
+    #[arg(
+        short,
+        long,
+        visible_alias = "dcs",
+        value_name = "URL",
+        overrides_with = "dcs_url"
+    )]
     pub dcs_url: Option<String>,
     /// Do not check the certificates of the members' REST APIs.
     #[arg(short = 'k', long, global = true)]

@@ -39,7 +39,11 @@ pub(super) async fn edit(
     };
     let after = changed(args, &before.value, screen)?;
     if after == before.value {
-        return screen.say("Not changed");
+        return if args.quiet {
+            Ok(())
+        } else {
+            screen.say("Not changed")
+        };
     }
     if !args.quiet {
         let difference = diff::unified(&yaml::block(&before.value), &yaml::block(&after));

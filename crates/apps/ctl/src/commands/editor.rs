@@ -35,29 +35,76 @@ pub(super) fn edit(text: &str) -> Result<String, Failure> {
         .status()
         .map_err(failed("start the editor"))?;
     if !ended.success() {
-        return Err(Failure::Refused(format!(
-            "the editor failed ({ended}); set EDITOR to another one"
-        )));
+        return Err(Failure::Refused(match ended.code() {
+            Some(code) => format!("Editor exited with return code {code}"),
+            None => format!("the editor was ended by a {ended}"),
+        }));
     }
     fs_err::read_to_string(file.path()).map_err(failed("read the edited file"))
 }
 
-/// Shows a text: through `less` on a terminal, else as it is.
+/// Shows a difference: in colours through `$PAGER`, else `less`, on a terminal; else as it is.
 pub(super) fn page(text: &str, screen: &mut Screen) -> Result<(), Failure> {
-    if screen.is_terminal && through_less(text).is_some() {
-        return Ok(());
+    if !screen.is_terminal {
+        return screen.print(text);
     }
-    screen.print(text)
+    let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    // see no-color.org
+    let text = match get("NO_COLOR") {
+        Some(_) => text.to_owned(),
+        None => coloured(text),
+    };
+    let pager = get("PAGER").unwrap_or_else(|| "less -F -R -X".to_owned());
+    match through(&pager, &text) {
+        Some(()) => Ok(()),
+        None => screen.print(&text),
+    }
 }
 
-/// `None` when there is no `less` or it failed.
-fn through_less(text: &str) -> Option<()> {
-    let mut less = Command::new("less")
-        .args(["-F", "-R", "-X"])
+/// What is added in green, what is gone in red.
+fn coloured(difference: &str) -> String {
+    let colour = |line: &str| match line.as_bytes().first() {
+        Some(b'+') => "\x1b[32m",
+        Some(b'-') => "\x1b[31m",
+        Some(b'@') => "\x1b[36m",
+        _ => "",
+    };
+    difference
+        .lines()
+        .map(|line| match colour(line) {
+            "" => format!("{line}\n"),
+            colour => format!("{colour}{line}\x1b[0m\n"),
+        })
+        .collect()
+}
+
+/// `None` when there is no such pager or it failed.
+fn through(pager: &str, text: &str) -> Option<()> {
+    let mut pager = Command::new("sh")
+        .args(["-c", pager])
         .stdin(Stdio::piped())
         .spawn()
         .ok()?;
     // it may be left before it has read everything
-    less.stdin.take()?.write_all(text.as_bytes()).ok();
-    less.wait().ok()?.success().then_some(())
+    pager.stdin.take()?.write_all(text.as_bytes()).ok();
+    pager.wait().ok()?.success().then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_lines_have_colours_and_the_rest_has_none() {
+        assert_eq!(
+            coloured("@@ -1 +1 @@\n a\n-b\n+c\n"),
+            "\x1b[36m@@ -1 +1 @@\x1b[0m\n a\n\x1b[31m-b\x1b[0m\n\x1b[32m+c\x1b[0m\n"
+        );
+    }
+
+    #[test]
+    fn a_pager_that_is_not_there_is_no_failure() {
+        assert_eq!(through("exit 1", "text"), None);
+        assert_eq!(through("cat >/dev/null", "text"), Some(()));
+    }
 }
