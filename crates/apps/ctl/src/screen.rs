@@ -126,7 +126,7 @@ impl Screen {
             match self.answer()?.to_lowercase().as_str() {
                 "y" | "yes" => return Ok(true),
                 "" | "n" | "no" => return Ok(false),
-                _ => self.complain("Error: invalid input"),
+                _ => self.say("Error: invalid input")?,
             }
         }
     }
