@@ -137,6 +137,11 @@ impl When {
     }
 }
 
+/// The definition of the command line, for manual pages.
+pub fn command() -> clap::Command {
+    Line::command()
+}
+
 /// Runs the program. Exit codes: recover 0 done, 1 failed, 2 no answer; config-switch 0 done, 1 not wanted now,
 /// 2 failed, 3 no answer; 254 the API is not well, 255 no command; 2 for a wrong command line.
 pub fn run(line: Vec<OsString>) -> ExitCode {

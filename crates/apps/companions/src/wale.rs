@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use pgherd_ctl::sql::{self, Target};
 use tracing::{error, info, warn};
 
@@ -57,6 +57,11 @@ struct Line {
     /// 1: restore also when there is no leader to compare with.
     #[arg(long = "no_leader", default_value_t = 0)]
     no_leader: u8,
+}
+
+/// The definition of the command line, for manual pages.
+pub fn command() -> clap::Command {
+    Line::command()
 }
 
 /// Runs the program. Exit codes: 0 done, 1 try again, 2 do not; 2 for a wrong command line, too.

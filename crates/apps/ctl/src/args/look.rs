@@ -110,7 +110,7 @@ pub struct Query {
     /// Run this SQL; the rows of its first statement are shown.
     #[arg(short, long, value_name = "SQL")]
     pub command: Option<String>,
-    /// The database; else PGDATABASE, else the one that the member publishes.
+    /// The database; else the one that the member publishes.
     #[arg(short, long, value_name = "NAME")]
     pub dbname: Option<String>,
 }

@@ -32,15 +32,25 @@ pub(crate) fn write(options: &ManArgs) -> ExitCode {
 
 fn pages(folder: &Path) -> io::Result<()> {
     fs_err::create_dir_all(folder)?;
-    for command in [
-        Args::command(),
-        PatronictlArgs::command(),
-        PatroniArgs::command(),
-    ] {
+    for command in programs() {
         clap_mangen::generate_to(command, folder)?;
     }
     Ok(())
 }
+
+/// Every program that is this file.
+fn programs() -> [clap::Command; 5] {
+    [
+        Args::command(),
+        PatronictlArgs::command(),
+        PatroniArgs::command(),
+        pgherd_companions::barman::command(),
+        pgherd_companions::wale::command(),
+    ]
+}
+
+#[cfg(test)]
+mod reference;
 
 #[cfg(test)]
 mod tests {
@@ -48,9 +58,9 @@ mod tests {
 
     #[test]
     fn every_program_is_defined_without_contradiction() {
-        Args::command().debug_assert();
-        PatronictlArgs::command().debug_assert();
-        PatroniArgs::command().debug_assert();
+        for command in programs() {
+            command.debug_assert();
+        }
     }
 
     #[test]
