@@ -119,7 +119,8 @@ impl Rendered {
         {
             return text.body.clone();
         }
-        let body = Bytes::from(status::text(facts));
+        let (waiting, lost) = pgherd_log::backlog();
+        let body = Bytes::from(status::text_with_log(facts, waiting, lost));
         let text = Text {
             of: Arc::clone(shown),
             view_valid,

@@ -15,6 +15,21 @@ pub fn text(member: &MemberFacts<'_>) -> String {
     spaced(&document(member))
 }
 
+/// The same with how far behind the log is: lines that wait to be written, told from 3 on, and lines lost since the
+/// start (contract §1.7).
+pub fn text_with_log(member: &MemberFacts<'_>, waiting: usize, lost: u64) -> String {
+    let mut doc = document(member);
+    if let Value::Object(map) = &mut doc {
+        if waiting > 2 {
+            map.insert("logger_queue_size".to_owned(), waiting.into());
+        }
+        if lost > 0 {
+            map.insert("logger_records_lost".to_owned(), lost.into());
+        }
+    }
+    spaced(&doc)
+}
+
 /// The document.
 pub fn document(member: &MemberFacts<'_>) -> Value {
     let mut doc = Map::new();

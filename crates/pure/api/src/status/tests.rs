@@ -66,6 +66,18 @@ fn the_document_of_a_synchronous_replica_in_pause_that_waits_for_a_restart() {
 }
 
 #[test]
+fn a_log_that_falls_behind_is_told_last() {
+    let sample = primary();
+    let facts = sample.facts();
+    assert_eq!(text_with_log(&facts, 2, 0), text(&facts));
+    let told = text_with_log(&facts, 3, 7);
+    assert!(
+        told.ends_with(r#", "logger_queue_size": 3, "logger_records_lost": 7}"#),
+        "{told}"
+    );
+}
+
+#[test]
 fn what_is_not_known_is_left_out_and_says_so() {
     let mut sample = primary();
     sample.live = None;
