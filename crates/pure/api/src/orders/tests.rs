@@ -326,7 +326,7 @@ fn versions_are_numbers_as_postgresql_counts_them() {
         ("", None),
         ("x", None),
     ] {
-        assert_eq!(restart::version_num(text), number, "{text}");
+        assert_eq!(version_num(text), number, "{text}");
     }
 }
 
