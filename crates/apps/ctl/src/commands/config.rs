@@ -1,11 +1,13 @@
 //! `show-config` and `edit-config`.
 
+use pgherd_api::wanted::Wanted;
 use pgherd_api::{config, diff, yaml};
 use pgherd_ports::{Condition, Key, Written};
 use pgherd_settings::{patch, read_yaml, validate_dynamic};
 use serde_json::Value;
 
 use super::editor;
+use super::standby::refuse_ours;
 use crate::args::{EditConfig, ShowConfig};
 use crate::failure::Failure;
 use crate::screen::Screen;
@@ -31,7 +33,8 @@ pub(super) async fn edit(
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     let cluster = session.cluster(args.cluster.as_deref())?;
-    let Some(before) = cluster.load().await?.config else {
+    let view = cluster.load().await?;
+    let Some(before) = view.config.clone() else {
         return Err(Failure::Refused(format!(
             "The config key does not exist in the cluster {}",
             cluster.name
@@ -50,6 +53,10 @@ pub(super) async fn edit(
         editor::page(&difference, screen)?;
     }
     check(&after, screen)?;
+    let follows = |config: &Value| Wanted::of_config(config).standby_cluster;
+    if follows(&after) && !follows(&before.value) {
+        refuse_ours(&view)?;
+    }
     let from_input = [&args.apply, &args.replace]
         .into_iter()
         .flatten()

@@ -129,8 +129,24 @@ async fn turn(
     if !change.force && !screen.confirm(&question)? {
         return Err(Failure::Refused(format!("Aborted cluster {}", way.noun())));
     }
+    if way == Way::Demote {
+        refuse_ours(&view)?;
+    }
     send(&leader, change, session).await?;
     wait(cluster, way, &leader.0, screen).await
+}
+
+/// A member of ours knows no standby clusters in this version: it would go on as a primary, beside the one that the
+/// cluster is to follow.
+pub(super) fn refuse_ours(view: &ClusterView) -> Result<(), Failure> {
+    let mut ours = view.members.iter().filter(|(_, doc)| doc.verdict.is_some());
+    match ours.next() {
+        Some((name, _)) => Err(Failure::Refused(format!(
+            "member {name} runs pgherd, which does not run standby clusters in this version; \
+             run patroni on all members first"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Over the leader: it looks at the change at once.

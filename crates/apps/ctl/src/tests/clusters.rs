@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pgherd_domain::documents::VerdictDoc;
 use pgherd_domain::{LeaderKey, PgRole, PgState, Versioned};
 use serde_json::json;
 
@@ -127,4 +128,41 @@ async fn what_is_so_already_or_can_not_be_is_refused() {
         ran.err,
         "Error: Cluster has no leader, promotion is not possible\n"
     );
+}
+
+#[tokio::test]
+async fn a_member_that_knows_no_standby_clusters_is_not_made_one() {
+    let a = Member::start(&[]).await;
+    let mut mixed = view(&a.api_url, NOBODY, NOBODY);
+    mixed.members.get_mut(&name("c")).unwrap().verdict = Some(VerdictDoc {
+        eligible: true,
+        because: Vec::new(),
+    });
+    let store = Store::new(mixed);
+    let ran = run(&store, "demote-cluster --host h --force", "").await;
+    assert!(
+        ran.err
+            .starts_with("Error: member c runs pgherd, which does not run standby clusters"),
+        "{ran:?}"
+    );
+    assert!(a.asked().is_empty(), "{:?}", a.asked());
+    let ran = run(&store, "edit-config --force -s standby_cluster.host=h", "").await;
+    assert!(
+        ran.err.starts_with("Error: member c runs pgherd"),
+        "{ran:?}"
+    );
+    // what follows already is not hindered
+    store.change(|view| {
+        view.config = Some(Versioned {
+            value: json!({"standby_cluster": {"host": "h"}}),
+            revision: 51,
+        });
+    });
+    let ran = run(
+        &store,
+        "edit-config --force -s standby_cluster.port=5433",
+        "",
+    )
+    .await;
+    assert!(ran.ok, "{ran:?}");
 }

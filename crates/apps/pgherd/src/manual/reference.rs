@@ -39,6 +39,8 @@ The end-to-end test `ctl` runs both on one cluster and compares what they say by
 - a member that is named and is not there is warned of on standard error;
 - where the original shows a Python traceback, one line says what is wrong;
 - `query` shows PostgreSQL's own text for dates, intervals, arrays, JSON and bytes;
+- while a member runs pgherd, which knows no standby clusters in this version, `demote-cluster` and `edit-config` refuse
+  to begin one;
 - of a Citus cluster, one group at a time is shown: `--group N`.
 
 ";
