@@ -22,6 +22,8 @@ const START_TOLERANCE: u64 = 3;
 const REPLICA_FILES: [&str; 3] = ["standby.signal", "recovery.signal", "recovery.conf"];
 /// Where the state of the server stands in global/pg_control, the same in every version.
 const STATE_AT: u64 = 16;
+/// The state of a primary that has written its last record.
+const SHUT_DOWN: u32 = 1;
 /// The states of a server that took writes since it started: shutting down, in production.
 const PRIMARY_STATES: [u32; 2] = [3, 6];
 
@@ -78,7 +80,7 @@ impl Postmaster {
         match phase(data_dir, self.pid) {
             Phase::Starting => true,
             Phase::Unsaid => Tree::of(Some(self), data_dir).each(|_| ()) == 0,
-            Phase::Other => false,
+            Phase::Stopping | Phase::Other => false,
         }
     }
 
@@ -169,9 +171,15 @@ impl Tree {
     }
 }
 
-/// Whether `server` on `data_dir` accepts writes, or may; without one, whether what is left of one may. In
+/// Whether `server` on `data_dir` accepts writes, or may: not one that has written its last record and whose
+/// postmaster only waits for standbys and its archiver. Without one, whether what is left of one may. In
 /// doubt it does.
 pub(crate) fn is_primary(data_dir: &Path, server: Option<&Postmaster>) -> bool {
+    if server.is_some_and(|server| phase(data_dir, server.pid) == Phase::Stopping)
+        && state(data_dir) == Some(SHUT_DOWN)
+    {
+        return false;
+    }
     let to_be_replica = REPLICA_FILES
         .iter()
         .any(|name| data_dir.join(name).exists());
@@ -191,6 +199,8 @@ pub(crate) fn is_primary(data_dir: &Path, server: Option<&Postmaster>) -> bool {
 enum Phase {
     /// No client is let in yet. The state in pg_control may still be that of the server before.
     Starting,
+    /// No client is let in any more.
+    Stopping,
     /// There is no file or no such line yet, or somebody has removed it.
     Unsaid,
     /// Anything else, and what can not be read.
@@ -209,6 +219,7 @@ fn phase(data_dir: &Path, pid: i32) -> Phase {
     }
     match lines.nth(6) {
         Some("starting") => Phase::Starting,
+        Some("stopping") => Phase::Stopping,
         None | Some("") => Phase::Unsaid,
         Some(_) => Phase::Other,
     }
@@ -348,6 +359,18 @@ mod tests {
             says(status);
             assert!(primary(), "{status}");
         }
+        // Its last record is written, and the postmaster waits for a standby.
+        let control = folder.path().join("global/pg_control");
+        let shut_down = [0, 0, 0, 0, 1].map(u32::to_ne_bytes).concat();
+        let running = fs::read(&control).unwrap();
+        fs::write(&control, shut_down).unwrap();
+        fs::remove_file(folder.path().join("standby.signal")).unwrap();
+        says("stopping\n");
+        assert!(!primary(), "it writes nothing any more");
+        says("ready   \n");
+        assert!(primary());
+        fs::write(folder.path().join("standby.signal"), "").unwrap();
+        fs::write(&control, running).unwrap();
         says("starting\n");
         fs::remove_file(folder.path().join("standby.signal")).unwrap();
         assert!(primary(), "it is going to be one");

@@ -1,11 +1,15 @@
 //! Control data: what pg_controldata says, remembered while a server runs and pg_control stays the same.
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use fs_err as fs;
 use pgherd_pgconf::{ControlError, ControlReport};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
+use crate::observe::DISK_PATIENCE;
 use crate::place::Place;
 use crate::run::{RunError, command, output};
 
@@ -57,6 +61,24 @@ impl Control {
 pub(crate) fn written(place: &Place) -> Option<SystemTime> {
     let file = place.data_dir().join("global/pg_control");
     fs::metadata(file).and_then(|found| found.modified()).ok()
+}
+
+/// Where the state stands in the control file, the same in every version.
+const STATE_AT: u64 = 16;
+/// The states of a server that has shut down, as a primary or in recovery.
+const SHUT_DOWN: [u32; 2] = [1, 2];
+
+/// Whether the server on `place` has written its last record, whoever its postmaster still waits for.
+pub(crate) async fn has_shut_down(place: &Place) -> bool {
+    let file = place.data_dir().join("global/pg_control");
+    let reading = spawn_blocking(move || {
+        let mut state = [0; 4];
+        let file = fs::File::open(file).ok()?;
+        file.file().read_exact_at(&mut state, STATE_AT).ok()?;
+        Some(u32::from_ne_bytes(state))
+    });
+    let state = timeout(DISK_PATIENCE, reading).await;
+    matches!(state, Ok(Ok(Some(state))) if SHUT_DOWN.contains(&state))
 }
 
 async fn read_once_whole(place: &Place) -> Result<ControlReport, ControlReadError> {

@@ -145,8 +145,9 @@ impl LocalServer {
             },
             Ok(true) => DataDirectory::Empty,
             Ok(false) => {
-                // Afresh whenever no server runs.
-                let written = disk.control_written.filter(|_| disk.running.is_some());
+                // Afresh whenever no server runs, and while one is stopped: two writes may bear the same time.
+                let settled = disk.running.is_some() && !self.is_working();
+                let written = disk.control_written.filter(|_| settled);
                 let reading = self.control.read_if_changed(&self.place, written);
                 match timeout(DISK_PATIENCE, reading).await {
                     Ok(Ok(report)) => DataDirectory::Cluster(report.data),

@@ -188,6 +188,17 @@ impl Family {
             .collect()
     }
 
+    /// Whether an archiver works for `postmaster`.
+    pub(crate) fn archives(&self, postmaster: i32) -> bool {
+        let works = |pid: &i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let title = String::from_utf8_lossy(&line);
+            title.starts_with("postgres:") && title.contains(" archiver")
+        };
+        let mut members = self.members(Some(postmaster)).into_iter();
+        members.any(|pid| works(&pid))
+    }
+
     /// Returns when no log collector works any more, or at the end of `patience`: it outlives its postmaster for
     /// as long as it has lines to write.
     pub(crate) async fn collected(&self, patience: Duration) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, ControlData, ControlState, Lsn, MemberName, Moment, PeerStatus, Reason, TimelineId,
-    Work,
+    Action, ControlData, ControlState, Lsn, MemberName, Moment, PeerStatus, Reason, StopMode,
+    TimelineId, Work, WorkKind,
 };
 
 use crate::memory::{SwitchPhase, Switching};
@@ -14,7 +14,8 @@ use crate::switchover::{SUCCESSOR_MAX, sort_best_first};
 use crate::turn::Turn;
 
 impl Turn<'_> {
-    /// PostgreSQL has stopped for a switchover, or died in one.
+    /// PostgreSQL has stopped for a switchover, or died in one; or it has shut down and its postmaster still
+    /// waits for somebody.
     pub(crate) fn switch_after_stop(&mut self) {
         let Some(switching) = self.memory.switching.clone() else {
             return;
@@ -88,6 +89,9 @@ impl Turn<'_> {
             return;
         }
         if self.now().since(since) > SUCCESSOR_MAX {
+            if self.seen.work.kind() == Some(WorkKind::Stop) {
+                return self.end_stop();
+            }
             return self.resume(switching, "no candidate has the last record");
         }
         let to = switching.to.clone();
@@ -101,6 +105,18 @@ impl Turn<'_> {
         if self.ask_again(&others, ask_since, since) == 0 {
             self.wake_in(pause);
         }
+    }
+
+    /// Nobody could take over, and the postmaster still waits: it can not resume before that is over.
+    fn end_stop(&mut self) {
+        self.say(Reason::Says("stopping PostgreSQL to start it again"));
+        let stop = Work::Stop {
+            mode: StopMode::Immediate,
+            escalate_at: Some(self.now()),
+        };
+        self.actions.push(Action::CancelWork);
+        self.actions.push(Action::Begin(stop));
+        self.wake_in(Duration::from_millis(100));
     }
 
     /// Nobody could take over: this server goes on as the primary.

@@ -264,7 +264,7 @@ impl Turn<'_> {
     /// While PostgreSQL stops the candidates are asked again and again, so that the successor is known
     /// the moment the last record is written.
     pub(crate) fn keep_candidates_fresh(&mut self) {
-        self.wake_in(Duration::from_millis(500));
+        self.wake_in(Duration::from_millis(200));
     }
 }
 

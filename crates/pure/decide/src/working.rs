@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{Action, PgState, Reason, StartAs, Work, WorkKind};
+use pgherd_domain::{Action, ControlState, PgState, Reason, StartAs, Work, WorkKind};
 
 use crate::memory::SwitchPhase;
 use crate::turn::Turn;
@@ -59,6 +59,7 @@ impl Turn<'_> {
 
     fn watch_stop(&mut self, leading: bool) {
         match &self.memory.switching {
+            Some(_) if leading && self.has_shut_down() => self.switch_after_stop(),
             Some(switching) if matches!(switching.phase, SwitchPhase::Stopping { .. }) => {
                 let to = switching.to.clone();
                 self.say(Reason::Switching {
@@ -74,6 +75,15 @@ impl Turn<'_> {
                 });
             }
         }
+    }
+
+    /// The shutdown checkpoint is written, and the postmaster only waits for standbys and its archiver: nothing
+    /// will be written any more (contract §5.8). It accepted connections, so this is not the last stop's.
+    fn has_shut_down(&self) -> bool {
+        let shut = self
+            .control()
+            .is_some_and(|control| control.state == ControlState::ShutDown);
+        shut && !self.pg().accepting && self.pg().live.last().is_some()
     }
 
     fn call_off(&mut self, kind: WorkKind) {

@@ -13,6 +13,7 @@ use std::fmt;
 
 use pgherd_domain::{
     Action, Adjustment, ClusterSpec, ControlState, MemberName, Observation, Standing, Work,
+    WorkKind,
 };
 
 /// A rule that an action breaks.
@@ -127,9 +128,14 @@ fn busy(seen: &Observation, before: &[Action]) -> Option<Note> {
     }
 }
 
-/// G-11: the key goes to somebody else only from a server that has stopped in good order.
+/// G-11: the key goes to somebody else only from a server that has stopped in good order, or has written its
+/// last record: it was open, is being stopped, and the control file says that it has shut down.
 fn hand_over_fault(spec: &ClusterSpec, seen: &Observation, to: &MemberName) -> Option<Note> {
-    let stopped = !seen.postgres.is_running()
+    let postgres = &seen.postgres;
+    let waits = seen.work.kind() == Some(WorkKind::Stop)
+        && !postgres.accepting
+        && postgres.live.last().is_some();
+    let stopped = (!postgres.is_running() || waits)
         && seen
             .postgres
             .control()

@@ -8,9 +8,14 @@ use rustix::process::Signal;
 
 use super::Doing as _;
 use super::launch::KILL_PATIENCE;
+use crate::control::has_shut_down;
+use crate::pace::Pace;
 use crate::process::Postmaster;
 use crate::server::LocalServer;
 
+/// How long standbys have to fetch the last record of a server that has shut down. Longer than a switchover
+/// looks for a successor.
+const FAREWELL: Duration = Duration::from_secs(6);
 /// How long an immediate shutdown may take before what is left is killed.
 const IMMEDIATE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -55,9 +60,23 @@ impl LocalServer {
             tokio::select! {
                 () = postmaster.gone() => return Ok(()),
                 () = escalation => tracing::warn!("PostgreSQL stops too slowly; stop it immediately"),
+                () = self.waits_in_vain(&postmaster) => tracing::warn!(
+                    "PostgreSQL has shut down and waits for a standby that does not answer; end it"
+                ),
             }
         }
         self.end_at_once(&postmaster, IMMEDIATE_PATIENCE).await
+    }
+
+    /// Returns when the server has shut down in good order and its postmaster has waited for standbys long
+    /// enough: up to `wal_sender_timeout` for one that is cut off. An archiver is never cut short: what it has
+    /// not archived nobody else will.
+    async fn waits_in_vain(&self, postmaster: &Postmaster) {
+        let mut pace = Pace::millis(20, 200);
+        while !has_shut_down(&self.place).await || self.family().archives(postmaster.file.pid) {
+            pace.wait().await;
+        }
+        tokio::time::sleep(FAREWELL).await;
     }
 
     /// Immediate shutdown, and SIGKILL for what is left after `patience`.

@@ -244,6 +244,20 @@ impl Member {
         std::fs::read_to_string(self.data_dir().join(file)).unwrap()
     }
 
+    /// The process of this server whose title has this word.
+    pub fn process(&self, word: &str) -> rustix::process::Pid {
+        let mut all = std::fs::read_dir("/proc").unwrap().flatten();
+        let found = all.find_map(|entry| {
+            let path = entry.path();
+            let cwd = std::fs::read_link(path.join("cwd")).ok()?;
+            let title = std::fs::read(path.join("cmdline")).ok()?;
+            let title = String::from_utf8_lossy(&title).into_owned();
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            (cwd == *self.data_dir() && title.contains(word)).then_some(pid)
+        });
+        rustix::process::Pid::from_raw(found.unwrap()).unwrap()
+    }
+
     pub fn kill_postmaster(&self) {
         let pid = self.read("postmaster.pid");
         let pid = pid.lines().next().unwrap().parse().unwrap();

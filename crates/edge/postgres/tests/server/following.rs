@@ -1,9 +1,10 @@
 //! A replica that follows, is pointed elsewhere, and is promoted.
 
-use pgherd_domain::{Adjustment, Moment, PgRole, Work, WorkError};
+use pgherd_domain::{Adjustment, ControlState, Moment, PgRole, StopMode, Work, WorkError};
 use pgherd_ports::LocalPostgres as _;
+use rustix::process::{Signal, kill_process};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, PATIENCE};
 
 #[tokio::test]
 async fn a_replica_follows_another_by_reload_and_the_promoted_one_starts_a_timeline() {
@@ -106,4 +107,34 @@ async fn the_agent_owns_the_synchronous_standby_names() {
     assert!(member.read("postgresql.conf").contains("'2 (b,\"c-d\")'"));
     again.adjust(set(Some(""))).await;
     assert_eq!(names(&again.server.observe().await).as_deref(), Some(""));
+}
+
+#[tokio::test]
+async fn a_stop_shows_its_last_record_and_waits_for_a_silent_standby_only_so_long() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let standby = bed.member("b");
+    standby.join(&primary).await;
+    standby.streams().await;
+    let receiver = standby.process("walreceiver");
+    kill_process(receiver, Signal::STOP).unwrap();
+    primary.run("create table never_sent()").await;
+    let stop = primary.carry_out(Work::Stop {
+        mode: StopMode::Fast,
+        escalate_at: None,
+    });
+    let shown = primary.until("it has shut down and still runs", |seen| {
+        let state = seen.control().map(|control| control.state);
+        seen.is_running() && !seen.accepting && state == Some(ControlState::ShutDown)
+    });
+    let (stopped, _) = tokio::time::timeout(PATIENCE, async { tokio::join!(stop, shown) })
+        .await
+        .expect("it does not wait for wal_sender_timeout");
+    stopped.unwrap();
+    let seen = primary.server.observe().await;
+    let state = seen.control().map(|control| control.state);
+    assert_eq!(
+        (seen.is_running(), state),
+        (false, Some(ControlState::ShutDown))
+    );
 }

@@ -1,7 +1,7 @@
 //! PostgreSQL has stopped for a switchover: the key goes to who has the last record, or the old primary
 //! resumes (contract §5.8).
 
-use pgherd_domain::{Action, ControlState, Lsn, Outcome, PgRole, StartAs, Work};
+use pgherd_domain::{Action, ControlState, Lsn, Outcome, PgRole, StartAs, StopMode, Work};
 
 use super::build::{END, World, millis, name, secs};
 use super::switchover::{checkpointed, clears, ordered, stops};
@@ -46,6 +46,64 @@ fn the_key_goes_to_the_candidate_that_has_the_last_record() {
         to: name("b"),
         optime: Some(Lsn::new(END)),
     }));
+}
+
+/// The shutdown checkpoint is written, and the postmaster waits for a standby that is cut off.
+fn waiting() -> World {
+    let mut world = checkpointed();
+    world.turn();
+    let stop = Work::Stop {
+        mode: StopMode::Fast,
+        escalate_at: None,
+    };
+    world
+        .works(stop)
+        .mute()
+        .control(|control| control.state = ControlState::ShutDown)
+        .seen(|seen| seen.postgres.accepting = false)
+        .later(millis(300))
+}
+
+#[test]
+fn the_key_does_not_wait_for_a_standby_that_is_cut_off() {
+    let mut world = waiting();
+    assert_eq!(world.turn().asks(), ["b"]);
+    let mut world = world.answered("b", |b| b.position = Lsn::new(END + 120));
+    let decision = world.turn();
+    assert!(hands_over_to(&decision, "b"));
+    assert_eq!(decision.begins(), None, "the stop goes on");
+    // While it is only on its way there, nothing is given away.
+    for (state, accepting) in [
+        (ControlState::ShuttingDown, false),
+        (ControlState::InProduction, false),
+        (ControlState::ShutDown, true),
+    ] {
+        let mut world = waiting()
+            .control(|control| control.state = state)
+            .seen(|seen| seen.postgres.accepting = accepting);
+        world.turn();
+        let mut world = world.answered("b", |b| b.position = Lsn::new(END + 120));
+        assert!(!hands_over_to(&world.turn(), "b"), "{state:?} {accepting}");
+    }
+}
+
+#[test]
+fn when_nobody_can_take_over_the_wait_is_cut_short_and_the_old_primary_resumes() {
+    let mut world = waiting();
+    world.turn();
+    let mut world = world.later(millis(5_100)).unreachable("b");
+    let effects = world.turn().effects();
+    assert_eq!(effects[0], Action::CancelWork);
+    assert!(matches!(
+        effects[1],
+        Action::Begin(Work::Stop {
+            mode: StopMode::Immediate,
+            ..
+        })
+    ));
+    let mut world = world.stopped(ControlState::ShutDown, 1).unreachable("b");
+    world.seen.work.running = None;
+    assert!(starts_primary(&world.turn()));
 }
 
 #[test]

@@ -206,6 +206,25 @@ fn g11_the_key_is_handed_over_by_a_server_that_stopped_in_good_order() {
     assert_eq!(leader().breaks(hand_over("b")), NOTHING);
     assert_eq!(leader().breaks(hand_over("a")), ["G-11"]);
     assert_eq!(leader().running(false, "").breaks(hand_over("b")), ["G-11"]);
+    // It has written its last record, and its postmaster waits for a standby.
+    let waits = || {
+        let stop = Work::Stop {
+            mode: StopMode::Fast,
+            escalate_at: None,
+        };
+        let world = leader().running(false, "");
+        world.seen(|seen| {
+            seen.work.running = Some((stop, NOW, None));
+            seen.postgres.accepting = false;
+        })
+    };
+    assert_eq!(waits().breaks(hand_over("b")), NOTHING);
+    let open = waits().seen(|seen| seen.postgres.accepting = true);
+    assert_eq!(open.breaks(hand_over("b")), ["G-11"]);
+    let never_was = waits().seen(|seen| seen.postgres.live = unknown());
+    assert_eq!(never_was.breaks(hand_over("b")), ["G-11"]);
+    let starts = waits().seen(|seen| seen.work.running = None);
+    assert_eq!(starts.breaks(hand_over("b")), ["G-11"]);
     let crashed = leader().seen(|seen| {
         if let DataDirectory::Cluster(control) = &mut seen.postgres.data {
             control.state = ControlState::InProduction;
