@@ -168,18 +168,25 @@ fn finish(mut document: Value, given: &Map<String, Value>) -> Map<String, Value>
     }
 }
 
-/// The folder of the first `postgres` in PATH, else of the newest one where Debian keeps them; empty when there is
-/// none.
+/// Programs that one folder must hold to be PostgreSQL's.
+const PROGRAMS: [&str; 3] = ["postgres", "initdb", "pg_controldata"];
+
+/// The first folder in PATH with all of PostgreSQL's programs, else the newest one where Debian keeps them; empty when
+/// there is none.
 fn bin_dir() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
-    let folders = path.split(':').map(str::to_owned);
+    let folders = path
+        .split(':')
+        .filter(|folder| folder.starts_with('/'))
+        .map(str::to_owned);
     let newest_first = (13..=18)
         .rev()
         .map(|major| format!("/usr/lib/postgresql/{major}/bin"));
     folders
         .chain(newest_first)
         .find(|folder| {
-            !folder.is_empty() && std::path::Path::new(folder).join("postgres").is_file()
+            let folder = std::path::Path::new(folder);
+            PROGRAMS.iter().all(|name| folder.join(name).is_file())
         })
         .unwrap_or_default()
 }

@@ -3,9 +3,11 @@
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
+use camino::Utf8Path;
 use pgherd_agent::SettingsSource;
 use pgherd_api::yaml;
-use pgherd_settings::{Loaded, Settings};
+use pgherd_settings::{Loaded, Settings, Warning, validate_dynamic};
+use serde_json::Value;
 
 use crate::cli::AgentArgs;
 
@@ -17,11 +19,20 @@ const REACH_MAX: Duration = Duration::from_secs(3);
 /// `quiet`: as Patroni, what is only odd is not told.
 pub(crate) fn validate(loaded: Loaded, args: &AgentArgs, quiet: bool) -> Result<(), String> {
     let mut faults = Vec::new();
-    for warning in &loaded.warnings {
-        if args.strict {
-            faults.push(warning.to_string());
+    let of_dcs = Value::Object(loaded.local.bootstrap_dynamic().clone());
+    let of_dcs = validate_dynamic(&of_dcs).unwrap_or_default();
+    let of_dcs = of_dcs
+        .iter()
+        .map(|odd| format!("bootstrap.dcs  {}", odd.problem));
+    let odd = loaded
+        .warnings
+        .iter()
+        .map(|odd| (odd.to_string(), is_fault(odd)));
+    for (text, is_fault) in odd.chain(of_dcs.map(|text| (text, false))) {
+        if is_fault || args.strict {
+            faults.push(text);
         } else if !quiet {
-            eprintln!("warning: {warning}");
+            eprintln!("warning: {text}");
         }
     }
     let text = args
@@ -30,6 +41,7 @@ pub(crate) fn validate(loaded: Loaded, args: &AgentArgs, quiet: bool) -> Result<
     let source = SettingsSource::new(loaded.local, None);
     let settings = source.in_force();
     faults.extend(unreachable_stores(settings));
+    faults.extend(strange_directory(&settings.fixed.place.data_dir));
     if args.ignore_listen_port {
         faults.extend(pgherd_postgres::check_setup_but_port(settings));
     } else {
@@ -43,6 +55,23 @@ pub(crate) fn validate(loaded: Loaded, args: &AgentArgs, quiet: bool) -> Result<
         print!("{text}");
     }
     Ok(())
+}
+
+/// An agent runs with these all the same, on one host say, and still the file is not what somebody wants.
+fn is_fault(odd: &Warning) -> bool {
+    odd.path.ends_with("connect_address")
+        || odd.problem.starts_with("Conflicting configuration between")
+}
+
+/// A directory with something in it must hold a cluster.
+fn strange_directory(data_dir: &Utf8Path) -> Option<String> {
+    let holds_something = fs_err::read_dir(data_dir).is_ok_and(|mut found| found.next().is_some());
+    let is_cluster = data_dir.join("PG_VERSION").is_file() && data_dir.join("pg_wal").is_dir();
+    (holds_something && !is_cluster).then(|| {
+        format!(
+            "postgresql.data_dir {data_dir} didn't pass validation: doesn't look like a valid data directory"
+        )
+    })
 }
 
 fn unreachable_stores(settings: &Settings) -> Vec<String> {

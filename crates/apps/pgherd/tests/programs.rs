@@ -1,0 +1,149 @@
+//! The binary under each of its names: what it prints, and how it ends.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A folder with the binary under another name.
+struct Named {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+}
+
+impl Named {
+    fn new(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(name);
+        symlink(env!("CARGO_BIN_EXE_pgherd"), &program).unwrap();
+        Self { folder, program }
+    }
+
+    fn run(&self, words: &[&str], env: &BTreeMap<&str, String>) -> Output {
+        Command::new(&self.program)
+            .args(words)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(env)
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// What an operator would add to a sample by its environment: everything that it marks as missing.
+fn filled(store: &TcpListener, folder: &Path) -> BTreeMap<&'static str, String> {
+    let store = store.local_addr().unwrap();
+    let data = folder.join("data").display().to_string();
+    [
+        ("PATRONI_SCOPE", "demo".to_owned()),
+        ("PATRONI_ETCD3_HOSTS", format!("\"{store}\"")),
+        ("PATRONI_POSTGRESQL_DATA_DIR", data),
+        (
+            "PATRONI_POSTGRESQL_CONNECT_ADDRESS",
+            "192.0.2.7:25432".to_owned(),
+        ),
+        ("PATRONI_POSTGRESQL_LISTEN", "127.0.0.1:25432".to_owned()),
+        (
+            "PATRONI_RESTAPI_CONNECT_ADDRESS",
+            "192.0.2.7:28008".to_owned(),
+        ),
+        ("PATRONI_RESTAPI_LISTEN", "127.0.0.1:28008".to_owned()),
+        ("PATRONI_SUPERUSER_PASSWORD", "one".to_owned()),
+        ("PATRONI_REPLICATION_PASSWORD", "two".to_owned()),
+        ("PATRONI_REWIND_PASSWORD", "three".to_owned()),
+    ]
+    .into()
+}
+
+#[test]
+fn a_sample_that_is_filled_in_is_valid_and_what_is_wrong_is_told_at_once() {
+    let patroni = Named::new("patroni");
+    let store = TcpListener::bind("127.0.0.1:0").unwrap();
+    let env = filled(&store, patroni.folder.path());
+    let sample = patroni.file("sub/sample.yml");
+    let written = patroni.run(&["--generate-sample-config", &sample], &env);
+    assert_eq!((code(&written), err(&written)), (0, String::new()));
+
+    let nothing = BTreeMap::new();
+    let words = ["--validate-config", "-i", "-p", sample.as_str()];
+    let valid = patroni.run(&words, &nothing);
+    assert_eq!((code(&valid), err(&valid)), (0, String::new()));
+    assert!(out(&valid).contains("\nscope: demo\n"), "{}", out(&valid));
+    let silent = patroni.run(&["--validate-config", "-i", &sample], &nothing);
+    assert_eq!(
+        (code(&silent), out(&silent), err(&silent)),
+        (0, String::new(), String::new())
+    );
+
+    drop(store);
+    let data = patroni.folder.path().join("data");
+    fs_err::create_dir(&data).unwrap();
+    fs_err::write(data.join("notes.txt"), "mine").unwrap();
+    let local = BTreeMap::from([(
+        "PATRONI_RESTAPI_CONNECT_ADDRESS",
+        "127.0.0.1:28008".to_owned(),
+    )]);
+    let wrong = patroni.run(&words, &local);
+    assert_eq!((code(&wrong), out(&wrong)), (1, String::new()));
+    let told = err(&wrong);
+    for part in [
+        "restapi.connect_address: `127.0.0.1:28008` can not be reached",
+        "is not reachable\n",
+        "doesn't look like a valid data directory",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn every_name_has_its_own_manners() {
+    let nothing = BTreeMap::new();
+    for (name, words, wanted) in [
+        ("patroni", &["--version"][..], 0),
+        ("patroni", &["--validate-config", "--generate-config"], 2),
+        ("patroni", &["--validate-config", "/no/such.yml"], 1),
+        ("patronictl", &["version"], 0),
+        ("patronictl", &["--help"], 0),
+        ("patronictl", &["no-such-command"], 2),
+        ("patronictl", &["list", "--no-such-option"], 2),
+        ("patroni_barman", &["--api-url", "http://127.0.0.1:1"], 255),
+        ("patroni_barman", &["recover"], 2),
+        ("patroni_aws", &[], 1),
+        ("patroni_aws", &["on_reload", "primary", "demo"], 1),
+        ("patroni_wale_restore", &[], 2),
+        ("patroni_raft_controller", &["raft.yml"], 1),
+        ("pgherd", &["patroni", "--version"], 0),
+        (
+            "pgherd",
+            &["completions", "fish", "--program", "patronictl"],
+            0,
+        ),
+    ] {
+        let mut env = nothing.clone();
+        // a client must know a store before it says anything
+        env.insert("DCS_URL", "etcd3://127.0.0.1:1".to_owned());
+        let ended = Named::new(name).run(words, &env);
+        assert_eq!(code(&ended), wanted, "{name} {words:?}: {}", err(&ended));
+    }
+    let version = Named::new("patroni").run(&["--version"], &nothing);
+    assert_eq!(out(&version), "patroni 4.1.5\n");
+}
