@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use pgherd_e2e::{FAILOVER, REJOIN, SOON, load, rows_arrive, verdict, with_herd};
-use pgherd_testbed::{Herd, HerdOptions, wait_for};
+use pgherd_testbed::{Herd, HerdOptions, Way, wait_for};
 
 /// Switches over under load; returns the new leader's index.
 async fn switch(herd: &Herd, candidate: Option<&str>) -> Result<usize> {
@@ -109,6 +109,37 @@ async fn in_pause_nothing_moves_until_a_manual_failover() -> Result<()> {
         ensure!(
             herd.wait_formed(REJOIN).await? == new,
             "the leader changed after resume"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_third_member_that_is_cut_off_does_not_hold_a_switchover_up() -> Result<()> {
+    with_herd("switch-third", HerdOptions::default(), async |herd| {
+        let mut oracle = load(herd).await?;
+        let old = herd.leader_index().await?;
+        let (new, third) = ((old + 1) % 3, (old + 2) % 3);
+        // PostgreSQL on the leader has no word of the third's end, so a fast stop waits for it.
+        let leader = herd.members[old].host().clone();
+        herd.members[third].host().cut_from(&[leader], Way::Both)?;
+        rows_arrive(&oracle, 50).await?;
+        let (from, to) = (herd.members[old].name(), herd.members[new].name());
+        let began = oracle.now();
+        let order = ["switchover", "--leader", from, "--candidate", to, "--force"];
+        let said = herd.ctl(&order).await?;
+        ensure!(said.contains("Successfully switched over to"), "{said}");
+        rows_arrive(&oracle, 100).await?;
+        let gap = oracle.longest_gap(began).length();
+        ensure!(gap < SOON, "no acknowledged row for {gap:?}");
+        println!("no acknowledged row for {gap:?} with a third member cut off");
+        herd.members[third].host().heal()?;
+        herd.wait_formed(REJOIN).await?;
+        let audit = verdict(herd, &mut oracle).await?;
+        ensure!(
+            audit.lost.is_empty() && audit.lost_direct.is_empty(),
+            "a planned change lost {audit:?}"
         );
         Ok(())
     })
