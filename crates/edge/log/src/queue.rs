@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::sink::Sink;
 use crate::template::Template;
 
-/// A change of settings, or the end, is waited with this long for room in the queue.
+/// At the end this long is waited for room in the queue, some times over.
 const ROOM_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Where lines go, and why that is not where they should.
@@ -24,18 +24,28 @@ pub(crate) type Opened = (Sink, Option<String>);
 /// What the thread is told.
 enum Told {
     Record(Box<Record>),
-    Change(Box<Log>),
+    /// Other settings are laid down.
+    Change,
     /// Answered when everything before it is written.
     Drain(SyncSender<()>),
 }
 
-/// How full the queue is.
+/// How full the queue is, and what stands beside it.
 #[derive(Debug, Default)]
 struct Counts {
     waiting: AtomicUsize,
     lost: AtomicU64,
     /// Lost, and not told yet.
     untold: AtomicU64,
+    /// Settings to be taken in force before the next record. Not in the queue: it may be full for long, and whoever
+    /// changes them waits for no disk.
+    changed: Mutex<Option<Log>>,
+}
+
+impl Counts {
+    fn changed(&self) -> MutexGuard<'_, Option<Log>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The end of the queue that takes records in.
@@ -94,7 +104,11 @@ impl Queue {
 
     /// Hands other settings to the thread.
     pub(crate) fn change(&self, settings: &Log) {
-        self.tell(|| Told::Change(Box::new(settings.clone())));
+        *self.counts.changed() = Some(settings.clone());
+        if let Some(thread) = &self.thread {
+            // when there is no room, the next record brings them in force
+            thread.try_send(Told::Change).ok();
+        }
     }
 
     /// Waits until everything is written, for `patience` at most.
@@ -130,6 +144,10 @@ impl Queue {
 /// Writes until nobody is left who could log.
 fn run(tell: &Receiver<Told>, mut writer: Writer, counts: &Counts) {
     while let Ok(told) = tell.recv() {
+        let changed = counts.changed().take();
+        if let Some(settings) = changed {
+            writer.change(&settings);
+        }
         match told {
             Told::Record(record) => {
                 counts.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -140,7 +158,7 @@ fn run(tell: &Receiver<Told>, mut writer: Writer, counts: &Counts) {
                     writer.write(&Record::own(SystemClock.wall(), "WARNING", text));
                 }
             }
-            Told::Change(settings) => writer.change(&settings),
+            Told::Change => {}
             Told::Drain(done) => {
                 // whoever waited may have gone
                 done.try_send(()).ok();
@@ -215,6 +233,7 @@ mod tests {
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
         let queue = Queue::start(&log(&path.join("one")), Sink::open);
         queue.push(record("first"));
+        assert!(queue.drain(Duration::from_secs(10)));
         queue.change(&log(&path.join("two")));
         queue.push(record("second"));
         assert!(queue.drain(Duration::from_secs(10)));
