@@ -118,6 +118,9 @@ async fn in_pause_nothing_moves_until_a_manual_failover() -> Result<()> {
 #[tokio::test]
 async fn a_third_member_that_is_cut_off_does_not_hold_a_switchover_up() -> Result<()> {
     with_herd("switch-third", HerdOptions::default(), async |herd| {
+        if !herd.bed().can_cut() {
+            return Ok(());
+        }
         let mut oracle = load(herd).await?;
         let old = herd.leader_index().await?;
         let (new, third) = ((old + 1) % 3, (old + 2) % 3);
