@@ -7,6 +7,7 @@
 mod black_hole;
 mod certificates;
 mod contract;
+mod erase;
 mod link;
 mod lost_answers;
 mod many_endpoints;
