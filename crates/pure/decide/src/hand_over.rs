@@ -107,6 +107,33 @@ impl Turn<'_> {
         }
     }
 
+    /// The agent is to stop, the last record is written, and the postmaster still waits for somebody: the key is
+    /// given up as soon as one member has that record (contract §5.12). An answer proves itself: nobody has a
+    /// record before it is written.
+    pub(crate) fn release_early(&mut self) {
+        let Some(last) = self.control().map(LastRecord::of) else {
+            return;
+        };
+        let mut others = self.others();
+        if let Some(sync) = self.sync_in_force() {
+            others.retain(|name, _| sync.names(name));
+        }
+        let now = self.now();
+        let has_it = others.keys().any(|name| {
+            let answer = self.answer_of(name, now.minus(SUCCESSOR_MAX));
+            answer.is_some_and(|peer| last.is_on(peer) && !peer.nofailover && !peer.watchdog_failed)
+        });
+        if has_it {
+            let optime = Some(last.begin);
+            self.actions.push(Action::ReleaseLeader { optime });
+            return;
+        }
+        let pause = Duration::from_millis(50);
+        if self.ask_again(&others, now.minus(pause), now.minus(SUCCESSOR_MAX)) == 0 {
+            self.wake_in(pause);
+        }
+    }
+
     /// Nobody could take over, and the postmaster still waits: it can not resume before that is over.
     fn end_stop(&mut self) {
         self.say(Reason::Says("stopping PostgreSQL to start it again"));

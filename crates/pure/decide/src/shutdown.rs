@@ -23,6 +23,9 @@ impl Turn<'_> {
         }
         self.say(Reason::Says("shutting down"));
         if self.seen.work.kind() == Some(WorkKind::Stop) {
+            if self.i_lead() && self.has_shut_down() {
+                self.release_early();
+            }
             return;
         }
         if self.pg().is_running() && self.waits_to_leave_sync() {

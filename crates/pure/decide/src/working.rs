@@ -79,7 +79,7 @@ impl Turn<'_> {
 
     /// The shutdown checkpoint is written, and the postmaster only waits for standbys and its archiver: nothing
     /// will be written any more (contract §5.8). It accepted connections, so this is not the last stop's.
-    fn has_shut_down(&self) -> bool {
+    pub(crate) fn has_shut_down(&self) -> bool {
         let shut = self
             .control()
             .is_some_and(|control| control.state == ControlState::ShutDown);

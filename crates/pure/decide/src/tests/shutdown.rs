@@ -35,6 +35,33 @@ fn the_stop_is_waited_for() {
 }
 
 #[test]
+fn the_key_goes_early_when_somebody_has_the_last_record() {
+    let waits = || {
+        let stop = Work::Stop {
+            mode: StopMode::Fast,
+            escalate_at: None,
+        };
+        let world = leaving(member("a").primary(1).leader("a").works(stop).mute());
+        world
+            .other("b", PgRole::Replica, 1)
+            .control(|control| control.state = ControlState::ShutDown)
+            .seen(|seen| seen.postgres.accepting = false)
+    };
+    let release = Action::ReleaseLeader {
+        optime: Some(Lsn::new(END)),
+    };
+    assert_eq!(waits().decide().asks(), ["b"]);
+    let behind = waits().answered("b", |b| b.position = Lsn::new(END));
+    assert_eq!(behind.decide().effects(), []);
+    let has_it = || waits().answered("b", |b| b.position = Lsn::new(END + 120));
+    assert_eq!(has_it().decide().effects(), [release]);
+    let not_synchronous = has_it().sync("a", &["c"]);
+    assert_eq!(not_synchronous.decide().effects(), []);
+    let open = has_it().seen(|seen| seen.postgres.accepting = true);
+    assert_eq!(open.decide().effects(), []);
+}
+
+#[test]
 fn the_key_goes_with_the_position_of_the_shutdown_checkpoint_and_then_the_agent() {
     let stopped = || leaving(member("a").stopped(ControlState::ShutDown, 1).leader("a"));
     let release = Action::ReleaseLeader {
