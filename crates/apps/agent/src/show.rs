@@ -30,6 +30,8 @@ pub(crate) fn of_turn(
         dcs_answers: seen.dcs.known().is_some(),
         member: decision.member.clone(),
         line: decision.line(),
+        unfenced: seen.unfenced.clone(),
+        failsafe_active: seen.failsafe.confirmed || seen.failsafe.bound_to(seen.now).is_some(),
         running: seen.postgres.is_running() && seen.postgres.accepting,
     }
 }

@@ -11,7 +11,7 @@ use pgherd_domain::ClusterView;
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_peers::{Method, Reply, RestClient, SendError, endpoint};
 use pgherd_ports::{Dcs, DcsError, Wake};
-use pgherd_settings::{ClientSettings, Restapi, ctl_settings};
+use pgherd_settings::{ClientSettings, Restapi, ctl_settings, read_yaml};
 use serde_json::Value;
 
 use crate::args::ClientArgs;
@@ -40,8 +40,10 @@ impl Store for Etcd {
 pub(crate) struct Session {
     settings: ClientSettings,
     rest: RestClient,
-    /// One group of a Citus cluster.
+    /// The group of a Citus cluster that was named.
     group: Option<u32>,
+    /// The group of the configuration; without one it is no Citus cluster.
+    own_group: Option<u32>,
     /// Under which name the command was called.
     pub(crate) program: Program,
     /// The environment, for what only some commands need.
@@ -80,6 +82,7 @@ impl Session {
         if let Some(url) = &args.dcs_url {
             env.insert("DCS_URL".into(), url.clone());
         }
+        let own_group = citus_group(&files, &env);
         let (mut settings, _warnings) = ctl_settings(&files, &env)?;
         settings.ctl.insecure |= args.insecure;
         let rest = RestClient::of_operator(&settings.ctl, &Restapi::default())?;
@@ -87,6 +90,7 @@ impl Session {
             settings,
             rest,
             group: args.group,
+            own_group,
             program,
             env,
             #[cfg(test)]
@@ -105,6 +109,7 @@ impl Session {
             settings,
             rest,
             group: args.group,
+            own_group: None,
             program: Program::Patronictl,
             env: BTreeMap::new(),
             store: Some(store),
@@ -121,15 +126,39 @@ impl Session {
                 "no cluster was named; name one, or set `scope` in the configuration file",
             )
         })?;
-        Ok(Cluster {
+        Ok(self.of_group(name, self.group))
+    }
+
+    fn of_group(&self, name: &str, group: Option<u32>) -> Cluster {
+        Cluster {
             name: name.to_owned(),
-            group: self.group,
+            group,
             // the keys of a group lie one step below those of a cluster (contract §4.1)
-            dcs: match self.group {
+            dcs: match group {
                 Some(group) => self.store_of(&format!("{name}/{group}")),
                 None => self.store_of(name),
             },
+        }
+    }
+
+    /// The same for a command that in a Citus cluster means the group of the configuration unless another is named
+    /// (contract §20).
+    pub(crate) fn own_cluster(&self, name: Option<&str>) -> Result<Cluster, Failure> {
+        let cluster = self.cluster(name)?;
+        Ok(match self.group.or(self.own_group) {
+            group if group == cluster.group => cluster,
+            group => self.of_group(&cluster.name, group),
         })
+    }
+
+    /// The same for a command that in a Citus cluster must be told the group.
+    pub(crate) fn exact_cluster(&self, name: Option<&str>) -> Result<Cluster, Failure> {
+        if self.own_group.is_some() && self.group.is_none() {
+            return Err(Failure::refused(
+                "For Citus clusters the --group must me specified",
+            ));
+        }
+        self.cluster(name)
     }
 
     /// The name of the settings, when they have one.
@@ -183,6 +212,19 @@ impl Cluster {
         };
         self.dcs.load().await.map_err(failed)
     }
+}
+
+/// `citus.group`, of the last file that has one, or of the environment.
+fn citus_group(files: &[(String, String)], env: &BTreeMap<String, String>) -> Option<u32> {
+    let of_file = |text: &str| {
+        let document = read_yaml(text).ok()?;
+        let group = document.pointer("/citus/group")?.clone();
+        pgherd_settings::value::scalar(&group)?.parse().ok()
+    };
+    let of_env = env.get("PATRONI_CITUS_GROUP");
+    of_env
+        .and_then(|group| group.parse().ok())
+        .or_else(|| files.iter().rev().find_map(|(_, text)| of_file(text)))
 }
 
 /// The configuration: the file or folder named, else the operator's own file when there is one.

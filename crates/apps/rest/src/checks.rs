@@ -106,6 +106,8 @@ fn facts<'a>(shown: &'a Shown, desk: &Desk) -> MemberFacts<'a> {
         cluster: valid_view(shown, now),
         dcs_seen: shown.cluster.as_ref().map(|(_, _, wall)| *wall),
         leads: desk.lease.borrow().is_mine(now),
+        failsafe_active: shown.failsafe_active,
+        unfenced: shown.unfenced.as_deref(),
         turn_age: now.since(shown.at),
     }
 }

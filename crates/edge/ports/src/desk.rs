@@ -40,6 +40,10 @@ pub struct Shown {
     pub line: String,
     /// PostgreSQL accepts connections.
     pub running: bool,
+    /// This member leads by the promises of the others, or promised a leader not to race.
+    pub failsafe_active: bool,
+    /// Why no fence guards beside the agent.
+    pub unfenced: Option<String>,
 }
 
 /// One request with the way back for its answer.

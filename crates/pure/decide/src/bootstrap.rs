@@ -106,6 +106,7 @@ impl Turn<'_> {
         } else if view.initialize.is_none()
             && self.spec.may_bootstrap
             && !self.spec.tags.nofailover
+            && self.seen.unfenced.is_none()
             && !self.somebody_has_data()
         {
             self.say(Reason::Says("trying to bootstrap a new cluster"));
@@ -115,6 +116,9 @@ impl Turn<'_> {
             self.restore();
         } else {
             self.say(Reason::Says("waiting for leader to bootstrap"));
+            if let Some(veto) = self.fence_veto() {
+                self.say(Reason::NotRacing(veto));
+            }
             self.heal_orphaned_initialize();
         }
     }

@@ -83,8 +83,10 @@ impl Turn<'_> {
             | Veto::Starting
             | Veto::OldTimeline { .. }
             | Veto::OtherCluster
-            | Veto::NotSynchronous { .. } => true,
-            Veto::TaggedNoFailover
+            | Veto::NotSynchronous { .. }
+            | Veto::Promised { .. } => true,
+            Veto::NoFence { .. }
+            | Veto::TaggedNoFailover
             | Veto::Busy(_)
             | Veto::Paused
             | Veto::Lagging { .. }
@@ -217,7 +219,8 @@ const fn comes_from_peers(veto: &Veto) -> bool {
         | Veto::SteppingDown
         | Veto::OldTimeline { .. }
         | Veto::NotSynchronous { .. } => true,
-        Veto::TaggedNoFailover
+        Veto::NoFence { .. }
+        | Veto::TaggedNoFailover
         | Veto::NoData
         | Veto::NotRunning
         | Veto::NotAnswering

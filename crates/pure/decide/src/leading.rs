@@ -37,6 +37,12 @@ impl Turn<'_> {
     /// The key says my name, but the lease behind it is not mine, or not proven to be: it was handed over
     /// to me, or a former agent of this member took it. A claim is a conditional write.
     pub(crate) fn claim_my_key(&mut self) {
+        if let Some(veto) = self.fence_veto().filter(|_| !self.pg().runs_as_primary()) {
+            // Nobody else can take it while it says my name.
+            self.say(Reason::NotRacing(veto));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
         self.say(Reason::Says("trying to acquire the leader key"));
         self.actions.push(Action::AcquireLeader);
         self.wake_in(Duration::from_millis(500));
@@ -53,6 +59,11 @@ impl Turn<'_> {
         if self.spec.tags.nofailover {
             let line = "following a different leader because I am not allowed to promote";
             self.say(Reason::Says(line));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
+        if let Some(veto) = self.fence_veto() {
+            self.say(Reason::NotRacing(veto));
             self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }

@@ -31,7 +31,8 @@ impl Turn<'_> {
             Veto::PeerAhead { peer, .. } | Veto::PeerPreferred { peer, .. } => {
                 order.leader.as_ref() != Some(peer)
             }
-            Veto::TaggedNoFailover
+            Veto::NoFence { .. }
+            | Veto::TaggedNoFailover
             | Veto::NoData
             | Veto::NotRunning
             | Veto::NotAnswering

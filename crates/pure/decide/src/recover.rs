@@ -82,6 +82,12 @@ impl Turn<'_> {
     }
 
     fn recover_leader(&mut self) {
+        if let Some(veto) = self.fence_veto() {
+            self.say(Reason::NotRacing(veto));
+            self.memory.role = PgRole::Demoted;
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
         if self.memory.give_up_key {
             self.say(Reason::Says(
                 "stopped PostgreSQL because of startup timeout",

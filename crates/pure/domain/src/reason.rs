@@ -60,6 +60,11 @@ pub enum Veto {
         /// Mine.
         mine: i64,
     },
+    /// No fence guards beside the agent: nothing would stop a primary whose agent is gone.
+    NoFence {
+        /// Why not.
+        why: String,
+    },
     /// A primary still runs.
     PrimaryAlive {
         /// Who.
@@ -113,6 +118,7 @@ impl fmt::Display for Veto {
                     "{peer} has failover_priority {priority}, this member has {mine}"
                 )
             }
+            Self::NoFence { why } => write!(f, "no fence guards it: {why}"),
             Self::PrimaryAlive { peer } => write!(f, "{peer} still runs as a primary"),
             Self::SomebodyElseNamed { candidate } => {
                 write!(f, "the operator named {candidate}")

@@ -19,7 +19,7 @@ pub(super) async fn show(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let view = session.cluster(args.cluster.as_deref())?.load().await?;
+    let view = session.own_cluster(args.cluster.as_deref())?.load().await?;
     match view.config {
         Some(config) => screen.say(&yaml::block(&config.value)),
         None => Ok(()),
@@ -32,7 +32,7 @@ pub(super) async fn edit(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(args.cluster.as_deref())?;
+    let cluster = session.own_cluster(args.cluster.as_deref())?;
     let view = cluster.load().await?;
     let Some(before) = view.config.clone() else {
         return Err(Failure::Refused(format!(

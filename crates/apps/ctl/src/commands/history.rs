@@ -13,7 +13,7 @@ pub(super) async fn history(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let view = session.cluster(args.cluster.as_deref())?.load().await?;
+    let view = session.own_cluster(args.cluster.as_deref())?.load().await?;
     let table = listing::history(view.history.as_ref());
     screen.print(&table.print(args.format.into(), None, false))
 }

@@ -11,7 +11,7 @@ use crate::screen::Screen;
 use crate::session::{Cluster, Session};
 
 /// Clears the screen and goes to its upper left corner.
-pub(super) const CLEAR: &str = "\x1b[2J\x1b[H";
+const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// `list`
 pub(super) async fn list(
@@ -78,7 +78,9 @@ async fn repeat(
         return show(page, &clusters, screen).await;
     };
     loop {
-        screen.print(CLEAR)?;
+        if screen.is_terminal {
+            screen.print(CLEAR)?;
+        }
         match show(page, &clusters, screen).await {
             // the DCS may be back the next time
             Err(error @ Failure::Dcs { .. }) => failure::print(&error, screen),

@@ -24,7 +24,7 @@ pub(super) async fn pause(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(args.cluster.as_deref())?;
+    let cluster = session.own_cluster(args.cluster.as_deref())?;
     let view = cluster.load().await?;
     let wanted = Wanted::of(&view);
     if wanted.pause == on {

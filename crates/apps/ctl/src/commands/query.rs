@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::dsn::{candidates, refuse_both};
-use super::list::{CLEAR, every};
+use super::list::every;
 use crate::args::{Query, Role};
 use crate::failure::Failure;
 use crate::members::Member;
@@ -57,9 +57,6 @@ pub(super) async fn query(
     };
     let pause = every(&args.watch)?;
     loop {
-        if pause.is_some() {
-            screen.print(CLEAR)?;
-        }
         let view = cluster.load().await?;
         let rows = asked.rows(&view, session, screen).await;
         let text = rows.print(args.format.into(), args.delimiter.as_deref());

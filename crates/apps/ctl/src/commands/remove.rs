@@ -16,7 +16,7 @@ pub(super) async fn remove(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(Some(&args.cluster))?;
+    let cluster = session.exact_cluster(Some(&args.cluster))?;
     let view = cluster.load().await?;
     let style = Style {
         group: cluster.group,

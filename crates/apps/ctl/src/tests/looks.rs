@@ -156,6 +156,30 @@ async fn a_group_of_a_citus_cluster_is_named_in_the_title_or_a_column() {
 }
 
 #[tokio::test]
+async fn in_a_citus_cluster_some_commands_know_their_group_and_some_must_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("citus.yml");
+    let text = "scope: demo\netcd3: {hosts: '127.0.0.1:1'}\ncitus: {group: 3, database: x}\n";
+    fs_err::write(&path, text).unwrap();
+    let session = |group: Option<u32>| {
+        let args = ClientArgs {
+            config_file: Some(path.display().to_string()),
+            group,
+            ..ClientArgs::default()
+        };
+        Session::open(&args, &BTreeMap::new(), Program::Patronictl).unwrap()
+    };
+    let unnamed = session(None);
+    assert_eq!(unnamed.own_cluster(None).unwrap().group, Some(3));
+    assert_eq!(unnamed.cluster(None).unwrap().group, None);
+    let refused = unnamed.exact_cluster(None).unwrap_err().to_string();
+    assert_eq!(refused, "For Citus clusters the --group must me specified");
+    let named = session(Some(0));
+    assert_eq!(named.own_cluster(None).unwrap().group, Some(0));
+    assert_eq!(named.exact_cluster(Some("other")).unwrap().group, Some(0));
+}
+
+#[tokio::test]
 async fn a_dsn_is_the_leaders_unless_another_is_meant() {
     let store = Store::new(view(NOBODY, NOBODY, NOBODY));
     for (line, said) in [

@@ -179,6 +179,8 @@ impl Stand {
             member: MemberDoc::default(),
             line: "no action. I am (a), the leader with the lock".into(),
             running: true,
+            failsafe_active: false,
+            unfenced: None,
         }
     }
 

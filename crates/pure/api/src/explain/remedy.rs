@@ -28,6 +28,10 @@ pub fn remedy(reason: &str) -> &'static str {
         "let it catch up and be chosen as a synchronous standby, or raise synchronous_node_count"
     } else if starts("not in /failsafe") {
         "wait until the leader has listed it in /failsafe, which needs the DCS"
+    } else if starts("promised ") {
+        "nothing, while the leader it promised still serves; it ends ttl after that leader was last heard"
+    } else if starts("no fence guards it") {
+        "look into its log for `fence`: the program, the place of its file and the account must allow one"
     } else if reason.contains(" is ahead by ") {
         "nothing, while the member that is ahead can take over"
     } else if reason.contains(" has failover_priority ") {

@@ -31,6 +31,10 @@ pub struct MemberFacts<'a> {
     pub dcs_seen: Option<WallTime>,
     /// The lease is held at this very moment.
     pub leads: bool,
+    /// It leads by the promises of the others, or promised a leader not to race (contract §12).
+    pub failsafe_active: bool,
+    /// Why no fence guards beside the agent.
+    pub unfenced: Option<&'a str>,
     /// How long ago the last turn began.
     pub turn_age: Duration,
 }

@@ -22,6 +22,8 @@ pub(crate) struct Sample {
     pub(crate) member: MemberDoc,
     pub(crate) cluster: Option<ClusterView>,
     pub(crate) leads: bool,
+    pub(crate) failsafe_active: bool,
+    pub(crate) unfenced: Option<&'static str>,
     pub(crate) turn_age: Duration,
 }
 
@@ -68,6 +70,8 @@ impl Sample {
             cluster: self.cluster.as_ref(),
             dcs_seen: Some(WallTime::from_micros(1_795_486_355_900_000)),
             leads: self.leads,
+            failsafe_active: self.failsafe_active,
+            unfenced: self.unfenced,
             turn_age: self.turn_age,
         }
     }
@@ -124,6 +128,8 @@ fn sample(me: &str) -> Sample {
             ..ClusterView::default()
         }),
         leads: false,
+        failsafe_active: false,
+        unfenced: None,
         turn_age: Duration::ZERO,
     }
 }

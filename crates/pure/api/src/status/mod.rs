@@ -93,6 +93,11 @@ pub fn document(member: &MemberFacts<'_>) -> Value {
     if let Some(restart) = &member.member.scheduled_restart {
         put("scheduled_restart", without_start_time(restart));
     }
+    if let Some(why) = member.unfenced.filter(|_| !member.spec.pause) {
+        // What makes Patroni's members pass a candidate over, and why.
+        put("watchdog_failed", true.into());
+        put("fence_failed", why.into());
+    }
     Value::Object(doc)
 }
 

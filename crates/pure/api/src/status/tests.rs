@@ -39,6 +39,20 @@ fn the_document_of_a_primary_has_patronis_order_and_spacing() {
 }
 
 #[test]
+fn a_member_without_a_fence_says_why_and_is_passed_over() {
+    let mut sample = replica();
+    sample.unfenced = Some("no room for its file");
+    let doc = text(&sample.facts());
+    let end = r#""name": "b"}, "watchdog_failed": true, "fence_failed": "no room for its file"}"#;
+    assert!(doc.ends_with(end), "{doc}");
+    sample.spec.pause = true;
+    assert!(
+        !text(&sample.facts()).contains("_failed"),
+        "in pause nothing is fenced"
+    );
+}
+
+#[test]
 fn the_document_of_a_synchronous_replica_in_pause_that_waits_for_a_restart() {
     let mut sample = replica();
     sample.list_in_sync();

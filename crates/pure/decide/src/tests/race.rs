@@ -55,6 +55,33 @@ fn the_most_advanced_takes_the_key() {
 }
 
 #[test]
+fn nobody_begins_to_lead_without_a_fence() {
+    let unfenced = |world: World| world.seen(|seen| seen.unfenced = Some("gone".into()));
+    let veto = Veto::NoFence { why: "gone".into() };
+    refuses(unfenced(bereaved().answered("c", |_| ())), &veto);
+    // The key came all the same: by a hand-over, or the fence ended after the race.
+    let release = Action::ReleaseLeader { optime: None };
+    let decision = unfenced(member("b").replica(1, END).leader("b")).decide();
+    assert_eq!(decision.effects(), std::slice::from_ref(&release));
+    assert!(decision.because.contains(&Reason::NotRacing(veto)));
+    // It crashed under the key: somebody else is to take over.
+    let crashed = member("a").primary(1).leader("a");
+    let crashed = crashed.stopped(ControlState::InProduction, 1);
+    assert_eq!(unfenced(crashed).decide().effects(), [release]);
+    // Whoever serves goes on, and takes a key that was wiped.
+    let serves = unfenced(member("a").primary(1).leader("a")).decide();
+    assert_eq!(
+        serves.line(),
+        "no action. I am (a), the leader with the lock"
+    );
+    takes_the_key(unfenced(member("a").primary(1)));
+    let nothing = member("a").view(|view| view.initialize = None);
+    let decision = unfenced(nothing).decide();
+    assert!(!decision.does(&Action::TakeInitialize));
+    assert_eq!(decision.line(), "waiting for leader to bootstrap");
+}
+
+#[test]
 fn equals_may_race() {
     takes_the_key(bereaved().answered("c", |_| ()));
 }

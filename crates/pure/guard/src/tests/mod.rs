@@ -76,6 +76,25 @@ fn g01_one_work_at_a_time() {
 }
 
 #[test]
+fn g18_nobody_begins_to_lead_without_a_fence() {
+    let stopped = || leader().seen(|seen| seen.unfenced = Some("gone".into()));
+    let bootstrap = || Action::Begin(Work::Bootstrap);
+    for action in [promote(25), start(primary(25)), bootstrap()] {
+        assert_eq!(stopped().breaks(action), ["G-18"]);
+    }
+    let leaderless = stopped().view(|view| view.leader = None);
+    assert_eq!(leaderless.breaks(Action::AcquireLeader), ["G-18"]);
+    let replica = StartAs::Replica { upstream: None };
+    assert_eq!(stopped().breaks(start(replica)), NOTHING);
+    assert_eq!(stopped().breaks(stop()), NOTHING);
+    let primary = stopped().running(false, "");
+    assert_eq!(primary.breaks(restart_primary()), NOTHING, "it goes on");
+    assert_eq!(primary.breaks(Action::AcquireLeader), NOTHING);
+    let paused = leaderless.paused();
+    assert_eq!(paused.breaks(Action::AcquireLeader), NOTHING);
+}
+
+#[test]
 fn stopping_is_never_held_back() {
     let world = leader().seen(|seen| {
         seen.work.running = Some((Work::Bootstrap, NOW, None));

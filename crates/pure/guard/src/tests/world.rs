@@ -98,6 +98,8 @@ pub(super) fn leader() -> World {
         peers: BTreeMap::new(),
         upstream: None,
         work: WorkSeen::default(),
+        failsafe: pgherd_domain::FailsafeSeen::default(),
+        unfenced: None,
         effects: Vec::new(),
         requests: Vec::new(),
         shutdown: false,

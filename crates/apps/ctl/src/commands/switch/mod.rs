@@ -50,7 +50,13 @@ pub(super) async fn switchover(
         force,
         is_failover: false,
     };
-    switch(&session.cluster(cluster.as_deref())?, wish, session, screen).await
+    switch(
+        &session.exact_cluster(cluster.as_deref())?,
+        wish,
+        session,
+        screen,
+    )
+    .await
 }
 
 /// `failover`
@@ -71,7 +77,13 @@ pub(super) async fn failover(
         force,
         is_failover: true,
     };
-    switch(&session.cluster(cluster.as_deref())?, wish, session, screen).await
+    switch(
+        &session.exact_cluster(cluster.as_deref())?,
+        wish,
+        session,
+        screen,
+    )
+    .await
 }
 
 async fn switch(
