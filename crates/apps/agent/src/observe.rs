@@ -35,6 +35,7 @@ impl Agent {
             work,
             failsafe,
             unfenced: self.ports.fence.trouble(),
+            unfenced: self.ports.fence.trouble(),
             effects: std::mem::take(&mut self.effects),
             requests: self.take_requests(),
             shutdown: *self.shutdown.borrow(),

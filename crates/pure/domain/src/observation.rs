@@ -293,6 +293,8 @@ pub struct Observation {
     pub failsafe: FailsafeSeen,
     /// Why no fence guards beside the agent; `None`: one does.
     pub unfenced: Option<String>,
+    /// Why no fence guards beside the agent; `None`: one does.
+    pub unfenced: Option<String>,
     /// What came of the last turn's writes to the DCS and small changes, in their order.
     pub effects: Vec<Effect>,
     /// What operators ask, oldest first; each is answered once.

@@ -100,6 +100,7 @@ pub(super) fn leader() -> World {
         work: WorkSeen::default(),
         failsafe: pgherd_domain::FailsafeSeen::default(),
         unfenced: None,
+        unfenced: None,
         effects: Vec::new(),
         requests: Vec::new(),
         shutdown: false,
