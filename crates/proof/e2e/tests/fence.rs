@@ -1,5 +1,7 @@
 //! The fence beside the agent: a primary ends with its lease when the agent can do nothing any more.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, Result, ensure};
 use pgherd_e2e::{FAILOVER, REJOIN, SOON, load, rows_arrive, verdict, with_herd};
 use pgherd_testbed::{HerdOptions, Member, wait_for};
@@ -135,6 +137,64 @@ async fn agent_and_fence_killed_together_leave_postgresql_its_lease_and_no_more(
         herd.members[old].start()?;
         herd.wait_formed(REJOIN).await?;
         verdict(herd, &mut oracle).await.map(drop)
+    })
+    .await
+}
+
+/// All the places where a deadline file of a data directory may lie.
+fn deadline_places(member: &Member) -> Vec<PathBuf> {
+    let data_dir = member.data_dir();
+    let bytes = data_dir.as_os_str().as_encoded_bytes().iter();
+    let sum = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let name = format!("pgherd-data-{sum:016x}.fence");
+    vec![
+        data_dir.with_file_name(".pgherd-data.fence"),
+        Path::new("/run/pgherd").join(&name),
+        std::env::temp_dir().join(format!(".{name}")),
+    ]
+}
+
+#[tokio::test]
+async fn a_member_whose_fence_can_not_start_replicates_and_does_not_lead() -> Result<()> {
+    with_herd("no-fence", HerdOptions::default(), async |herd| {
+        let leader = herd.leader_index().await?;
+        let (bare, other) = ((leader + 1) % 3, (leader + 2) % 3);
+        let name = herd.members[bare].name().to_owned();
+        herd.members[bare].stop(SOON).await?;
+        let places = deadline_places(&herd.members[bare]);
+        for place in &places {
+            fs_err::create_dir_all(place)?;
+        }
+        herd.members[bare].start()?;
+        wait_for("it says why it may not lead", SOON, async || {
+            let said = herd.ctl(&["explain"]).await?;
+            ensure!(
+                said.contains("no fence guards it: open the deadline file"),
+                "{said}"
+            );
+            let status = herd.members[bare].status().await?;
+            ensure!(status["watchdog_failed"] == true, "{status}");
+            ensure!(status["fence_failed"].is_string(), "{status}");
+            Ok(())
+        })
+        .await?;
+        herd.wait_formed(REJOIN).await?;
+        herd.members[leader].stop(SOON).await?;
+        let new = herd.wait_other_leader(leader, FAILOVER).await?;
+        ensure!(new == other, "{name} leads without a fence");
+        for place in &places {
+            fs_err::remove_dir(place)?;
+        }
+        wait_for("it has a fence", SOON, async || {
+            let said = herd.ctl(&["explain"]).await?;
+            ensure!(!said.contains("no fence guards it"), "{said}");
+            Ok(())
+        })
+        .await?;
+        herd.members[leader].start()?;
+        herd.wait_formed(REJOIN).await.map(drop)
     })
     .await
 }
