@@ -48,6 +48,12 @@ pub fn run(command: Command, args: &ClientArgs, program: Program) -> ExitCode {
         .build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(async {
+            if let Command::Version(asked) = &command
+                && asked.cluster.is_none()
+            {
+                // the one command that needs no settings
+                return commands::own_version(program, &mut screen);
+            }
             let session = Session::open(args, &env, program)?;
             commands::run(command, &session, &mut screen).await
         }),

@@ -144,6 +144,8 @@ fn every_name_has_its_own_manners() {
         let ended = Named::new(name).run(words, &env);
         assert_eq!(code(&ended), wanted, "{name} {words:?}: {}", err(&ended));
     }
+    let version = Named::new("patronictl").run(&["version"], &nothing);
+    assert_eq!(out(&version), "patronictl version 4.1.5\n");
     let version = Named::new("patroni").run(&["--version"], &nothing);
     assert_eq!(out(&version), "patroni 4.1.5\n");
 }

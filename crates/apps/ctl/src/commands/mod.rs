@@ -22,6 +22,8 @@ pub(crate) use pause::wait as wait_for_pause;
 #[cfg(test)]
 pub(crate) use reinit::wait as wait_for_copies;
 
+pub(crate) use version::own_version;
+
 use std::time::Duration;
 
 use pgherd_api::when::When;

@@ -19,11 +19,7 @@ pub(super) async fn version(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let own = match session.program {
-        Program::Pgherd => concat!(" (pgherd ", env!("CARGO_PKG_VERSION"), ")"),
-        Program::Patronictl => "",
-    };
-    screen.say(&format!("patronictl version {COMPATIBLE_VERSION}{own}"))?;
+    own_version(session.program, screen)?;
     let Some(name) = &args.cluster else {
         return Ok(());
     };
@@ -40,6 +36,15 @@ pub(super) async fn version(
         screen.say(&line)?;
     }
     Ok(())
+}
+
+/// The version of this program, and that of the Patroni whose manners it has.
+pub(crate) fn own_version(program: Program, screen: &mut Screen) -> Result<(), Failure> {
+    let own = match program {
+        Program::Pgherd => concat!(" (pgherd ", env!("CARGO_PKG_VERSION"), ")"),
+        Program::Patronictl => "",
+    };
+    screen.say(&format!("patronictl version {COMPATIBLE_VERSION}{own}"))
 }
 
 async fn ask(session: &Session, (_, doc): &Member) -> Result<String, String> {
