@@ -283,9 +283,8 @@ impl Tether {
 
     fn tell(&self, deed: &crate::stop::Deed) {
         let folder = self.data_dir.display();
-        self.log.error(format_args!(
-            "the primary in {folder} {deed}; neither agent nor fence did it"
-        ));
+        self.log
+            .error(format_args!("the primary in {folder} {deed}"));
     }
 }
 

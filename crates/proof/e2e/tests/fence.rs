@@ -114,7 +114,7 @@ async fn agent_and_fence_killed_together_leave_postgresql_its_lease_and_no_more(
         herd.wait_other_leader(old, FAILOVER).await?;
         ensure!(!runs(postmaster), "the old primary runs beside the new one");
         let log = herd.members[old].log();
-        ensure!(log.contains("neither agent nor fence did it"), "{log}");
+        ensure!(log.contains("tether: the primary in"), "{log}");
         ensure!(!log.contains("AFTER the end of the lease"), "{log}");
         herd.members[old].start()?;
         herd.wait_formed(REJOIN).await?;
