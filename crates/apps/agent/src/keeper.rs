@@ -248,6 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn only_while_turns_complete_the_lease_is_renewed() {
+        for (ttl, patience) in [(3, 20), (10, 20), (30, 60)] {
+            let board = Board::new(me(), Duration::from_secs(ttl), Moment::from_millis(0));
+            let turned = Moment::from_millis(7_000);
+            board.turned(turned);
+            let patience = Duration::from_secs(patience);
+            assert!(!is_stuck(&board, turned.plus(patience)), "{ttl}");
+            let late = turned.plus(patience + Duration::from_millis(1));
+            assert!(is_stuck(&board, late), "{ttl}");
+        }
+    }
+
+    #[test]
     fn no_error_of_the_store_ends_or_extends_a_lease() {
         let errors = [
             DcsError::TimedOut(Duration::from_secs(1), "e1: no answer".into()),
