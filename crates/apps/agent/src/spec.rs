@@ -1,7 +1,7 @@
 //! From settings to what decisions depend on.
 
 use pgherd_api::COMPATIBLE_VERSION;
-use pgherd_domain::{ClusterSpec, LogicalSlot};
+use pgherd_domain::{ClusterSpec, LogicalSlot, Tags};
 use pgherd_settings::{HostPort, PermanentSlot, Settings, SlotKind};
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         api_url: format!("{scheme}://{}/patroni", changing.restapi.connect_address),
         proxy_url: postgresql.proxy_address.as_ref().map(url),
         version: COMPATIBLE_VERSION.to_owned(),
-        tags: changing.tags.clone(),
+        tags: tags(settings),
         ttl: cluster.timing.ttl,
         loop_wait: cluster.timing.loop_wait,
         retry_timeout: cluster.timing.retry_timeout,
@@ -51,7 +51,18 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
             .create_replica_methods
             .iter()
             .any(|method| method.no_leader),
-        may_bootstrap: fixed.bootstrap.configured,
+        may_bootstrap: fixed.bootstrap.configured && cluster.standby_cluster.is_none(),
         dynamic_config: dynamic.cloned(),
     }
+}
+
+/// The member's tags. This version runs no standby clusters: where one is wanted, a member that led would be a primary
+/// beside the one that is to be followed. So it never races, and shows it.
+fn tags(settings: &Settings) -> Tags {
+    let mut tags = settings.changing.tags.clone();
+    if settings.changing.cluster.standby_cluster.is_some() {
+        tags.nofailover = true;
+        tags.published.insert("nofailover".to_owned(), true.into());
+    }
+    tags
 }
