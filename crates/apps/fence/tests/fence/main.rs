@@ -229,7 +229,7 @@ fn garbage_in_the_deadline_file_changes_nothing() {
     let server = Server::primary();
     let mut keeper = keeper(&server);
     wait_for("the fence listens", SOON, || keeper.is_heard());
-    let deadline = in_millis(2_500);
+    let deadline = in_millis(4_000);
     keeper.set(Some(deadline), MARGIN).unwrap();
     wait_for("the order is heard", SOON, || keeper.is_heard());
     let file = std::fs::OpenOptions::new()

@@ -57,7 +57,7 @@ fn a_postmaster_ends_with_its_tether() {
 fn a_primary_ends_with_its_lease_when_agent_and_fence_are_killed_together() {
     let (mut server, _) = tethered();
     let backend = server.busy();
-    let deadline = in_millis(2_500);
+    let deadline = in_millis(6_000);
     let (mut agent, fence) = agent_and_fence(&server, deadline);
     agent.kill().unwrap();
     signal(fence, Signal::KILL);
@@ -65,9 +65,6 @@ fn a_primary_ends_with_its_lease_when_agent_and_fence_are_killed_together() {
     assert!(server.answers(), "it costs clients nothing");
     // A backend that hears nothing any more has to be killed.
     signal(backend, Signal::STOP);
-    wait_for("its end comes near", SOON, || {
-        now() >= in_millis(200).min(deadline)
-    });
     let gone = server.gone(SOON);
     assert!(gone >= deadline, "it was stopped too early");
     let took = gone.since(deadline);
@@ -84,9 +81,9 @@ fn a_lease_that_lasts_and_a_replica_are_no_business_of_the_tethers() {
     let beside = FenceKeeper::start(&replica.data_dir(), stand_in(), None);
     let mut beside = beside.unwrap();
     beside.set(Some(now()), MARGIN).unwrap();
-    let until = in_millis(1_500);
+    let until = in_millis(3_000);
     wait_for("many looks", SOON, || {
-        keeper.set(Some(in_millis(400)), MARGIN).unwrap();
+        keeper.set(Some(in_millis(2_000)), MARGIN).unwrap();
         now() >= until
     });
     assert!(server.answers() && replica.answers());
@@ -94,7 +91,7 @@ fn a_lease_that_lasts_and_a_replica_are_no_business_of_the_tethers() {
     keeper.retire().unwrap();
     beside.set(None, MARGIN).unwrap();
     beside.retire().unwrap();
-    let until = in_millis(700);
+    let until = in_millis(2_300);
     wait_for("the last deadline is over", SOON, || now() >= until);
     assert!(server.answers(), "it was disarmed, and the file is gone");
 }
