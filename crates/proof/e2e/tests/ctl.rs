@@ -1,7 +1,7 @@
 //! Patroni's own patronictl and ours say the same of the same cluster, byte by byte; `ctl-lines.txt` has the lines.
 //!
-//! Times of day count as equal. The cluster is ours, so the other one's client shows at the same time that it
-//! understands our keys and our REST API.
+//! Times of day count as equal. One cluster is ours, so the other one's client shows at the same time that it
+//! understands our keys and our REST API; the other cluster is Patroni's, for ours to understand.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -104,31 +104,45 @@ async fn compare(herd: &Herd, line: &str, input: &str) -> Result<()> {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn patronictl_and_ours_say_the_same() -> Result<()> {
-    if reader("patronictl").is_none() {
-        eprintln!("skipped: no patronictl here; scripts/setup.sh test installs it");
-        return Ok(());
-    }
+async fn say_the_same_on(story: &str, agent: Option<AgentProgram>) -> Result<()> {
     let options = HerdOptions {
         members: 2,
         stores: 1,
         // Patroni's least: below it ours warns, and nobody else does.
         ttl: 20,
         retry_timeout: 3,
+        agent,
         ..HerdOptions::default()
     };
-    with_herd("ctl", options, async |herd| {
+    with_herd(story, options, async |herd| {
         for line in LINES.lines() {
             let (line, input) = line.split_once(" < ").unwrap_or((line, ""));
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let line = line.replace("CLUSTER", "ctl");
-            let input = input.replace("\\n", "\n").replace("CLUSTER", "ctl");
+            let line = line.replace("CLUSTER", story);
+            let input = input.replace("\\n", "\n").replace("CLUSTER", story);
             compare(herd, &line, &input).await?;
         }
         Ok(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patronictl_and_ours_say_the_same_of_our_cluster() -> Result<()> {
+    if reader("patronictl").is_none() {
+        eprintln!("skipped: no patronictl here; scripts/setup.sh test installs it");
+        return Ok(());
+    }
+    say_the_same_on("ctl", None).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patronictl_and_ours_say_the_same_of_a_cluster_of_patroni() -> Result<()> {
+    let Some(patroni) = AgentProgram::patroni() else {
+        eprintln!("skipped: no Patroni here; scripts/setup.sh test installs it");
+        return Ok(());
+    };
+    say_the_same_on("ctlp", Some(patroni)).await
 }
