@@ -13,6 +13,7 @@ mod sink;
 mod template;
 
 use std::fmt;
+use std::panic;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -74,6 +75,12 @@ fn begin(settings: &Log, directives: Option<&str>, queue: impl FnOnce() -> Queue
     let layer = Told(Arc::clone(LOG.get_or_init(|| Arc::new(shared))));
     // one that is there already, in a test, stays
     tracing::subscriber::set_global_default(Registry::default().with(layer)).ok();
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        // whoever reads the file does not see standard error
+        tracing::error!(critical = true, "{panic}");
+        usual(panic);
+    }));
 }
 
 /// Takes other settings in force; the length of the queue stays.

@@ -41,5 +41,13 @@ fn levels_forms_and_files_change_under_a_running_process() {
     }
     let both = "INFO pgherd_agent.agent: told now\nDEBUG pgherd_etcd.watch: this, too\n";
     assert_eq!(text("two"), both.repeat(2));
+    let ended = std::thread::spawn(|| panic!("an invariant is broken")).join();
+    assert!(ended.is_err());
+    let last = text("two");
+    assert!(
+        last.contains("CRITICAL pgherd_log: panicked at ")
+            && last.contains("an invariant is broken"),
+        "{last}"
+    );
     assert_eq!(pgherd_log::backlog(), (0, 0));
 }
