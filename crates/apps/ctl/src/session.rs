@@ -26,12 +26,19 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) trait Store: Dcs {
     /// Deletes every key of the cluster, whoever wrote it.
     async fn erase(&self) -> Result<(), DcsError>;
+
+    /// The groups of a Citus cluster, in order.
+    async fn groups(&self) -> Result<Vec<u32>, DcsError>;
 }
 
 #[async_trait]
 impl Store for Etcd {
     async fn erase(&self) -> Result<(), DcsError> {
         self.erase_cluster().await
+    }
+
+    async fn groups(&self) -> Result<Vec<u32>, DcsError> {
+        Self::groups(self).await
     }
 }
 
@@ -149,6 +156,23 @@ impl Session {
             group if group == cluster.group => cluster,
             group => self.of_group(&cluster.name, group),
         })
+    }
+
+    /// The groups of `cluster` where a Citus cluster is configured and none was named; `None` where one is meant.
+    pub(crate) async fn groups_of(
+        &self,
+        cluster: &Cluster,
+    ) -> Result<Option<Vec<Cluster>>, Failure> {
+        if self.own_group.is_none() || self.group.is_some() {
+            return Ok(None);
+        }
+        let failed = |source: DcsError| Failure::Dcs {
+            what: "read the groups of the cluster from the DCS",
+            source,
+        };
+        let groups = cluster.dcs.groups().await.map_err(failed)?;
+        let of = |group: u32| self.of_group(&cluster.name, Some(group));
+        Ok(Some(groups.into_iter().map(of).collect()))
     }
 
     /// The same for a command that in a Citus cluster must be told the group.

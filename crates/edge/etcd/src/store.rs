@@ -1,6 +1,6 @@
 //! One cluster's prefix in etcd, and the port over it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,30 @@ impl Etcd {
             store,
             _tasks: tasks,
         }
+    }
+
+    /// The groups of a Citus cluster: the numbers that keys below the cluster's prefix begin with (contract §4.1).
+    ///
+    /// # Errors
+    /// When no endpoint answered in time.
+    pub async fn groups(&self) -> Result<Vec<u32>, DcsError> {
+        let store = &self.store;
+        let prefix = store.prefix.as_str();
+        let found = store
+            .pool
+            .ask(store.operation(), |mut client, _| async move {
+                let options = GetOptions::new().with_prefix().with_keys_only();
+                let found = client.get(prefix, Some(options)).await?;
+                store.terms.admit(found.header())?;
+                Ok(found)
+            })
+            .await?;
+        let first = |kv: &KeyValue| {
+            let (group, _) = store.prefix.below(kv.key())?.split_once('/')?;
+            group.parse().ok()
+        };
+        let groups: BTreeSet<u32> = found.kvs().iter().filter_map(first).collect();
+        Ok(groups.into_iter().collect())
     }
 
     /// Deletes every key of the cluster, whoever wrote it; for an operator (`remove`, contract §4.10). Deleting

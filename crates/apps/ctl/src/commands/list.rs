@@ -75,13 +75,13 @@ async fn repeat(
             .collect::<Result<_, _>>()?
     };
     let Some(every) = every(watch)? else {
-        return show(page, &clusters, screen).await;
+        return show(page, &clusters, session, screen).await;
     };
     loop {
         if screen.is_terminal {
             screen.print(CLEAR)?;
         }
-        match show(page, &clusters, screen).await {
+        match show(page, &clusters, session, screen).await {
             // the DCS may be back the next time
             Err(error @ Failure::Dcs { .. }) => failure::print(&error, screen),
             shown => shown?,
@@ -90,23 +90,36 @@ async fn repeat(
     }
 }
 
-async fn show(page: &Page, clusters: &[Cluster], screen: &mut Screen) -> Result<(), Failure> {
+async fn show(
+    page: &Page,
+    clusters: &[Cluster],
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
     for cluster in clusters {
-        let view = cluster.load().await?;
+        let text = text(page, cluster, session).await?;
         if page.timestamp && page.format == Format::Pretty {
             screen.say(&screen.stamp("%Y-%m-%d %H:%M:%S"))?;
         }
-        screen.print(&listing::members(
-            &cluster.name,
-            &view,
-            Style {
-                group: cluster.group,
-                ..page.style
-            },
-            page.format,
-        ))?;
+        screen.print(&text)?;
     }
     Ok(())
+}
+
+async fn text(page: &Page, cluster: &Cluster, session: &Session) -> Result<String, Failure> {
+    let style = Style {
+        group: cluster.group,
+        ..page.style
+    };
+    let Some(groups) = session.groups_of(cluster).await? else {
+        let view = cluster.load().await?;
+        return Ok(listing::members(&cluster.name, &view, style, page.format));
+    };
+    let mut views = Vec::new();
+    for group in groups {
+        views.push((group.group.unwrap_or_default(), group.load().await?));
+    }
+    Ok(listing::groups(&cluster.name, &views, style, page.format))
 }
 
 /// How often to repeat; `None`: once.

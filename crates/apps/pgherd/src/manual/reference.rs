@@ -41,7 +41,7 @@ The end-to-end test `ctl` runs both on one cluster and compares what they say by
 - `query` shows PostgreSQL's own text for dates, intervals, arrays, JSON and bytes;
 - while a member runs pgherd, which knows no standby clusters in this version, `demote-cluster` and `edit-config` refuse
   to begin one;
-- of a Citus cluster, one group at a time is shown: `--group N`.
+- of a Citus cluster, `list` and `topology` show all groups; other commands mean one: `--group N`, or that of the file.
 
 ";
 

@@ -29,11 +29,13 @@ async fn all_keys_of_a_cluster_go_and_no_others() {
         put.unwrap();
     }
     let operator = of("demo");
+    assert_eq!(operator.groups().await.unwrap(), [0]);
     operator.erase_cluster().await.unwrap();
     let view = operator.load().await.unwrap();
     assert!(view.leader.is_none() && view.members.is_empty(), "{view:?}");
     assert!(of("demo/0").load().await.unwrap().config.is_none());
     assert!(of("demo2").load().await.unwrap().config.is_some());
+    assert!(operator.groups().await.unwrap().is_empty());
     // once more is no failure
     operator.erase_cluster().await.unwrap();
 }

@@ -59,10 +59,7 @@ pub fn members(name: &str, view: &ClusterView, style: Style, format: Format) -> 
     match format {
         Format::Pretty => {
             let mut framed = table;
-            framed.columns.remove(0);
-            for row in &mut framed.rows {
-                row.remove(0);
-            }
+            drop_first(&mut framed);
             let mut out = framed.pretty(Some(&title(name, view, style.group)));
             out.push_str(&notes(view));
             out
@@ -80,8 +77,38 @@ pub fn members(name: &str, view: &ClusterView, style: Style, format: Format) -> 
     }
 }
 
+/// The members of all groups of the Citus cluster `name` as text, with what stands below the table for each group.
+pub fn groups(name: &str, groups: &[(u32, ClusterView)], style: Style, format: Format) -> String {
+    let mut found = Vec::new();
+    for (group, view) in groups {
+        found.extend(rows(name, view, style).into_iter().map(|mut row| {
+            row.insert(1, Cell::Number((*group).into()));
+            row
+        }));
+    }
+    let mut columns = columns();
+    columns.insert(1, GROUP);
+    let mut table = shown(columns, found, BASE.len() + 1, style);
+    if format != Format::Pretty {
+        return table.print(format, None, true);
+    }
+    drop_first(&mut table);
+    let mut out = table.pretty(Some(&format!(" Citus cluster: {name} ")));
+    for (group, view) in groups {
+        let notes = notes(view);
+        if !notes.is_empty() {
+            out.push_str(&format!("Citus group: {group}\n{notes}"));
+        }
+    }
+    out
+}
+
 /// The members of the cluster `name`, one row each.
 pub fn table(name: &str, view: &ClusterView, style: Style) -> Table {
+    shown(columns(), rows(name, view, style), BASE.len(), style)
+}
+
+fn rows(name: &str, view: &ClusterView, style: Style) -> Vec<Vec<Cell>> {
     let wanted = Wanted::of(view);
     let facts = Facts {
         cluster: name,
@@ -98,13 +125,21 @@ pub fn table(name: &str, view: &ClusterView, style: Style) -> Table {
             .map(|member| (member.clone(), 0))
             .collect()
     };
-    let rows: Vec<Vec<Cell>> = order
+    order
         .iter()
         .filter_map(|(member, depth)| row(member, *depth, &facts))
-        .collect();
+        .collect()
+}
+
+fn columns() -> Vec<Column> {
     let mut columns: Vec<Column> = BASE.into();
     columns.extend(EXTENDED);
     columns.push(PROGRESS);
+    columns
+}
+
+/// The columns that are worth it: the first `always`, those with something in them, and the extended ones on request.
+fn shown(columns: Vec<Column>, rows: Vec<Vec<Cell>>, always: usize, style: Style) -> Table {
     let shown: Vec<bool> = columns
         .iter()
         .enumerate()
@@ -112,12 +147,20 @@ pub fn table(name: &str, view: &ClusterView, style: Style) -> Table {
             let has_any = rows
                 .iter()
                 .any(|row| row.get(at).is_some_and(|cell| !cell.is_empty()));
-            at < BASE.len() || has_any || (style.extended && column.name != PROGRESS.name)
+            at < always || has_any || (style.extended && column.name != PROGRESS.name)
         })
         .collect();
     Table {
         columns: kept(columns, &shown),
         rows: rows.into_iter().map(|row| kept(row, &shown)).collect(),
+    }
+}
+
+/// In a frame the cluster's name stands in the title.
+fn drop_first(table: &mut Table) {
+    table.columns.remove(0);
+    for row in &mut table.rows {
+        row.remove(0);
     }
 }
 

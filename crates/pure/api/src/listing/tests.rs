@@ -322,3 +322,27 @@ fn history_keeps_its_empty_cells() {
         json!({"TL": 2, "LSN": 67_108_864, "Reason": "before 2000-01-01 00:00:00+00", "Timestamp": "", "New Leader": ""})
     );
 }
+
+#[test]
+fn the_groups_of_a_citus_cluster_share_a_table() {
+    let mut paused = pair();
+    paused.config = Some(Versioned {
+        value: json!({"pause": true}),
+        revision: 1,
+    });
+    let all = [(0, paused), (2, pair())];
+    let text = groups("demo", &all, Style::default(), Format::Pretty);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("+ Citus cluster: demo ---"), "{text}");
+    assert!(lines[1].starts_with("| Group | Member | Host "), "{text}");
+    assert!(
+        lines[5].starts_with("|     2 | node1  | 10.0.0.1 "),
+        "{text}"
+    );
+    assert_eq!(lines[8..], ["Citus group: 0", " Maintenance mode: on"]);
+    let tsv = groups("demo", &all, Style::default(), Format::Tsv);
+    assert!(tsv.starts_with("Cluster\tGroup\tMember\t"), "{tsv}");
+    assert!(tsv.contains("\ndemo\t2\tnode2\t"), "{tsv}");
+    let empty = groups("none", &[], Style::default(), Format::Pretty);
+    assert!(empty.starts_with("+ Citus cluster: none --+"), "{empty}");
+}
