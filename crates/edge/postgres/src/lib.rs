@@ -3,7 +3,7 @@
 //! Read in this order: `server` (the port), `place` and `owner` (where and whose), `setup` (what is checked
 //! before anything is touched); `process`, `control`, `query`, `live` and `observe` (looking); `files`,
 //! `configuration` with `parameters`, `passwords` and `backups`, and `aside` (what lies on disk); `run`, `launcher` and `connect` (child processes and SQL); `act`
-//! (one file for each thing done).
+//! (one file for each thing done); `hooks` (the operator's callbacks and hooks).
 
 mod act;
 mod aside;
@@ -12,6 +12,7 @@ mod configuration;
 mod connect;
 mod control;
 mod files;
+mod hooks;
 mod launcher;
 mod live;
 mod observe;
