@@ -31,7 +31,7 @@ pub(crate) fn of_turn(
         member: decision.member.clone(),
         line: decision.line(),
         unfenced: seen.unfenced.clone(),
-        failsafe_active: seen.failsafe.confirmed || seen.failsafe.bound_to(seen.now).is_some(),
+        failsafe_active: false,
         running: seen.postgres.is_running() && seen.postgres.accepting,
     }
 }

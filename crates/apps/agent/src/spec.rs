@@ -66,3 +66,22 @@ fn tags(settings: &Settings) -> Tags {
     }
     tags
 }
+
+/// Whether a permanent slot belongs to the kind of cluster that this is (contract §7).
+fn is_of(slot: &PermanentSlot, settings: &Settings) -> bool {
+    let kind = match settings.changing.cluster.standby_cluster {
+        Some(_) => "standby",
+        None => "primary",
+    };
+    slot.cluster_type.as_deref().is_none_or(|only| only == kind)
+}
+
+fn logical((name, slot): (&String, &PermanentSlot)) -> Option<(String, LogicalSlot)> {
+    match &slot.kind {
+        SlotKind::Physical => None,
+        SlotKind::Logical { database, plugin } => {
+            let (database, plugin) = (database.clone(), plugin.clone());
+            Some((name.clone(), LogicalSlot { database, plugin }))
+        }
+    }
+}

@@ -189,6 +189,7 @@ impl Herd {
             host.agent_runs = true;
             host.frozen = false;
             host.shown = Some(desk.shown.clone());
+            host.desk = Some(desk.clone());
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(store::watch(process, wake));
@@ -213,6 +214,7 @@ impl Herd {
             host.agent_runs = false;
             host.frozen = false;
             host.shown = None;
+            host.desk = None;
         });
     }
 
@@ -306,5 +308,6 @@ async fn live(world: World, name: MemberName, agent: Agent) {
         let host = state.host_mut(&name);
         host.agent_runs = false;
         host.shown = None;
+        host.desk = None;
     });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgherd_domain::Moment;
-use pgherd_ports::Shown;
+use pgherd_ports::{Desk, Shown};
 use tokio::sync::watch;
 
 use crate::clock::Pendulum;
@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) server: Server,
     /// What the agent's last turn showed; peers read it.
     pub(crate) shown: Option<watch::Receiver<Option<Arc<Shown>>>>,
+    /// Where the agent answers what other members ask of it.
+    pub(crate) desk: Option<Desk>,
     pub(crate) dice: Dice,
 }
 
@@ -49,6 +51,7 @@ impl Host {
             pendulum,
             server: Server::default(),
             shown: None,
+            desk: None,
             dice,
         }
     }

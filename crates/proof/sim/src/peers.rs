@@ -11,6 +11,13 @@ use pgherd_ports::{PeerError, Peers, Shown};
 use crate::network::Place;
 use crate::process::Process;
 
+/// How long a member lets its agent look again before it answers (as the REST server).
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(400);
+/// What was shown longer ago than this is old.
+const OLD: Duration = Duration::from_millis(200);
+/// From one look whether it has to the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 /// The other members as one member reaches them.
 #[derive(Clone)]
 pub(crate) struct SimPeers {
@@ -28,7 +35,7 @@ impl SimPeers {
         Self { process }
     }
 
-    /// One request: what the peer's agent last showed; `Ok(None)` before its first turn.
+    /// One request: what the peer's agent shows; `Ok(None)` before its first turn.
     async fn get(
         &self,
         api_url: &str,
@@ -40,7 +47,8 @@ impl SimPeers {
         asked.unwrap_or_else(|_| Err(unreachable("timed out")))
     }
 
-    async fn travel(&self, api_url: &str) -> Result<Option<Arc<Shown>>, PeerError> {
+    /// To the peer: its name, when its agent takes the request in.
+    async fn reach(&self, api_url: &str) -> Result<MemberName, PeerError> {
         let Process { world, me, .. } = &self.process;
         let peer = host_of(api_url)
             .filter(|peer| world.look(|state| state.hosts.contains_key(peer)))
@@ -53,6 +61,14 @@ impl SimPeers {
             return Err(unreachable("connection refused"));
         }
         world.thawed(&peer).await;
+        Ok(peer)
+    }
+
+    async fn travel(&self, api_url: &str) -> Result<Option<Arc<Shown>>, PeerError> {
+        let peer = self.reach(api_url).await?;
+        let Process { world, me, .. } = &self.process;
+        let (here, there) = (Place::Member(me.clone()), Place::Member(peer.clone()));
+        self.look_again(&peer).await;
         let shown = world.look(|state| {
             let shown = state.host(&peer).shown.as_ref()?;
             shown.borrow().clone()
@@ -61,6 +77,28 @@ impl SimPeers {
             return Err(unreachable("timed out"));
         }
         Ok(shown)
+    }
+
+    /// As the REST server does it: the peer's agent turns once more before the answer, within a bound, when what
+    /// it shows is old. (The real one takes less for old: here what happens within a turn's time is one moment.)
+    async fn look_again(&self, peer: &MemberName) {
+        let world = &self.process.world;
+        let Some(desk) = world.look(|state| state.host(peer).desk.clone()) else {
+            return;
+        };
+        let (asked, begun) = (desk.clock.now(), world.now());
+        let shown_since = |since| {
+            let shown = desk.shown.borrow();
+            shown.as_ref().is_some_and(|shown| shown.at >= since)
+        };
+        if shown_since(asked.minus(OLD)) {
+            return;
+        }
+        desk.wake.wake();
+        // Not the channel: it wakes those who wait in an order of its own.
+        while !shown_since(asked) && world.now() - begun < LOOK_AGAIN_MAX {
+            world.sleep(LOOK_AGAIN).await;
+        }
     }
 }
 

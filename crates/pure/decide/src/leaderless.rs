@@ -83,8 +83,7 @@ impl Turn<'_> {
             | Veto::Starting
             | Veto::OldTimeline { .. }
             | Veto::OtherCluster
-            | Veto::NotSynchronous { .. }
-            | Veto::Promised { .. } => true,
+            | Veto::NotSynchronous { .. } => true,
             Veto::NoFence { .. }
             | Veto::TaggedNoFailover
             | Veto::Busy(_)

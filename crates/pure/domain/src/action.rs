@@ -1,6 +1,5 @@
 //! What a turn may do: one variant per effect, with every detail, so that nothing is left to choose.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -100,10 +99,6 @@ pub enum Adjustment {
     SetSynchronousStandbyNames(Option<String>),
     /// Makes a physical slot that keeps WAL from now on.
     CreateSlot(SlotName),
-    /// Drops an inactive slot.
-    DropSlot(SlotName),
-    /// Moves an inactive physical slot forward.
-    AdvanceSlot {
     /// Makes a logical slot on a primary.
     CreateLogicalSlot {
         /// Its name.
@@ -113,18 +108,22 @@ pub enum Adjustment {
         /// The output plugin.
         plugin: String,
     },
+    /// Drops an inactive slot.
+    DropSlot(SlotName),
+    /// Moves an inactive physical slot forward.
+    AdvanceSlot {
         /// Which.
         slot: SlotName,
         /// To where.
         to: Lsn,
     },
+    /// Goes on with a replay that waits for larger parameters: the server then ends by itself, and its next
+    /// start has them.
+    ResumeReplay,
     /// Removes the old data directory that a clone had set aside: the new one streams.
     ForgetOldDirectory,
 }
 
-    /// Goes on with a replay that waits for larger parameters: the server then ends by itself, and its next
-    /// start has them.
-    ResumeReplay,
 /// What is asked of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {

@@ -289,10 +289,6 @@ pub struct Observation {
     pub upstream: Option<(Upstream, Result<UpstreamSeen, String>)>,
     /// The long work.
     pub work: WorkSeen,
-    /// Promises given and received.
-    pub failsafe: FailsafeSeen,
-    /// Why no fence guards beside the agent; `None`: one does.
-    pub unfenced: Option<String>,
     /// Why no fence guards beside the agent; `None`: one does.
     pub unfenced: Option<String>,
     /// What came of the last turn's writes to the DCS and small changes, in their order.

@@ -85,9 +85,6 @@ fn fault(
     action: &Action,
     before: &[Action],
 ) -> Option<Note> {
-    if let Some(note) = promise_fault(spec, seen, action) {
-        return Some(note);
-    }
     if let Some(note) = fence_fault(spec, seen, action) {
         return Some(note);
     }
@@ -171,18 +168,6 @@ fn acquire_fault(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
         .and_then(|view| view.leader_name())
         .filter(|name| **name != spec.me);
     other.map(|name| note("G-12", format!("takes the key while {name} holds it")))
-}
-
-/// G-17: whoever promised a leader not to race neither takes the key nor becomes a primary under it.
-fn promise_fault(spec: &ClusterSpec, seen: &Observation, action: &Action) -> Option<Note> {
-    let promise = seen.failsafe.promised.as_ref()?;
-    let leads = matches!(
-        action,
-        Action::AcquireLeader | Action::Begin(Work::Promote { .. })
-    ) || works::needs_the_lease(action);
-    let breaks = leads && seen.now < promise.until && !spec.pause;
-    let text = format!("takes the lead, though it promised {} not to", promise.to);
-    breaks.then(|| note("G-17", text))
 }
 
 /// G-18: nobody becomes a primary whom nothing but its agent would stop. One that runs goes on.

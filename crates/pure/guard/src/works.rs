@@ -1,6 +1,8 @@
 //! Long works: what may be started, made a primary, copied over or wound back.
 
-use pgherd_domain::{ClusterSpec, DataDirectory, MemberName, Moment, Observation, StartAs, Work};
+use pgherd_domain::{
+    Action, ClusterSpec, DataDirectory, MemberName, Moment, Observation, StartAs, Work,
+};
 
 use crate::{Note, note, sync};
 
@@ -67,6 +69,26 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
 /// The lease is mine, and what is to be done under it ends with it.
 fn lasts(seen: &Observation, valid_until: Option<Moment>) -> bool {
     seen.lease.is_mine(seen.now) && valid_until.is_some() && valid_until <= seen.lease.good_until
+}
+
+/// Whether a server is to accept writes for as long as a lease lasts.
+pub(crate) const fn needs_the_lease(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Begin(
+            Work::Start {
+                start_as: StartAs::Primary {
+                    valid_until: Some(_)
+                },
+                ..
+            } | Work::Restart {
+                start_as: StartAs::Primary {
+                    valid_until: Some(_)
+                },
+                ..
+            }
+        )
+    )
 }
 
 fn not_running(rule: &'static str, does: &str, seen: &Observation) -> Option<Note> {

@@ -199,12 +199,12 @@ impl LocalPostgres for SimPostgres {
             Adjustment::Follow { .. }
             | Adjustment::SetSynchronousStandbyNames(_)
             | Adjustment::CreateSlot(_)
+            | Adjustment::CreateLogicalSlot { .. }
             | Adjustment::DropSlot(_)
+            | Adjustment::ResumeReplay
             | Adjustment::AdvanceSlot { .. } => {
                 self.on_open(|state| adjust_open(state, &self.process.me, change))
-            | Adjustment::CreateLogicalSlot { .. }
             }
-            | Adjustment::ResumeReplay
         };
         self.process.gate().await;
         done
@@ -325,10 +325,10 @@ fn adjust_open(state: &mut State, me: &MemberName, change: &Adjustment) -> Resul
                 None => return Err(AdjustError::Refused("there is no such slot".to_owned())),
             }
         }
+        Adjustment::CreateLogicalSlot { .. } | Adjustment::ResumeReplay => {}
         Adjustment::ForgetOldDirectory => {}
     }
     Ok(())
-        Adjustment::CreateLogicalSlot { .. } | Adjustment::ResumeReplay => {}
 }
 
 fn forget_old_directory(state: &mut State, me: &MemberName) {

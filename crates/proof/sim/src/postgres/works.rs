@@ -22,6 +22,8 @@ const REWIND: Span = Span::millis(500, 2500);
 const SINGLE_USER: Span = Span::millis(500, 2000);
 const CHECKPOINT: Span = Span::millis(20, 500);
 
+/// How long standbys have to fetch the last record of a server that has shut down.
+const FAREWELL: Duration = Duration::from_secs(6);
 /// How long `carry_out` waits for a promotion to end.
 const PROMOTION_TAKES_AT_MOST: Duration = Duration::from_secs(60);
 
@@ -215,6 +217,24 @@ impl Worker {
         up.map_err(|_| failed("it did not accept connections in time"))?
     }
 
+    /// As the real one: a postmaster that has shut down waits for standbys, but not for ever.
+    async fn waits_in_vain(&self, pid: i32) {
+        self.process
+            .world
+            .until(|state| {
+                let server = &state.host(&self.process.me).server;
+                let shut = server.cluster().is_some_and(|cluster| {
+                    matches!(
+                        cluster.state,
+                        ControlState::ShutDown | ControlState::ShutDownInRecovery
+                    )
+                });
+                (shut && server.runs(pid)).then_some(())
+            })
+            .await;
+        self.process.world.sleep(FAREWELL).await;
+    }
+
     async fn stop(&self, mode: StopMode, escalate_at: Option<Moment>) {
         let Some(pid) = self.server(|it| it.postmaster.as_ref().map(|it| it.pid)) else {
             return;
@@ -239,6 +259,7 @@ impl Worker {
                     return;
                 }
                 () = too_long => {}
+                () = self.waits_in_vain(pid) => {}
             }
         }
         life::stop_immediately(&self.process.world, &self.process.me, Ending::Immediate).await;

@@ -143,10 +143,10 @@ fn live() -> LiveSeen {
         replayed: Lsn::new(1_000),
         replayed_at: Some("2024-08-28 19:40:00.5+00".into()),
         replay_paused: false,
+        outgrown: false,
         receiver: Some(Receiver {
             streaming: true,
             host: Some("10.0.0.1".into()),
-        outgrown: false,
             port: Some(5432),
             slot: None,
             timeline: TimelineId(3),
@@ -189,13 +189,13 @@ fn spec(me: &str) -> ClusterSpec {
         use_slots: true,
         member_slots_ttl: Duration::from_secs(1_800),
         permanent_slots: Vec::new(),
+        logical_slots: BTreeMap::new(),
         use_pg_rewind: false,
         reclone_when_rewind_fails: false,
         reclone_when_diverged: false,
-        logical_slots: BTreeMap::new(),
+        runs_pre_promote: false,
+        restores_without_leader: false,
         may_bootstrap: true,
         dynamic_config: None,
     }
-        runs_pre_promote: false,
-        restores_without_leader: false,
 }

@@ -76,7 +76,6 @@ pub(super) fn member(me: &str) -> World {
             peers: BTreeMap::new(),
             upstream: None,
             work: WorkSeen::default(),
-            failsafe: pgherd_domain::FailsafeSeen::default(),
             unfenced: None,
             effects: Vec::new(),
             requests: Vec::new(),

@@ -1,6 +1,8 @@
 //! Nobody leads, and no operator has ordered anything: who takes the key.
 
-use pgherd_domain::{Action, Lsn, PeerSeen, PgRole, Reason, StopMode, TimelineId, Veto, Work};
+use pgherd_domain::{
+    Action, ControlState, Lsn, PeerSeen, PgRole, Reason, StopMode, TimelineId, Veto, Work,
+};
 
 use super::build::{END, NOW, World, member, millis, name, secs};
 
