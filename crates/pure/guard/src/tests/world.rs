@@ -23,14 +23,8 @@ pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What `a` sees, which leads on a good lease with a stopped PostgreSQL.
-pub(super) struct World {
-    pub spec: ClusterSpec,
-    pub seen: Observation,
-}
-
-pub(super) fn leader() -> World {
-    let spec = ClusterSpec {
+fn spec() -> ClusterSpec {
+    ClusterSpec {
         me: name("a"),
         conn_url: "postgres://a:5432/postgres".into(),
         api_url: "http://a:8008/patroni".into(),
@@ -61,7 +55,16 @@ pub(super) fn leader() -> World {
         restores_without_leader: false,
         may_bootstrap: true,
         dynamic_config: None,
-    };
+    }
+}
+
+/// What `a` sees, which leads on a good lease with a stopped PostgreSQL.
+pub(super) struct World {
+    pub spec: ClusterSpec,
+    pub seen: Observation,
+}
+
+pub(super) fn leader() -> World {
     let view = ClusterView {
         initialize: Some(Versioned {
             value: SYSTEM_ID.into(),
@@ -103,7 +106,7 @@ pub(super) fn leader() -> World {
         requests: Vec::new(),
         shutdown: false,
     };
-    World { spec, seen }.led_by("a")
+    World { spec: spec(), seen }.led_by("a")
 }
 
 pub(super) fn unknown<T>() -> Fact<T> {
