@@ -63,27 +63,12 @@ impl Turn<'_> {
         let Some(end) = &self.seen.work.ended else {
             return;
         };
-        let now = self.now();
         let kind = end.work.kind();
         self.answer_restart(kind, &end.result);
         if let Err(error) = &end.result
             && !matches!(error, WorkError::Cancelled | WorkError::LeaseEnded)
         {
-            match kind {
-                // Neither heals anything: the next start must not pay for them.
-                WorkKind::Checkpoint => self.memory.checkpoint_backoff.failed(now),
-                WorkKind::Stop | WorkKind::PrePromote => {}
-                WorkKind::Bootstrap
-                | WorkKind::Clone
-                | WorkKind::Restore
-                | WorkKind::Start
-                | WorkKind::Restart
-                | WorkKind::Promote
-                | WorkKind::CrashRecovery
-                | WorkKind::Rewind => self.memory.backoff.failed(now),
-            }
-            let why = error.to_string();
-            self.because.push(Reason::WorkFailed { kind, why });
+            self.note_failed_work(kind, error);
         }
         let ok = end.result.is_ok();
         match &end.work {
@@ -144,6 +129,26 @@ impl Turn<'_> {
             | Work::Stop { .. }
             | Work::Promote { .. } => {}
         }
+    }
+
+    /// A work that failed is tried again later and later, where trying again may heal.
+    fn note_failed_work(&mut self, kind: WorkKind, error: &WorkError) {
+        let now = self.now();
+        match kind {
+            // Neither heals anything: the next start must not pay for them.
+            WorkKind::Checkpoint => self.memory.checkpoint_backoff.failed(now),
+            WorkKind::Stop | WorkKind::PrePromote => {}
+            WorkKind::Bootstrap
+            | WorkKind::Clone
+            | WorkKind::Restore
+            | WorkKind::Start
+            | WorkKind::Restart
+            | WorkKind::Promote
+            | WorkKind::CrashRecovery
+            | WorkKind::Rewind => self.memory.backoff.failed(now),
+        }
+        let why = error.to_string();
+        self.because.push(Reason::WorkFailed { kind, why });
     }
 
     /// What must be remembered of the cluster for the time when it can not be seen.
