@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pgherd_domain::{
-    Adjustment, ClusterView, HooksSeen, PgRole, PostgresSeen, Upstream, UpstreamSeen, Work, WorkError,
+    Adjustment, ClusterView, HooksSeen, PgRole, PostgresSeen, Upstream, UpstreamSeen, Work,
+    WorkError,
 };
 use pgherd_settings::Settings;
 

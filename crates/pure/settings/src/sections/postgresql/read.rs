@@ -52,8 +52,7 @@ impl Postgresql {
             callbacks: Callbacks::read(reader),
             pre_promote: reader.given("postgresql.pre_promote"),
             before_stop: reader.given("postgresql.before_stop"),
-            hook_timeout: Some(reader.span("pgherd.hook_timeout"))
-                .filter(|limit| !limit.is_zero()),
+            hook_timeout: Some(reader.span("pgherd.hook_timeout")).filter(|limit| !limit.is_zero()),
         }
     }
 }
