@@ -18,7 +18,12 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         "http"
     };
     let url = |address: &HostPort| format!("postgres://{address}/{database}");
-    let slots = || cluster.slots.iter().filter(|(_, slot)| is_of(slot, settings));
+    let slots = || {
+        cluster
+            .slots
+            .iter()
+            .filter(|(_, slot)| is_of(slot, settings))
+    };
     ClusterSpec {
         me: fixed.name.clone(),
         conn_url: url(&postgresql.connect_address),

@@ -66,8 +66,6 @@ pub struct FailsafeSeen {
 impl FailsafeSeen {
     /// Whom this member promised not to race against, when the promise binds at `now`.
     pub fn bound_to(&self, now: Moment) -> Option<&Promise> {
-        self.promised
-            .as_ref()
-            .filter(|promise| now < promise.until)
+        self.promised.as_ref().filter(|promise| now < promise.until)
     }
 }
