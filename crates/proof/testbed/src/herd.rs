@@ -272,6 +272,15 @@ impl Herd {
         bail!("no agent answers /cluster: {}", last.unwrap_or_default())
     }
 
+    /// The dynamic configuration, `GET /config`, from the leader.
+    ///
+    /// # Errors
+    /// When nobody leads, or it does not answer.
+    pub async fn config(&self) -> Result<Value> {
+        let leader = self.leader().await?;
+        http::get(leader.rest(), "/config").await?.json()
+    }
+
     /// A member's entry in `/cluster`.
     ///
     /// # Errors

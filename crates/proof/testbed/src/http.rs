@@ -52,6 +52,20 @@ pub async fn request(
     deadline: Duration,
 ) -> Result<Reply> {
     let body = body.map(ToString::to_string).unwrap_or_default();
+    request_text(method, server, path, &body, deadline).await
+}
+
+/// The same with any text as the body, JSON or not.
+///
+/// # Errors
+/// When nobody answers before `deadline` or the answer is not HTTP.
+pub async fn request_text(
+    method: &str,
+    server: SocketAddr,
+    path: &str,
+    body: &str,
+    deadline: Duration,
+) -> Result<Reply> {
     let head = format!(
         "{method} {path} HTTP/1.0\r\nHost: {server}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

@@ -32,7 +32,7 @@ pub use crew::runs;
 pub use etcd::Etcd;
 pub use herd::{Herd, HerdOptions};
 pub use host::{Host, Port};
-pub use http::{Reply, get, request};
+pub use http::{Reply, get, request, request_text};
 pub use link::{Cut, Way};
 pub use member::Member;
 pub use oracle::{Ack, Aim, Audit, Endpoint, Gap, Oracle, OracleOptions, connect};

@@ -1,0 +1,68 @@
+//! The leader's whole host: power, cable, and a sleep that is longer than its lease.
+
+use anyhow::{Result, ensure};
+use pgherd_e2e::{FAILOVER, Leader, rows_arrive, synchronous, trial, with_herd};
+use pgherd_testbed::runs;
+
+#[tokio::test]
+async fn another_leads_and_nothing_is_lost_when_the_leaders_host_is_gone() -> Result<()> {
+    with_herd("host-gone", synchronous(), async |herd| {
+        trial(
+            herd,
+            "every process killed",
+            Leader::Moves,
+            async |herd, oracle, old| {
+                herd.members[old].host().kill_all()?;
+                herd.wait_other_leader(old, FAILOVER).await?;
+                rows_arrive(oracle, 100).await?;
+                herd.members[old].start()
+            },
+        )
+        .await?;
+        trial(herd, "power off", Leader::Moves, async |herd, _, old| {
+            herd.members[old].host().power_off()?;
+            herd.wait_other_leader(old, FAILOVER).await?;
+            herd.members[old].host().power_on()?;
+            herd.members[old].start()
+        })
+        .await?;
+        if !herd.bed().can_cut() {
+            return Ok(());
+        }
+        trial(
+            herd,
+            "cable drawn",
+            Leader::Moves,
+            async |herd, oracle, old| {
+                herd.members[old].host().unplug()?;
+                herd.wait_other_leader(old, FAILOVER).await?;
+                rows_arrive(oracle, 100).await?;
+                herd.members[old].host().plug()
+            },
+        )
+        .await
+        .map(drop)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_host_that_slept_longer_than_its_lease_wakes_up_without_a_primary() -> Result<()> {
+    with_herd("host-asleep", synchronous(), async |herd| {
+        for story in ["asleep", "asleep again"] {
+            trial(herd, story, Leader::Moves, async |herd, oracle, old| {
+                let postmaster = herd.members[old].postmaster()?;
+                herd.members[old].host().pause()?;
+                herd.wait_other_leader(old, FAILOVER).await?;
+                rows_arrive(oracle, 100).await?;
+                ensure!(runs(postmaster), "it was to sleep, not to die");
+                // Clients at its own address try all the time: whatever it takes from them now is a second writer.
+                herd.members[old].host().resume();
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,75 @@
+//! The store is away, loses its leader, or is slow.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use pgherd_e2e::{FAILOVER, Leader, rows_arrive, synchronous, trial, with_herd};
+use pgherd_testbed::{BadLine, HerdOptions, wait_for};
+
+/// A lease that outlives an election of etcd on a machine that is busy with other things.
+fn patient() -> HerdOptions {
+    HerdOptions {
+        ttl: 20,
+        retry_timeout: 8,
+        ..synchronous()
+    }
+}
+
+#[tokio::test]
+async fn without_a_store_the_primary_stops_and_nothing_is_lost() -> Result<()> {
+    with_herd("store-away", synchronous(), async |herd| {
+        trial(herd, "etcd away", Leader::Any, async |herd, _, _| {
+            herd.etcd.kill_all()?;
+            wait_for("nobody to call itself the primary", FAILOVER, async || {
+                let leader = herd.leader_index().await;
+                ensure!(leader.is_err(), "{leader:?} still does");
+                Ok(())
+            })
+            .await?;
+            herd.etcd.start_all()?;
+            herd.etcd.wait_ready().await
+        })
+        .await
+        .map(drop)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_election_or_a_slow_line_of_the_store_moves_nobody() -> Result<()> {
+    with_herd("store-slow", patient(), async |herd| {
+        for story in ["etcd's leader killed", "and the next one"] {
+            trial(herd, story, Leader::Stays, async |herd, oracle, _| {
+                let killed = herd.etcd.kill_leader().await?;
+                rows_arrive(oracle, 500).await?;
+                wait_for("another leader of etcd", FAILOVER, async || {
+                    herd.etcd.leader_index().await
+                })
+                .await?;
+                herd.etcd.start_one(killed)?;
+                herd.etcd.wait_ready().await
+            })
+            .await?;
+        }
+        if !herd.bed().can_cut() {
+            return Ok(());
+        }
+        let slow = BadLine {
+            delay: Duration::from_millis(200),
+            loss_percent: 5,
+        };
+        trial(herd, "slow etcd", Leader::Stays, async |herd, oracle, _| {
+            let lines = herd.etcd.bad_line(slow)?;
+            rows_arrive(oracle, 4000).await?;
+            let killed = herd.etcd.kill_leader().await?;
+            rows_arrive(oracle, 2000).await?;
+            herd.etcd.start_one(killed)?;
+            herd.etcd.wait_ready().await?;
+            drop(lines);
+            Ok(())
+        })
+        .await
+        .map(drop)
+    })
+    .await
+}
