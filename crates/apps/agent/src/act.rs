@@ -4,11 +4,11 @@
 //! writes would only make the turn longer, and the next turn reads first.
 
 use pgherd_domain::documents::StatusDoc;
-use pgherd_domain::{Action, Effect, Lsn, MemberName, Outcome, Work};
+use pgherd_domain::{Action, Effect, Lsn, MemberName, Outcome, Promise, StartAs, Work};
 use pgherd_ports::{Acquisition, Condition, DcsError, HandOver, Key, Written};
 use tracing::{error, info, warn};
 
-use crate::{Agent, Fatal};
+use crate::{Agent, Fatal, promises};
 
 /// Whether the loop goes on.
 #[derive(Debug)]
@@ -63,6 +63,10 @@ impl Agent {
                 }
                 stored => {
                     let outcome = self.store(&stored).await;
+                    if let (Action::WriteFailsafe(list), Outcome::Done) = (&stored, &outcome) {
+                        self.roll.written(list);
+                        self.show_the_roll();
+                    }
                     store_is_silent = matches!(outcome, Outcome::Unknown(_));
                     self.wake_after(&stored, &outcome);
                     self.effects.push(Effect {
@@ -77,6 +81,11 @@ impl Agent {
 
     fn begin(&mut self, work: Work) {
         let now = self.ports.clock.now();
+        if needs_the_lease(&work)
+            && let Err(Promise { to, .. }) = self.promises.stand(now)
+        {
+            return warn!("{} is put off: {to} was promised a moment ago", work.kind());
+        }
         self.worker
             .begin(work, &self.ports.postgres, now, &self.wake);
     }
@@ -140,6 +149,17 @@ impl Agent {
                 self.put(&Key::History, &doc.render(), Condition::LEADING)
                     .await
             }
+            Action::WriteFailsafe(members) => {
+                let json = serde_json::Value::from_iter(members.clone());
+                self.put(&Key::Failsafe, &json.to_string(), Condition::LEADING)
+                    .await
+            }
+            Action::DeleteFailsafe => self
+                .ports
+                .dcs
+                .delete(&Key::Failsafe, Condition::LEADING)
+                .await
+                .map(outcome_of),
             Action::WriteFailover { doc, expected } => {
                 let when = Condition::unchanged(Some(*expected));
                 self.put(&Key::Failover, &doc.render(), when).await
@@ -168,6 +188,10 @@ impl Agent {
 
     /// Takes the key; how long the lease behind it is good only a renewal tells.
     async fn acquire(&self) -> Result<Outcome, DcsError> {
+        if let Err(Promise { to, .. }) = self.promises.stand(self.ports.clock.now()) {
+            info!("the leader key is left alone: {to} was promised a moment ago");
+            return Ok(Outcome::Refused);
+        }
         match self.ports.dcs.acquire_leader().await? {
             Acquisition::Mine => {
                 self.board.renew_now().await;
@@ -182,6 +206,7 @@ impl Agent {
         self.write_optime(optime).await?;
         // Before the attempt: should its outcome stay unknown, only a renewal may say that it is mine.
         self.board.gave_away();
+        self.give_promises_back().await;
         let was_mine = self.ports.dcs.release_leader().await?;
         info!("released the leader key");
         Ok(if was_mine {
@@ -194,6 +219,7 @@ impl Agent {
     async fn hand_over(&self, to: &MemberName, optime: Option<Lsn>) -> Result<Outcome, DcsError> {
         self.write_optime(optime).await?;
         self.board.gave_away();
+        self.give_promises_back().await;
         match self.ports.dcs.hand_over(to).await? {
             HandOver::Done => {
                 info!("handed the leader key over to {to}");
@@ -207,6 +233,14 @@ impl Agent {
                 warn!("{to} has no lease to hold the leader key on");
                 Ok(Outcome::Refused)
             }
+        }
+    }
+
+    /// The key goes, and no primary runs here: nobody need wait for the end of what it promised.
+    async fn give_promises_back(&self) {
+        if !self.situation.borrow().primary {
+            let appeal = self.appeal.borrow().clone();
+            promises::give_back(appeal, &self.board, &self.ports).await;
         }
     }
 
@@ -224,6 +258,26 @@ impl Agent {
         };
         self.write_status(&status).await.map(drop)
     }
+}
+
+/// Whether a work may only be done by the leader.
+pub(crate) const fn needs_the_lease(work: &Work) -> bool {
+    matches!(
+        work,
+        Work::Promote { .. }
+            | Work::Start {
+                start_as: StartAs::Primary {
+                    valid_until: Some(_)
+                },
+                ..
+            }
+            | Work::Restart {
+                start_as: StartAs::Primary {
+                    valid_until: Some(_)
+                },
+                ..
+            }
+    )
 }
 
 const fn outcome_of(written: Written) -> Outcome {

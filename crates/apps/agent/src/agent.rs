@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use pgherd_decide::{Decision, Memory, decide, fence_margin};
 use pgherd_domain::{
-    Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation, PgRole,
-    Reason, RequestId, WallTime, WorkKind,
+    Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation,
+    PgRole, Plea, Reason, RequestId, WallTime, WorkKind,
 };
 use pgherd_guard::{Note, check};
-use pgherd_ports::{Asked, Clock, Dcs, Desk, Fence, LocalPostgres, Peers, Shown, Wake};
+use pgherd_ports::{
+    Asked, Clock, Dcs, Desk, Fence, LocalPostgres, Peers, PromiseBook, PromiseStore, Shown, Wake,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -21,9 +23,10 @@ use crate::act::Then;
 use crate::fence::Situation;
 use crate::inquiries::Inquiries;
 use crate::keeper::{self, Board};
+use crate::promises::{Appeal, Roll};
 use crate::settings::SettingsSource;
 use crate::worker::Worker;
-use crate::{fence, show, spec};
+use crate::{fence, promises, show, spec};
 
 /// Requests that wait for a turn, at most.
 const REQUESTS_MAX: usize = 16;
@@ -43,6 +46,8 @@ pub struct Ports {
     pub peers: Arc<dyn Peers>,
     /// What stops a primary when the agent can not.
     pub fence: Arc<dyn Fence>,
+    /// Where promises to other members are written down.
+    pub promises: Arc<dyn PromiseStore>,
 }
 
 /// Why an agent ends with an error.
@@ -77,6 +82,9 @@ pub struct Agent {
     pub(crate) last_read: Option<(Arc<ClusterView>, Moment, WallTime)>,
     pub(crate) worker: Worker,
     pub(crate) inquiries: Inquiries,
+    pub(crate) promises: PromiseBook,
+    pub(crate) roll: Roll,
+    pub(crate) appeal: watch::Sender<Option<Arc<Appeal>>>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) requests: mpsc::Receiver<Asked>,
     pub(crate) replies: BTreeMap<RequestId, oneshot::Sender<Answer>>,
@@ -84,7 +92,7 @@ pub struct Agent {
     pub(crate) shutdown: watch::Receiver<bool>,
     memory: Memory,
     shown: watch::Sender<Option<Arc<Shown>>>,
-    situation: watch::Sender<Situation>,
+    pub(crate) situation: watch::Sender<Situation>,
     reload: Wake,
     on_turn: Option<OnTurn>,
     name_is_checked: bool,
@@ -123,6 +131,7 @@ impl Agent {
         let (ask, requests) = mpsc::channel(REQUESTS_MAX);
         let shown = watch::Sender::new(None);
         let reload = Wake::new();
+        let promises = PromiseBook::new(Arc::clone(&ports.promises));
         let desk = Desk {
             shown: shown.subscribe(),
             lease: board.subscribe(),
@@ -132,6 +141,7 @@ impl Agent {
             clock: Arc::clone(&ports.clock),
             dcs: Arc::clone(&ports.dcs),
             peers: Arc::clone(&ports.peers),
+            promises: promises.clone(),
         };
         let agent = Self {
             ports,
@@ -143,6 +153,9 @@ impl Agent {
             last_read: None,
             worker: Worker::default(),
             inquiries: Inquiries::default(),
+            promises,
+            roll: Roll::default(),
+            appeal: watch::Sender::new(None),
             effects: Vec::new(),
             requests,
             replies: BTreeMap::new(),
@@ -184,6 +197,13 @@ impl Agent {
             Arc::clone(&self.board),
             self.ports.clone(),
         ));
+        self.open_promises().await;
+        beside.spawn(promises::ask(
+            self.appeal.subscribe(),
+            Arc::clone(&self.board),
+            self.ports.clone(),
+            self.wake.clone(),
+        ));
         loop {
             match self.turn().await {
                 (Then::GoOn, wake_at) => self.sleep(wake_at).await,
@@ -215,6 +235,7 @@ impl Agent {
         let wake_at = decision.wake_at;
         self.memory = decision.memory;
         self.place(&seen);
+        self.call_the_roll(&seen, &actions);
         let then = self.act(actions).await;
         self.board.turned(self.ports.clock.now());
         (then, wake_at)
@@ -310,6 +331,46 @@ impl Agent {
         self.situation.send_if_modified(|before| {
             let changed = *before != situation;
             *before = situation;
+            changed
+        });
+    }
+
+    /// What a former agent of this member promised binds this one.
+    async fn open_promises(&self) {
+        let otherwise = self.ports.clock.now().plus(self.spec.ttl);
+        if let Err(why) = self.promises.open(&self.spec.me, otherwise).await {
+            error!("what this member promised is not known, so it does not race for ttl: {why}");
+        }
+    }
+
+    /// Who might elect itself is asked for promises when the DCS fails; known before anything is written.
+    fn call_the_roll(&mut self, seen: &Observation, actions: &[Action]) {
+        self.roll.read(&self.spec.me, seen);
+        for action in actions {
+            if let Action::WriteFailsafe(list) = action {
+                self.roll.writes(list, seen.now);
+            }
+        }
+        self.show_the_roll();
+    }
+
+    pub(crate) fn show_the_roll(&self) {
+        let slots = self.dcs.last().map(|view| view.status.slots.clone());
+        let plea = Plea {
+            name: self.spec.me.clone(),
+            conn_url: self.spec.conn_url.clone(),
+            api_url: self.spec.api_url.clone(),
+            slots: slots.unwrap_or_default(),
+            span: None,
+        };
+        let appeal = self
+            .spec
+            .failsafe_mode
+            .then(|| self.roll.appeal(plea))
+            .flatten();
+        self.appeal.send_if_modified(|before| {
+            let changed = *before != appeal;
+            *before = appeal;
             changed
         });
     }

@@ -25,6 +25,8 @@ pub(crate) struct Board {
     last_turn: AtomicU64,
     /// Counts what the loop does to the key; a renewal that was under way meanwhile proves nothing.
     epoch: AtomicU64,
+    /// Until when the promises of the others last, in nanoseconds; 0: there are none.
+    promised_until: AtomicU64,
     now: Notify,
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
 }
@@ -37,6 +39,7 @@ impl Board {
             ttl_millis: AtomicU64::new(millis(ttl)),
             last_turn: AtomicU64::new(now.as_nanos()),
             epoch: AtomicU64::new(0),
+            promised_until: AtomicU64::new(0),
             now: Notify::new(),
             waiting: Mutex::new(Vec::new()),
         })
@@ -67,6 +70,49 @@ impl Board {
     pub(crate) fn gave_away(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         self.seen.send_replace(LeaseSeen::NONE);
+    }
+
+    /// Counts what the loop does to the key.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Everybody who might lead instead promised not to, until `until`: the lease is good until then. Not
+    /// when it has ended meanwhile, or the key was given away since `epoch`. `false`: nothing came of it.
+    pub(crate) fn confirm(&self, epoch: u64, until: Moment, now: Moment) -> bool {
+        self.promised_until
+            .fetch_max(until.as_nanos(), Ordering::SeqCst);
+        let mut good = false;
+        self.seen.send_if_modified(|seen| {
+            let lives = seen.standing == Standing::Held
+                && seen.good_until.is_some_and(|good| now < good)
+                && self.epoch() == epoch;
+            let longer = lives && seen.good_until < Some(until);
+            if longer {
+                seen.good_until = Some(until);
+            }
+            good = lives;
+            longer
+        });
+        good
+    }
+
+    /// Whether the lease is good only because the others promised.
+    pub(crate) fn led_by_promises(&self) -> bool {
+        let seen = self.seen.borrow();
+        let until = Moment::from_nanos(self.promised_until.load(Ordering::SeqCst));
+        seen.standing == Standing::Held && seen.good_until == Some(until)
+    }
+
+    /// Whether somebody may still be bound by what it promised.
+    pub(crate) fn promises_last(&self, now: Moment) -> bool {
+        let until = Moment::from_nanos(self.promised_until.load(Ordering::SeqCst));
+        now < until.plus(self.ttl())
+    }
+
+    /// Nobody is bound any more.
+    pub(crate) fn promises_are_given_back(&self) {
+        self.promised_until.store(0, Ordering::SeqCst);
     }
 
     /// The primary that a loss concerned does not run any more.
@@ -129,7 +175,7 @@ fn is_left_alone(seen: &LeaseSeen, ttl: Duration, now: Moment) -> bool {
             .is_some_and(|until| now >= until && now < until.plus(ttl + ttl / 4))
 }
 
-fn is_stuck(board: &Board, now: Moment) -> bool {
+pub(crate) fn is_stuck(board: &Board, now: Moment) -> bool {
     let last = Moment::from_nanos(board.last_turn.load(Ordering::Relaxed));
     let patience = board.ttl().max(Duration::from_secs(10)) * 2;
     now.since(last) > patience

@@ -10,6 +10,7 @@ mod fence;
 mod inquiries;
 mod keeper;
 mod observe;
+mod promises;
 mod settings;
 mod show;
 mod spec;

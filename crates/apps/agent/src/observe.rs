@@ -1,10 +1,11 @@
 //! One look at the world: every source on its own, all in parallel, each with its deadline.
 
 use pgherd_decide::demote_budget;
-use pgherd_domain::{Observation, Request, RequestId, Standing};
+use pgherd_domain::{FailsafeSeen, Observation, Request, RequestId, Standing};
 use pgherd_ports::{Asked, DcsError};
 
 use crate::Agent;
+use crate::act::needs_the_lease;
 
 impl Agent {
     /// Looks at everything that one turn may look at.
@@ -23,16 +24,30 @@ impl Agent {
         if !postgres.runs_as_primary() {
             self.board.loss_is_settled();
         }
+        let lease = self.board.seen();
+        let work = self.worker.seen();
+        let making_a_primary = work
+            .running
+            .as_ref()
+            .is_some_and(|(work, _, _)| needs_the_lease(work));
+        if lease.standing == Standing::NotHeld && !postgres.runs_as_primary() && !making_a_primary {
+            self.promises.sit();
+        }
+        let failsafe = FailsafeSeen {
+            promised: self.promises.binding(now),
+            confirmed: self.board.led_by_promises(),
+        };
         let (peers, upstream) = self.inquiries.seen();
         Observation {
             now,
             wall,
             dcs: self.dcs.clone(),
-            lease: self.board.seen(),
+            lease,
             postgres,
             peers,
             upstream,
-            work: self.worker.seen(),
+            work,
+            failsafe,
             unfenced: self.ports.fence.trouble(),
             effects: std::mem::take(&mut self.effects),
             requests: self.take_requests(),

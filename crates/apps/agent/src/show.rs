@@ -31,7 +31,7 @@ pub(crate) fn of_turn(
         member: decision.member.clone(),
         line: decision.line(),
         unfenced: seen.unfenced.clone(),
-        failsafe_active: false,
+        failsafe_active: seen.failsafe.confirmed || seen.failsafe.bound_to(seen.now).is_some(),
         running: seen.postgres.is_running() && seen.postgres.accepting,
     }
 }

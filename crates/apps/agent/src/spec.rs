@@ -58,6 +58,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
             .any(|method| method.no_leader),
         may_bootstrap: fixed.bootstrap.configured && cluster.standby_cluster.is_none(),
         dynamic_config: dynamic.cloned(),
+        failsafe_mode: cluster.failsafe_mode,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pgherd_agent::{Agent, Ports, ReadLocal, SettingsSource};
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_peers::HttpPeers;
-use pgherd_ports::{Clock, Dcs, LocalPostgres, Peers, SystemClock, Wake};
+use pgherd_ports::{Clock, Dcs, LocalPostgres, Peers, PromiseFile, SystemClock, Wake};
 use pgherd_postgres::{Launcher, LocalServer};
 use pgherd_rest::Server;
 use pgherd_settings::Settings;
@@ -152,6 +152,9 @@ fn ports(settings: &Arc<Settings>, wake: &Wake, fence: &Arc<FenceBeside>) -> Res
         postgres,
         peers,
         fence: Arc::<FenceBeside>::clone(fence),
+        promises: Arc::new(PromiseFile::beside(
+            settings.fixed.place.data_dir.as_std_path(),
+        )),
     })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pgherd_api::COMPATIBLE_VERSION;
 use pgherd_settings::{ClientLogin, Ctl, Restapi};
 pub use reqwest::Method;
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::trust::{SetupError, Trust};
@@ -101,7 +102,28 @@ impl RestClient {
         body: Option<&Value>,
         patience: Duration,
     ) -> Result<Reply, SendError> {
-        let mut request = self.http.request(method.clone(), url).timeout(patience);
+        let headers = HeaderMap::new();
+        let answer = self.send_with(method, url, body, headers, patience).await?;
+        Ok(answer.0)
+    }
+
+    /// The same with headers, there and back.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<&Value>,
+        headers: HeaderMap,
+        patience: Duration,
+    ) -> Result<(Reply, HeaderMap), SendError> {
+        let mut request = self
+            .http
+            .request(method.clone(), url)
+            .headers(headers)
+            .timeout(patience);
         if let (Some(login), false) = (&self.login, method.is_safe()) {
             request = request.basic_auth(&login.username, Some(login.password.reveal()));
         }
@@ -110,6 +132,7 @@ impl RestClient {
         }
         let mut response = request.send().await.map_err(|error| told(url, &error))?;
         let code = response.status().as_u16();
+        let headers = response.headers().clone();
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| told(url, &error))? {
             if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -120,7 +143,7 @@ impl RestClient {
             bytes.extend_from_slice(&chunk);
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Reply { code, text })
+        Ok((Reply { code, text }, headers))
     }
 }
 

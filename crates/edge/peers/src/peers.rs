@@ -4,10 +4,11 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pgherd_api::peer;
-use pgherd_domain::PeerStatus;
+use pgherd_api::{failsafe, peer};
+use pgherd_domain::{Accepted, PeerStatus, Plea};
 use pgherd_ports::{PeerError, Peers};
 use pgherd_settings::{Ctl, Restapi, Settings};
+use reqwest::header::HeaderMap;
 
 use crate::client::{Method, Reply, RestClient, SendError, endpoint};
 use crate::trust::SetupError;
@@ -28,13 +29,15 @@ impl HttpPeers {
         Ok(Self { client })
     }
 
-    async fn get(&self, url: &str, patience: Duration) -> Result<Reply, SendError> {
-        let client = self
-            .client
+    fn client(&self) -> RestClient {
+        self.client
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        client.send(Method::GET, url, None, patience).await
+            .clone()
+    }
+
+    async fn get(&self, url: &str, patience: Duration) -> Result<Reply, SendError> {
+        self.client().send(Method::GET, url, None, patience).await
     }
 }
 
@@ -47,6 +50,38 @@ impl Peers for HttpPeers {
             .map_err(|error| PeerError::Unreachable(error.to_string()))?;
         peer::parse(&reply.text)
             .map_err(|why| PeerError::NotUsable(format!("{api_url} answers {}: {why}", reply.code)))
+    }
+
+    async fn plead(
+        &self,
+        api_url: &str,
+        plea: &Plea,
+        patience: Duration,
+    ) -> Result<Accepted, PeerError> {
+        let url = endpoint(api_url, "failsafe");
+        let mut headers = HeaderMap::new();
+        if let Some(span) = plea.span
+            && let Ok(value) = failsafe::header(span).parse()
+        {
+            headers.insert(failsafe::PROMISE_HEADER, value);
+        }
+        let body = failsafe::body(plea);
+        let (reply, headers) = self
+            .client()
+            .send_with(Method::POST, &url, Some(&body), headers, patience)
+            .await
+            .map_err(|error| PeerError::Unreachable(error.to_string()))?;
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let (span, lsn) = (
+            header(failsafe::PROMISE_HEADER),
+            header(failsafe::LSN_HEADER),
+        );
+        failsafe::accepted(reply.code, &reply.text, span, lsn).ok_or_else(|| {
+            // A page of HTML says no more than its code.
+            let page = reply.text.starts_with('<');
+            let text = if page { "" } else { reply.text.trim() };
+            PeerError::NotUsable(format!("{url} answers {} {text}", reply.code))
+        })
     }
 
     async fn is_alive(&self, api_url: &str, patience: Duration) -> bool {

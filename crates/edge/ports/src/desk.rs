@@ -2,16 +2,20 @@
 //! showed, and hands in what operators want. Answers come from memory; nothing here waits for a probe.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
 use pgherd_domain::{
-    Answer, ClusterSpec, ClusterView, LeaseSeen, LiveSeen, Moment, Operation, PgRole, PgState,
-    Refusal, WallTime,
+    Accepted, Answer, ClusterSpec, ClusterView, LeaseSeen, LiveSeen, MemberName, Moment, Operation,
+    PgRole, PgState, Plea, Refusal, WallTime,
 };
 use pgherd_settings::Settings;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Clock, Dcs, Peers, Wake};
+use crate::{Clock, Dcs, Peers, PromiseBook, Unpromised, Wake};
+
+/// The longest promise.
+const SPAN_MAX: Duration = Duration::from_secs(3600);
 
 /// What one turn shows to the outside.
 #[derive(Debug, Clone)]
@@ -74,6 +78,8 @@ pub struct Desk {
     pub dcs: Arc<dyn Dcs>,
     /// The other members.
     pub peers: Arc<dyn Peers>,
+    /// What this member promised to leaders that can not reach the DCS.
+    pub promises: PromiseBook,
 }
 
 impl Desk {
@@ -95,6 +101,74 @@ impl Desk {
         }
         self.wake.wake();
         answer.await.unwrap_or_else(|_| gone())
+    }
+}
+
+/// Why a plea is not accepted (contract §12).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PleaRefused {
+    /// Failsafe mode is off, as far as this member knows.
+    #[error("failsafe mode is off")]
+    Off,
+    /// This member runs as a primary, or is the one that asks.
+    #[error("Running as a leader")]
+    Leads,
+    /// The DCS answers here, and says that somebody else leads.
+    #[error("{0} holds the leader key")]
+    OtherLeads(MemberName),
+    /// The book of promises says no.
+    #[error(transparent)]
+    Unpromised(#[from] Unpromised),
+}
+
+impl Desk {
+    /// Answers a leader that asks this member not to race.
+    ///
+    /// # Errors
+    /// Why it must not rely on this member.
+    pub async fn promise(&self, plea: &Plea) -> Result<Accepted, PleaRefused> {
+        let now = self.clock.now();
+        if plea.is_farewell() {
+            self.promises.release(&plea.name).await;
+            self.wake.wake();
+            return Ok(Accepted {
+                span: plea.span,
+                lsn: None,
+            });
+        }
+        let shown = self.shown.borrow().clone();
+        let Some(shown) = shown else {
+            return Err(Unpromised::Starting.into());
+        };
+        if !shown.spec.failsafe_mode {
+            return Err(PleaRefused::Off);
+        }
+        let live_primary = shown.live.as_ref().is_some_and(|live| !live.in_recovery);
+        if live_primary || shown.role == PgRole::Primary || plea.name == shown.spec.me {
+            return Err(PleaRefused::Leads);
+        }
+        let leader = shown
+            .cluster
+            .as_ref()
+            .filter(|_| shown.dcs_answers)
+            .and_then(|(view, _, _)| view.leader_name());
+        if let Some(other) = leader.filter(|leader| **leader != plea.name) {
+            // What is known may be old: the leader that asks tries again soon.
+            self.wake.wake();
+            return Err(PleaRefused::OtherLeads(other.clone()));
+        }
+        let span = plea.span.unwrap_or(shown.spec.ttl).min(SPAN_MAX);
+        let was_bound = self.promises.binding(now).is_some();
+        self.promises
+            .promise(&plea.name, now.plus(span), now)
+            .await?;
+        if !was_bound {
+            self.wake.wake();
+        }
+        Ok(Accepted {
+            span: Some(span),
+            lsn: shown.live.as_ref().map(LiveSeen::position),
+        })
     }
 }
 

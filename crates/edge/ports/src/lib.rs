@@ -11,13 +11,15 @@ mod fence;
 mod peers;
 mod postgres;
 mod promise;
+mod promise_file;
 mod wake;
 
 pub use clock::{Clock, SystemClock};
 pub use dcs::{Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, Renewal, Written};
-pub use desk::{Asked, Desk, Shown};
+pub use desk::{Asked, Desk, PleaRefused, Shown};
 pub use fence::{Fence, NoFence};
 pub use peers::{PeerError, Peers};
 pub use postgres::{AdjustError, LocalPostgres, Progress};
 pub use promise::{NoPromises, PromiseBook, PromiseStore, Unpromised};
+pub use promise_file::PromiseFile;
 pub use wake::Wake;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pgherd_domain::PeerStatus;
+use pgherd_domain::{Accepted, PeerStatus, Plea};
 use pgherd_settings::Settings;
 
 /// A peer that gave no usable answer. For decisions it is unreachable, whatever the reason.
@@ -26,6 +26,15 @@ pub trait Peers: Send + Sync + fmt::Debug {
 
     /// Whether anything answers HTTP at the `/liveness` of `api_url` (contract §1.5, step 3).
     async fn is_alive(&self, api_url: &str, patience: Duration) -> bool;
+
+    /// `POST /failsafe` at `api_url`, once, within `patience`: asks it not to race for a while (contract §12).
+    /// Everything but an acceptance is an error.
+    async fn plead(
+        &self,
+        api_url: &str,
+        plea: &Plea,
+        patience: Duration,
+    ) -> Result<Accepted, PeerError>;
 
     /// Takes changed settings in force: whose certificates are believed, and which one is shown. What can
     /// not be used is told in the log, and the old settings stay.

@@ -18,6 +18,7 @@ use crate::network::Place;
 use crate::peers::SimPeers;
 use crate::postgres::{self, Ending, SimPostgres};
 use crate::process::Process;
+use crate::promises::SimPromises;
 use crate::store::{self, SimDcs};
 use crate::turns;
 use crate::world::World;
@@ -179,6 +180,7 @@ impl Herd {
             postgres: Arc::new(SimPostgres::new(process.clone())),
             peers: Arc::new(SimPeers::new(process.clone())),
             fence: Arc::new(SimFence::new(process.clone())),
+            promises: Arc::new(SimPromises::new(process.clone())),
         };
         let (shutdown, stopping) = watch::channel(false);
         let source = SettingsSource::new(local, Some(read));

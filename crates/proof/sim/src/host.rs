@@ -1,9 +1,10 @@
 //! One member's host: its power, its clocks, its agent as a process, its PostgreSQL.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgherd_domain::Moment;
+use pgherd_domain::{MemberName, Moment};
 use pgherd_ports::{Desk, Shown};
 use tokio::sync::watch;
 
@@ -35,7 +36,11 @@ pub(crate) struct Host {
     pub(crate) shown: Option<watch::Receiver<Option<Arc<Shown>>>>,
     /// Where the agent answers what other members ask of it.
     pub(crate) desk: Option<Desk>,
+    /// What the member promised, as its disk keeps it.
+    pub(crate) promises: BTreeMap<MemberName, Moment>,
     pub(crate) dice: Dice,
+    /// Dice of the disk that keeps promises.
+    pub(crate) promise_dice: Dice,
 }
 
 impl Host {
@@ -52,6 +57,8 @@ impl Host {
             server: Server::default(),
             shown: None,
             desk: None,
+            promises: BTreeMap::new(),
+            promise_dice: dice.of("promises"),
             dice,
         }
     }

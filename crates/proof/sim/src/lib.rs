@@ -18,6 +18,7 @@ mod network;
 mod peers;
 mod postgres;
 mod process;
+mod promises;
 pub mod scenario;
 mod store;
 mod turns;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pgherd_domain::{MemberName, PeerStatus, PgRole};
+use pgherd_domain::{Accepted, MemberName, PeerStatus, PgRole, Plea};
 use pgherd_ports::{PeerError, Peers, Shown};
 
 use crate::network::Place;
@@ -100,6 +100,21 @@ impl SimPeers {
             world.sleep(LOOK_AGAIN).await;
         }
     }
+
+    /// A plea, there and back.
+    async fn ask(&self, api_url: &str, plea: &Plea) -> Result<Accepted, PeerError> {
+        let peer = self.reach(api_url).await?;
+        let Process { world, me, .. } = &self.process;
+        let desk = world
+            .look(|state| state.host(&peer).desk.clone())
+            .ok_or_else(|| unreachable("connection refused"))?;
+        let answer = desk.promise(plea).await;
+        let (here, there) = (Place::Member(me.clone()), Place::Member(peer));
+        if !world.carry(&there, &here).await {
+            return Err(unreachable("timed out"));
+        }
+        answer.map_err(|refused| PeerError::NotUsable(refused.to_string()))
+    }
 }
 
 #[async_trait]
@@ -108,6 +123,24 @@ impl Peers for SimPeers {
         match self.get(api_url, patience).await? {
             Some(shown) => status_of(&shown),
             None => Err(PeerError::NotUsable("it is only starting".to_owned())),
+        }
+    }
+
+    async fn plead(
+        &self,
+        api_url: &str,
+        plea: &Plea,
+        patience: Duration,
+    ) -> Result<Accepted, PeerError> {
+        self.process.gate().await;
+        // What is under way arrives, whether or not the sender still waits.
+        let (sender, api_url, plea) = (self.clone(), api_url.to_owned(), plea.clone());
+        let asked = tokio::spawn(async move { sender.ask(&api_url, &plea).await });
+        let answer = tokio::time::timeout(patience, asked).await;
+        self.process.gate().await;
+        match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(unreachable("timed out")),
         }
     }
 

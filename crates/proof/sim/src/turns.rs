@@ -82,6 +82,8 @@ fn action(action: &Action) -> Option<String> {
         | Action::WriteSync { .. }
         | Action::DeleteSync { .. }
         | Action::WriteHistory(_)
+        | Action::WriteFailsafe(_)
+        | Action::DeleteFailsafe
         | Action::WriteFailover { .. }
         | Action::Adjust(_)
         | Action::Ask(_) => return None,
@@ -115,10 +117,10 @@ fn work(work: &Work) -> String {
             StopMode::Fast => "stop".to_owned(),
             StopMode::Immediate => "stop at once".to_owned(),
         },
-        Work::Promote { .. } => "promote".to_owned(),
-        Work::Checkpoint => "checkpoint".to_owned(),
         Work::Restore => "restore without a leader".to_owned(),
         Work::PrePromote => "run pre_promote".to_owned(),
+        Work::Promote { .. } => "promote".to_owned(),
+        Work::Checkpoint => "checkpoint".to_owned(),
         Work::CrashRecovery => "recover in single-user mode".to_owned(),
         Work::Rewind { source } => format!("rewind from {}", server(Some(source))),
     }

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config;
 pub mod diff;
 pub mod explain;
+pub mod failsafe;
 pub mod health;
 pub mod json;
 pub mod listing;

@@ -41,6 +41,7 @@ impl Turn<'_> {
             vetoes.push(Veto::NotAnswering);
         }
         vetoes.extend(self.sync_veto());
+        vetoes.extend(self.failsafe_vetoes());
         vetoes
     }
 

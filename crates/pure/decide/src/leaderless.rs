@@ -22,6 +22,10 @@ impl Turn<'_> {
             self.wake_in(Duration::from_secs(1));
             return;
         }
+        if self.keep_the_promise() {
+            self.race = Some(self.failsafe_vetoes());
+            return;
+        }
         let vetoes = self.race();
         if vetoes.is_empty() {
             self.say(Reason::Says("trying to acquire the leader key"));
@@ -36,6 +40,10 @@ impl Turn<'_> {
 
     /// Everything against taking the key now.
     fn race(&mut self) -> Vec<Veto> {
+        if let Some(promise) = self.bound() {
+            let to = promise.to.clone();
+            return vec![Veto::Promised { to }];
+        }
         if self.spec.pause {
             return self.race_paused();
         }
@@ -83,7 +91,8 @@ impl Turn<'_> {
             | Veto::Starting
             | Veto::OldTimeline { .. }
             | Veto::OtherCluster
-            | Veto::NotSynchronous { .. } => true,
+            | Veto::NotSynchronous { .. }
+            | Veto::Promised { .. } => true,
             Veto::NoFence { .. }
             | Veto::TaggedNoFailover
             | Veto::Busy(_)
@@ -229,6 +238,7 @@ const fn comes_from_peers(veto: &Veto) -> bool {
         | Veto::Lagging { .. }
         | Veto::OtherCluster
         | Veto::NotInFailsafe
+        | Veto::Promised { .. }
         | Veto::AskingPeers
         | Veto::UnknownPosition
         | Veto::StillReceiving => false,

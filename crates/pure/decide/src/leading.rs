@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgherd_domain::documents::FailoverDoc;
-use pgherd_domain::{Action, Adjustment, Lsn, PgRole, Reason, SyncMode, TimelineId, Work};
+use pgherd_domain::{Action, Adjustment, Lsn, PgRole, Reason, SyncMode, TimelineId, Veto, Work};
 
 use crate::memory::PrePromote;
 use crate::sync_names::names_setting;
@@ -12,6 +12,11 @@ use crate::turn::Turn;
 impl Turn<'_> {
     /// PostgreSQL accepts connections and the leader key says my name.
     pub(crate) fn with_my_key(&mut self) {
+        // A late write may have given me the key after I had promised it to somebody else; one that was handed
+        // over comes with the promise given back.
+        if self.keep_the_promise() {
+            return;
+        }
         if !self.i_lead() {
             return self.claim_my_key();
         }
@@ -53,6 +58,11 @@ impl Turn<'_> {
         if self.spec.pause && !self.named_by_order() {
             let line = "removed leader lock because postgres is not running as primary";
             self.say(Reason::Says(line));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
+        if self.is_not_listed() {
+            self.say(Reason::NotRacing(Veto::NotInFailsafe));
             self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }

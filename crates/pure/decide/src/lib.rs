@@ -3,7 +3,7 @@
 //! Read in this order: `decision` (what comes out), `memory` (what one turn leaves for the next), `turn`
 //! (the order of questions) with `outcomes` (what came of the last turn), then the answers: `lease`,
 //! `unreachable`, `working`, `bootstrap`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
-//! `eligibility` and `peers`, `leading` with `switchover` and `hand_over`, `following`,
+//! `eligibility`, `failsafe` and `peers`, `leading` with `switchover` and `hand_over`, `following`,
 //! `operator`, `shutdown`; and what every turn keeps in order: `sync_standby` with `sync_names`, `slots`,
 //! `publish`.
 
@@ -11,6 +11,7 @@ mod bootstrap;
 mod decision;
 mod divergence;
 mod eligibility;
+mod failsafe;
 mod following;
 mod hand_over;
 mod identity;

@@ -45,6 +45,7 @@ impl Turn<'_> {
             | Veto::OtherCluster
             | Veto::NotSynchronous { .. }
             | Veto::NotInFailsafe
+            | Veto::Promised { .. }
             | Veto::SomebodyElseNamed { .. }
             | Veto::SteppingDown
             | Veto::AskingPeers

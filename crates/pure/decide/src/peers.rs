@@ -14,7 +14,7 @@ const PATIENCE_VANISHED_MAX: Duration = Duration::from_millis(250);
 
 impl Turn<'_> {
     /// Everybody but me who is worth asking in a race: the members now, and those that were members
-    /// while there was a leader; with their api_url.
+    /// while there was a leader, and those in `/failsafe`; with their api_url.
     pub(crate) fn others(&self) -> BTreeMap<MemberName, String> {
         let now = self.view().map(|view| &view.members);
         self.memory
@@ -23,6 +23,10 @@ impl Turn<'_> {
             .chain(now.into_iter().flatten())
             .filter(|(name, member)| **name != self.spec.me && !member.api_url.is_empty())
             .map(|(name, member)| (name.clone(), member.api_url.clone()))
+            .chain(self.listed().into_iter().filter_map(|(name, url)| {
+                let name = MemberName::new(&name).ok()?;
+                (name != self.spec.me).then_some((name, url))
+            }))
             .collect()
     }
 

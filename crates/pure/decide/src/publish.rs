@@ -26,6 +26,7 @@ pub(crate) fn finish(mut turn: Turn<'_>) -> Decision {
     }
     if healthy && turn.i_lead() {
         turn.write_status();
+        turn.keep_the_list();
     }
     let role = turn.role();
     let state = turn.shown_state();

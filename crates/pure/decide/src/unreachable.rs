@@ -7,11 +7,19 @@ use pgherd_domain::{Action, Fact, PgRole, Reason, StartAs, StopMode, Work, WorkK
 use crate::lease::demote_budget;
 use crate::turn::Turn;
 
+/// The line of a leader whom all others promised not to race (contract §5.9).
+pub(crate) const CONFIRMED: &str =
+    "continue to run as a leader because failsafe mode is enabled and all members are accessible";
+
 impl Turn<'_> {
     /// The turn of a member that can not read the DCS. The end of the lease was looked after before.
     pub(crate) fn without_dcs(&mut self) {
         self.wake_in(Duration::from_secs(1).min(self.spec.loop_wait));
-        self.say(Reason::Says("DCS is not accessible"));
+        if self.seen.failsafe.confirmed && self.pg().runs_as_primary() {
+            self.say(Reason::Says(CONFIRMED));
+        } else {
+            self.say(Reason::Says("DCS is not accessible"));
+        }
         if let Fact::Unknown { why, last, .. } = &self.seen.dcs {
             let waiting = if last.is_none() {
                 "waiting on etcd: "

@@ -1,5 +1,6 @@
 //! What a turn may do: one variant per effect, with every detail, so that nothing is left to choose.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -58,6 +59,10 @@ pub enum Action {
     },
     /// Writes `history`, while leading.
     WriteHistory(HistoryDoc),
+    /// Writes `failsafe`, name to api_url, while leading: who may race, and who has to promise not to.
+    WriteFailsafe(BTreeMap<String, String>),
+    /// Deletes `failsafe`, while leading: the mode is off.
+    DeleteFailsafe,
     /// Replaces or clears the order in `failover`, if it is still at `expected`.
     WriteFailover {
         /// The order that stays; the empty one clears the key.

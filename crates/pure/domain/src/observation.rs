@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{
-    Action, ClusterView, Lsn, MemberName, Moment, PgRole, PgState, PostgresSeen, TimelineHistory,
-    TimelineId, Upstream, WallTime, Work, WorkError, WorkKind,
+    Action, ClusterView, FailsafeSeen, Lsn, MemberName, Moment, PgRole, PgState, PostgresSeen,
+    TimelineHistory, TimelineId, Upstream, WallTime, Work, WorkError, WorkKind,
 };
 
 /// A fact with its age. A probe that failed is `Unknown`, never a default.
@@ -289,6 +289,8 @@ pub struct Observation {
     pub upstream: Option<(Upstream, Result<UpstreamSeen, String>)>,
     /// The long work.
     pub work: WorkSeen,
+    /// Promises given and received.
+    pub failsafe: FailsafeSeen,
     /// Why no fence guards beside the agent; `None`: one does.
     pub unfenced: Option<String>,
     /// What came of the last turn's writes to the DCS and small changes, in their order.

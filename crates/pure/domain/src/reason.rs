@@ -44,6 +44,11 @@ pub enum Veto {
     },
     /// Not in `/failsafe`.
     NotInFailsafe,
+    /// It promised a leader that can not reach the DCS not to race.
+    Promised {
+        /// Whom.
+        to: MemberName,
+    },
     /// A peer has more WAL.
     PeerAhead {
         /// Who.
@@ -107,6 +112,7 @@ impl fmt::Display for Veto {
             Self::OtherCluster => f.write_str("its data directory belongs to another cluster"),
             Self::NotSynchronous { sync } => write!(f, "not in /sync ({sync})"),
             Self::NotInFailsafe => f.write_str("not in /failsafe"),
+            Self::Promised { to } => write!(f, "promised {to} not to race (failsafe)"),
             Self::PeerAhead { peer, by } => write!(f, "{peer} is ahead by {}", bytes(*by)),
             Self::PeerPreferred {
                 peer,

@@ -95,4 +95,6 @@ pub struct ClusterSpec {
     pub may_bootstrap: bool,
     /// The last good dynamic configuration, to be put back by the leader when `/config` is gone.
     pub dynamic_config: Option<Value>,
+    /// The leader stays while the DCS is away, as long as all members of `/failsafe` agree (contract §12).
+    pub failsafe_mode: bool,
 }

@@ -73,6 +73,8 @@ fn makes_safer(action: &Action) -> bool {
         | Action::WriteSync { .. }
         | Action::DeleteSync { .. }
         | Action::WriteHistory(_)
+        | Action::WriteFailsafe(_)
+        | Action::DeleteFailsafe
         | Action::WriteFailover { .. }
         | Action::Adjust(_)
         | Action::Begin(_) => false,
@@ -85,6 +87,9 @@ fn fault(
     action: &Action,
     before: &[Action],
 ) -> Option<Note> {
+    if let Some(note) = promise_fault(spec, seen, action) {
+        return Some(note);
+    }
     if let Some(note) = fence_fault(spec, seen, action) {
         return Some(note);
     }
@@ -99,7 +104,11 @@ fn fault(
         Action::Adjust(Adjustment::SetSynchronousStandbyNames(setting)) => {
             sync::setting_fault(spec, seen, setting.as_deref())
         }
-        Action::WriteStatus(_) | Action::WriteHistory(_) | Action::RestoreConfig(_) => {
+        Action::WriteStatus(_)
+        | Action::WriteHistory(_)
+        | Action::WriteFailsafe(_)
+        | Action::DeleteFailsafe
+        | Action::RestoreConfig(_) => {
             let lease = seen.lease.is_mine(seen.now) || matches!(action, Action::RestoreConfig(_));
             (!lease).then(|| note("G-10", "writes the leader's keys without the lease"))
         }
@@ -168,6 +177,18 @@ fn acquire_fault(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
         .and_then(|view| view.leader_name())
         .filter(|name| **name != spec.me);
     other.map(|name| note("G-12", format!("takes the key while {name} holds it")))
+}
+
+/// G-17: whoever promised a leader not to race neither takes the key nor becomes a primary under it.
+fn promise_fault(spec: &ClusterSpec, seen: &Observation, action: &Action) -> Option<Note> {
+    let promise = seen.failsafe.promised.as_ref()?;
+    let leads = matches!(
+        action,
+        Action::AcquireLeader | Action::Begin(Work::Promote { .. })
+    ) || works::needs_the_lease(action);
+    let breaks = leads && seen.now < promise.until && !spec.pause;
+    let text = format!("takes the lead, though it promised {} not to", promise.to);
+    breaks.then(|| note("G-17", text))
 }
 
 /// G-18: nobody becomes a primary whom nothing but its agent would stop. One that runs goes on.

@@ -65,7 +65,10 @@ pub(crate) async fn carry_out(app: &App, order: Order, body: Option<&[u8]>) -> R
         Order::Switch(kind) => switch::switch(app, kind, body).await,
         Order::CancelSwitchover => switch::cancel(app).await,
         // an event for a coordinator, which this never is: heard, and nothing to do
-        Order::Citus => Ok(Reply::sentence(200, "OK")),
+        Order::Citus => match pgherd_api::orders::required(body) {
+            Ok(_) => Ok(Reply::sentence(200, "OK")),
+            Err(rejection) => Err(rejection.into()),
+        },
         // failsafe mode is never on here
         Order::Failsafe => Ok(Reply::page(502)),
     };

@@ -8,11 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pgherd_domain::documents::{MemberDoc, StatusDoc};
 use pgherd_domain::{
-    Answer, ClusterSpec, ClusterView, LeaderKey, LeaseSeen, LiveSeen, Lsn, MemberName, Moment,
-    Operation, PeerStatus, PgRole, PgState, ServerVersion, Standing, SyncMode, Tags,
+    Accepted, Answer, ClusterSpec, ClusterView, LeaderKey, LeaseSeen, LiveSeen, Lsn, MemberName,
+    Moment, Operation, PeerStatus, PgRole, PgState, Plea, ServerVersion, Standing, SyncMode, Tags,
     TimelineHistory, TimelineId, Versioned, WallTime,
 };
-use pgherd_ports::{Asked, Clock, Desk, PeerError, Peers, Shown, SystemClock, Wake};
+use pgherd_ports::{
+    Asked, Clock, Desk, PeerError, Peers, PromiseBook, PromiseStore, Shown, SystemClock, Wake,
+};
 use pgherd_rest::Server;
 use pgherd_settings::{Restapi, Settings, load};
 use serde_json::{Value, json};
@@ -81,11 +83,31 @@ impl Peers for FixedPeers {
         known.ok_or_else(|| PeerError::Unreachable(api_url.to_owned()))
     }
 
+    async fn plead(&self, api_url: &str, _: &Plea, _: Duration) -> Result<Accepted, PeerError> {
+        Err(PeerError::Unreachable(api_url.to_owned()))
+    }
+
     async fn is_alive(&self, api_url: &str, _patience: Duration) -> bool {
         self.0.lock().unwrap().contains_key(api_url)
     }
 
     fn configure(&self, _settings: &Settings) {}
+}
+
+/// Promises written down in memory.
+#[derive(Debug, Default)]
+pub struct Notes(pub Mutex<BTreeMap<MemberName, Moment>>);
+
+#[async_trait]
+impl PromiseStore for Notes {
+    async fn load(&self) -> Result<BTreeMap<MemberName, Moment>, String> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    async fn keep(&self, promises: &BTreeMap<MemberName, Moment>) -> Result<(), String> {
+        self.0.lock().unwrap().clone_from(promises);
+        Ok(())
+    }
 }
 
 impl Stand {
@@ -118,6 +140,7 @@ impl Stand {
             clock: clock.clone(),
             dcs: store.clone(),
             peers: peers.clone(),
+            promises: PromiseBook::new(Arc::new(Notes::default())),
         };
         let server = Server::bind(Arc::clone(&settings)).await.unwrap();
         let scheme = settings.changing.restapi.scheme();
@@ -323,6 +346,7 @@ fn spec() -> ClusterSpec {
         restores_without_leader: false,
         may_bootstrap: true,
         dynamic_config: None,
+        failsafe_mode: false,
     }
 }
 

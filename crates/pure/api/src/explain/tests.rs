@@ -163,6 +163,7 @@ fn every_reason_has_a_remedy_of_its_own() {
         Veto::OtherCluster,
         Veto::NotSynchronous { sync: "a".into() },
         Veto::NotInFailsafe,
+        Veto::Promised { to: peer() },
         Veto::NoFence { why: "x".into() },
         Veto::PeerAhead {
             peer: peer(),

@@ -157,12 +157,13 @@ fn leads_in_recovery(role: PgRole) -> bool {
 
 fn is_readable_replica(query: &Query, member: &MemberFacts<'_>) -> bool {
     let is_replica = member.is_running() && member.shown_role() == PgRole::Replica;
+    // Patroni 4.1.5 takes no other value for a condition.
+    let is_streaming =
+        || member.live.and_then(|live| live.replication_state()) == Some("streaming");
     is_replica
         && !member.spec.tags.noloadbalance
         && asked_lag(query).is_none_or(|limit| replay_lag(member) <= limit)
-        && query.get("replication_state").is_none_or(|state| {
-            member.live.and_then(|live| live.replication_state()) == Some(state)
-        })
+        && (query.get("replication_state") != Some("streaming") || is_streaming())
 }
 
 /// How far replay is behind the known end of WAL; nothing known counts as no lag, as the contract has it.

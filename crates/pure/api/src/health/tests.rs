@@ -159,6 +159,7 @@ fn the_replication_state_and_tags_can_be_asked_for() {
         passed(&sample, asked),
         [
             "/replica?replication_state=streaming",
+            "/replica?replication_state=in%20archive%20recovery",
             "/replica?tag_dc=East",
             "/health?tag_clonefrom=true",
             "/async?tag_weight=3"

@@ -197,5 +197,6 @@ fn spec(me: &str) -> ClusterSpec {
         restores_without_leader: false,
         may_bootstrap: true,
         dynamic_config: None,
+        failsafe_mode: false,
     }
 }

@@ -55,6 +55,7 @@ fn spec() -> ClusterSpec {
         restores_without_leader: false,
         may_bootstrap: true,
         dynamic_config: None,
+        failsafe_mode: false,
     }
 }
 
@@ -95,12 +96,14 @@ pub(super) fn leader() -> World {
             postmaster: None,
             accepting: false,
             standby_signal: false,
+            backup_label: false,
             live: unknown(),
             up_since: None,
         },
         peers: BTreeMap::new(),
         upstream: None,
         work: WorkSeen::default(),
+        failsafe: pgherd_domain::FailsafeSeen::default(),
         unfenced: None,
         effects: Vec::new(),
         requests: Vec::new(),

@@ -1,0 +1,89 @@
+//! Failsafe mode: who may race, what binds a member that promised not to, and what the leader keeps in
+//! `/failsafe` (contract §4.3, §5.1, §5.4, §12; `docs/decisions/2026-11-24-promises.md`).
+
+use std::collections::BTreeMap;
+
+use pgherd_domain::{Action, ClusterView, MemberName, Promise, Reason, Veto};
+
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// What this member promised, while that binds: it does not lead, whatever the DCS says.
+    pub(crate) fn bound(&self) -> Option<&Promise> {
+        self.seen.failsafe.bound_to(self.now())
+    }
+
+    /// Why failsafe mode forbids this member to lead.
+    pub(crate) fn failsafe_vetoes(&self) -> Vec<Veto> {
+        let mut vetoes = Vec::new();
+        if self.is_not_listed() {
+            vetoes.push(Veto::NotInFailsafe);
+        }
+        if let Some(Promise { to, .. }) = self.bound() {
+            vetoes.push(Veto::Promised { to: to.clone() });
+        }
+        vetoes
+    }
+
+    /// The mode is on, and the list that the leader keeps does not hold this member: a leader that can not
+    /// reach the DCS would not ask it.
+    pub(crate) fn is_not_listed(&self) -> bool {
+        let listed = self.listed();
+        !listed.is_empty() && !listed.contains_key(self.spec.me.as_str())
+    }
+
+    /// Who is listed, while the mode is on: name to api_url.
+    pub(crate) fn listed(&self) -> BTreeMap<String, String> {
+        let view = self.view().or_else(|| self.seen.dcs.last());
+        view.filter(|_| self.spec.failsafe_mode)
+            .map(|view| view.failsafe.clone())
+            .unwrap_or_default()
+    }
+
+    /// A member that promised goes on as it is. `true`: that is what this turn does.
+    pub(crate) fn keep_the_promise(&mut self) -> bool {
+        let Some(Promise { to, until }) = self.bound().cloned() else {
+            return false;
+        };
+        if self.pg().runs_as_primary() {
+            return false;
+        }
+        self.wake_at(until);
+        let line = if to == self.spec.me {
+            Reason::Says("waiting: what this member promised could not be read")
+        } else {
+            Reason::Following {
+                me: self.spec.me.clone(),
+                leader: to.clone(),
+            }
+        };
+        self.say(line);
+        self.say(Reason::NotRacing(Veto::Promised { to }));
+        true
+    }
+
+    /// The leader keeps the list: every member with an api_url, and itself. With the mode off there is none.
+    pub(crate) fn keep_the_list(&mut self) {
+        let Some(view) = self.view() else { return };
+        if !self.spec.failsafe_mode {
+            if !view.failsafe.is_empty() {
+                self.actions.push(Action::DeleteFailsafe);
+            }
+            return;
+        }
+        let wanted = list(view, &self.spec.me, &self.spec.api_url);
+        if view.failsafe != wanted {
+            self.actions.push(Action::WriteFailsafe(wanted));
+        }
+    }
+}
+
+fn list(view: &ClusterView, me: &MemberName, api_url: &str) -> BTreeMap<String, String> {
+    let members = view.members.iter();
+    let mut list: BTreeMap<String, String> = members
+        .filter(|(_, member)| !member.api_url.is_empty())
+        .map(|(name, member)| (name.as_str().to_owned(), member.api_url.clone()))
+        .collect();
+    list.insert(me.as_str().to_owned(), api_url.to_owned());
+    list
+}
