@@ -26,14 +26,14 @@ pub(crate) struct Caller {
     pub(crate) has_certificate: bool,
 }
 
-/// Lets an unsafe request pass, or says why not.
+/// Lets an unsafe request pass, or says why not. `restricted`: an allowlist counts for it.
 pub(crate) async fn check(
     caller: Caller,
     headers: &HeaderMap,
     manner: &Manner,
     cluster: Option<&ClusterView>,
+    restricted: bool,
 ) -> Result<(), Reply> {
-    let restricted = manner.has_allowlist || manner.members_allowed;
     if restricted && !is_allowed(caller.address, manner, cluster).await {
         return Err(Reply::sentence(403, "Access is denied"));
     }

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT};
 use hyper::{HeaderMap, Method, Request, Response};
+use pgherd_api::failsafe::PROMISE_HEADER;
 use pgherd_ports::Desk;
 use pgherd_settings::Settings;
 
@@ -110,16 +111,28 @@ impl App {
         let view = shown
             .as_ref()
             .and_then(|shown| Some(&*shown.cluster.as_ref()?.0));
-        if let Err(refusal) = access::check(caller, request.headers(), manner, view).await {
+        let restricted = order.is_restricted(manner);
+        let headers = request.headers();
+        if let Err(refusal) = access::check(caller, headers, manner, view, restricted).await {
             tracing::info!(?order, from = %caller.address, code = %refusal.code, "refuse a request");
             return refusal;
         }
+        let span = headers.get(PROMISE_HEADER).cloned();
         let body = match body(request).await {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
-        let reply = orders::carry_out(self, order, body.as_deref()).await;
-        tracing::info!(?order, from = %caller.address, code = %reply.code, "answer a request");
+        let letter = orders::Letter {
+            body: body.as_deref(),
+            span: span.as_ref().and_then(|span| span.to_str().ok()),
+        };
+        let reply = orders::carry_out(self, order, letter).await;
+        if order == orders::Order::Failsafe && reply.code.is_success() {
+            // Asked several times in each ttl of an outage: what comes of it is in the line of each turn.
+            tracing::debug!(from = %caller.address, "promise not to race");
+        } else {
+            tracing::info!(?order, from = %caller.address, code = %reply.code, "answer a request");
+        }
         reply
     }
 }

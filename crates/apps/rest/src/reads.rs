@@ -77,16 +77,14 @@ pub(crate) fn config(desk: &Desk) -> Reply {
     with_view(desk, config, 502)
 }
 
-/// `/failsafe`.
+/// `/failsafe`, as last read: it is asked for when the store is away.
 pub(crate) fn failsafe(desk: &Desk) -> Reply {
-    let failsafe = |view: &ClusterView| {
-        let members = view.failsafe.iter();
-        let map: serde_json::Map<String, Value> = members
-            .map(|(name, url)| (name.clone(), url.clone().into()))
-            .collect();
-        (!map.is_empty()).then_some(map.into())
-    };
-    with_view(desk, failsafe, 502)
+    let shown = shown(desk);
+    let view = shown.as_ref().and_then(|shown| shown.cluster.as_ref());
+    match view.map(|(view, _, _)| &view.failsafe) {
+        Some(list) if !list.is_empty() => Reply::json(&Value::from_iter(list.clone())),
+        Some(_) | None => Reply::page(502),
+    }
 }
 
 /// A fresh read of the store, within its bound.

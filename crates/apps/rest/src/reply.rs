@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue, SERVER, WWW_AUTHENTICATE};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SERVER, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Response, StatusCode};
 use pgherd_api::json::spaced;
 use pgherd_api::orders::Rejection;
@@ -17,6 +17,7 @@ pub(crate) struct Reply {
     pub(crate) code: StatusCode,
     kind: Kind,
     body: Bytes,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,7 @@ impl Reply {
             code,
             kind: Kind::Status,
             body: Bytes::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -56,6 +58,7 @@ impl Reply {
             code,
             kind: Kind::Json,
             body,
+            headers: Vec::new(),
         }
     }
 
@@ -70,6 +73,7 @@ impl Reply {
             code: status_code(code),
             kind: Kind::Sentence,
             body: text.into().into(),
+            headers: Vec::new(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Reply {
             code: StatusCode::OK,
             kind: Kind::Plain,
             body: text.into(),
+            headers: Vec::new(),
         }
     }
 
@@ -89,6 +94,7 @@ impl Reply {
             code,
             kind: Kind::Challenge,
             body: Bytes::from_static(text.as_bytes()),
+            headers: Vec::new(),
         }
     }
 
@@ -106,7 +112,16 @@ impl Reply {
             code,
             kind: Kind::Page,
             body: body.into(),
+            headers: Vec::new(),
         }
+    }
+
+    /// The same with a header of its own.
+    pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((HeaderName::from_static(name), value));
+        }
+        self
     }
 
     /// The answer as it goes out.
@@ -135,6 +150,7 @@ impl Reply {
                     .map(|(name, value)| (name.clone(), value.clone())),
             );
         }
+        headers.extend(self.headers);
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.code;
         *response.headers_mut() = headers;

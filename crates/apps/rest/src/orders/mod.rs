@@ -1,6 +1,7 @@
 //! Orders: what changes something (contract §16.7).
 
 mod config;
+mod failsafe;
 mod member;
 mod switch;
 
@@ -8,7 +9,17 @@ use hyper::Method;
 use pgherd_api::orders::SwitchKind;
 
 use crate::app::App;
+use crate::manner::Manner;
 use crate::reply::Reply;
+
+/// What comes with an order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Letter<'a> {
+    /// The body; `None`: the request had no length.
+    pub(crate) body: Option<&'a [u8]>,
+    /// For how long a leader asks this member not to race, as its header has it.
+    pub(crate) span: Option<&'a str>,
+}
 
 /// Every order there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +56,17 @@ impl Order {
             _ => return None,
         })
     }
+
+    /// Whether the caller's address counts. A leader that can not reach the store asks for promises whose
+    /// addresses nobody can look up then, so that the members' part alone restricts nothing.
+    pub(crate) fn is_restricted(self, manner: &Manner) -> bool {
+        manner.has_allowlist || manner.members_allowed && self != Self::Failsafe
+    }
 }
 
 /// Does it, and answers. Whoever asks has been let through already.
-pub(crate) async fn carry_out(app: &App, order: Order, body: Option<&[u8]>) -> Reply {
+pub(crate) async fn carry_out(app: &App, order: Order, letter: Letter<'_>) -> Reply {
+    let body = letter.body;
     let done = match order {
         Order::PatchConfig => config::patch(app, body).await,
         Order::PutConfig => config::put(app, body).await,
@@ -69,8 +87,7 @@ pub(crate) async fn carry_out(app: &App, order: Order, body: Option<&[u8]>) -> R
             Ok(_) => Ok(Reply::sentence(200, "OK")),
             Err(rejection) => Err(rejection.into()),
         },
-        // failsafe mode is never on here
-        Order::Failsafe => Ok(Reply::page(502)),
+        Order::Failsafe => failsafe::promise(app, letter).await,
     };
     done.unwrap_or_else(|refusal| refusal)
 }

@@ -7,6 +7,7 @@
 mod access;
 mod checks;
 mod config;
+mod failsafe;
 mod life;
 mod orders;
 mod stand;

@@ -39,6 +39,8 @@ pub struct Stand {
     pub lease: watch::Sender<LeaseSeen>,
     pub requests: mpsc::Receiver<Asked>,
     pub reload: Wake,
+    /// What the member promised.
+    pub promises: PromiseBook,
     pub stop: Option<oneshot::Sender<()>>,
     pub server: JoinHandle<()>,
     pub http: reqwest::Client,
@@ -131,6 +133,7 @@ impl Stand {
             Arc::new(FixedPeers::default()),
         );
         let (clock, reload) = (Arc::new(ShiftedClock::default()), Wake::new());
+        let promises = PromiseBook::new(Arc::new(Notes::default()));
         let desk = Desk {
             shown: see_shown,
             lease: see_lease,
@@ -140,7 +143,7 @@ impl Stand {
             clock: clock.clone(),
             dcs: store.clone(),
             peers: peers.clone(),
-            promises: PromiseBook::new(Arc::new(Notes::default())),
+            promises: promises.clone(),
         };
         let server = Server::bind(Arc::clone(&settings)).await.unwrap();
         let scheme = settings.changing.restapi.scheme();
@@ -159,6 +162,7 @@ impl Stand {
             lease,
             requests,
             reload,
+            promises,
             stop,
             server,
             http,

@@ -71,6 +71,9 @@ pub fn document(member: &MemberFacts<'_>) -> Value {
     if member.cluster.is_none_or(|view| view.leader.is_none()) {
         put("cluster_unlocked", true.into());
     }
+    if member.failsafe_active {
+        put("failsafe_mode_is_active", true.into());
+    }
     if let Some(seen) = member.dcs_seen {
         put("dcs_last_seen", seen.as_seconds().into());
     }

@@ -92,6 +92,22 @@ fn a_log_that_falls_behind_is_told_last() {
 }
 
 #[test]
+fn failsafe_mode_is_told_between_the_leader_and_the_store() {
+    let mut sample = primary();
+    assert_eq!(
+        document(&sample.facts()).get("failsafe_mode_is_active"),
+        None
+    );
+    (sample.failsafe_active, sample.cluster) = (true, None);
+    let doc = document(&sample.facts());
+    assert_eq!(doc["failsafe_mode_is_active"], true);
+    let keys: Vec<_> = doc.as_object().unwrap().keys().collect();
+    let at = |key: &str| keys.iter().position(|found| *found == key);
+    assert!(at("cluster_unlocked") < at("failsafe_mode_is_active"));
+    assert!(at("failsafe_mode_is_active") < at("patroni"));
+}
+
+#[test]
 fn what_is_not_known_is_left_out_and_says_so() {
     let mut sample = primary();
     sample.live = None;
