@@ -208,7 +208,7 @@ impl Turn<'_> {
         if peer.is_primary {
             return Some(Veto::PrimaryAlive { peer: name.clone() });
         }
-        if peer.nofailover || peer.watchdog_failed {
+        if self.is_barred(name, peer) {
             return None;
         }
         // The former leader in /sync can not miss anything, but it has just stepped down or lost its

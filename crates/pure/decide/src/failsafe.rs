@@ -28,8 +28,13 @@ impl Turn<'_> {
     /// The mode is on, and the list that the leader keeps does not hold this member: a leader that can not
     /// reach the DCS would not ask it.
     pub(crate) fn is_not_listed(&self) -> bool {
+        self.is_barred_by_list(&self.spec.me)
+    }
+
+    /// `name` may not lead before a leader has listed it: whoever waits for it waits for ever.
+    pub(crate) fn is_barred_by_list(&self, name: &MemberName) -> bool {
         let listed = self.listed();
-        !listed.is_empty() && !listed.contains_key(self.spec.me.as_str())
+        !listed.is_empty() && !listed.contains_key(name.as_str())
     }
 
     /// Who is listed, while the mode is on: name to api_url.
@@ -63,8 +68,11 @@ impl Turn<'_> {
     }
 
     /// The leader keeps the list: every member with an api_url, and itself. With the mode off there is none.
+    /// Whoever is bound by a promise does not lead yet, whatever the key says.
     pub(crate) fn keep_the_list(&mut self) {
-        let Some(view) = self.view() else { return };
+        let Some(view) = self.view().filter(|_| self.bound().is_none()) else {
+            return;
+        };
         if !self.spec.failsafe_mode {
             if !view.failsafe.is_empty() {
                 self.actions.push(Action::DeleteFailsafe);

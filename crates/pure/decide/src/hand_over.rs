@@ -73,7 +73,7 @@ impl Turn<'_> {
         let mut able: Vec<(MemberName, PeerStatus)> = others
             .keys()
             .filter_map(|name| Some((name.clone(), self.answer_of(name, since)?.clone())))
-            .filter(|(_, peer)| last.is_on(peer) && !peer.nofailover && !peer.watchdog_failed)
+            .filter(|(name, peer)| last.is_on(peer) && !self.is_barred(name, peer))
             .collect();
         sort_best_first(&mut able);
         if let Some((to, _)) = able.into_iter().next() {
@@ -121,7 +121,7 @@ impl Turn<'_> {
         let now = self.now();
         let has_it = others.keys().any(|name| {
             let answer = self.answer_of(name, now.minus(SUCCESSOR_MAX));
-            answer.is_some_and(|peer| last.is_on(peer) && !peer.nofailover && !peer.watchdog_failed)
+            answer.is_some_and(|peer| last.is_on(peer) && !self.is_barred(name, peer))
         });
         if has_it {
             let optime = Some(last.begin);

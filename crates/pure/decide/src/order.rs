@@ -88,7 +88,7 @@ impl Turn<'_> {
             .sync_in_force()
             .is_some_and(|sync| sync.leader.as_ref() == Some(&self.spec.me));
         let sees_me_ahead = peer.timeline.is_some() && peer.timeline < mine && !i_am_former;
-        let barred = peer.nofailover || peer.watchdog_failed || sees_me_ahead;
+        let barred = self.is_barred(name, peer) || sees_me_ahead;
         !barred && !self.peer_is_left_behind(name, peer)
     }
 

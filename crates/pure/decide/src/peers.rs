@@ -74,6 +74,11 @@ impl Turn<'_> {
         }
     }
 
+    /// A member that says, or of which is known, that it does not lead whatever happens.
+    pub(crate) fn is_barred(&self, name: &MemberName, peer: &PeerStatus) -> bool {
+        peer.nofailover || peer.watchdog_failed || self.is_barred_by_list(name)
+    }
+
     fn patience(&self, name: &MemberName) -> Duration {
         let present = self
             .view()

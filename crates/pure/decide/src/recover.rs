@@ -138,7 +138,10 @@ impl Turn<'_> {
     fn somebody_else_could_lead(&self) -> bool {
         self.view().is_some_and(|view| {
             view.members.iter().any(|(name, member)| {
-                *name != self.spec.me && member.is_running() && !member.tags().nofailover
+                *name != self.spec.me
+                    && member.is_running()
+                    && !member.tags().nofailover
+                    && !self.is_barred_by_list(name)
             })
         })
     }

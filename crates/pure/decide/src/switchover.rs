@@ -124,9 +124,9 @@ impl Turn<'_> {
         let mut able: Vec<(MemberName, PeerStatus)> = others
             .into_keys()
             .filter_map(|name| Some((name.clone(), self.answer_of(&name, since)?.clone())))
-            .filter(|(_, peer)| {
+            .filter(|(name, peer)| {
                 let behind = check_timeline && peer.timeline < Some(timeline);
-                let barred = peer.nofailover || peer.watchdog_failed || behind;
+                let barred = self.is_barred(name, peer) || behind;
                 !barred && peer.position.behind(mine) <= limit
             })
             .collect();

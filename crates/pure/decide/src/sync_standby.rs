@@ -215,6 +215,8 @@ impl Turn<'_> {
                 let tags = member.tags();
                 **name != self.spec.me && member.is_running() && !tags.nosync && !tags.nostream
             })
+            // Whoever has every commit must be able to lead.
+            .filter(|(name, _)| !self.is_barred_by_list(name))
             .filter_map(|(name, member)| {
                 let sender = live
                     .senders_to(name)

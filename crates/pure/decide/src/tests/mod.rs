@@ -5,6 +5,7 @@ mod ask;
 mod bootstrap;
 mod build;
 mod enumeration;
+mod failsafe;
 mod follow;
 mod hand_over;
 mod identity;

@@ -4,7 +4,7 @@ mod world;
 
 use pgherd_domain::documents::{FailoverDoc, StatusDoc};
 use pgherd_domain::{
-    Action, Adjustment, ControlState, DataDirectory, PgRole, Standing, StartAs, StopMode,
+    Action, Adjustment, ControlState, DataDirectory, PgRole, Promise, Standing, StartAs, StopMode,
     Versioned, Work,
 };
 
@@ -73,6 +73,28 @@ fn g01_one_work_at_a_time() {
     let twice = vec![start(primary(25)), Action::Begin(Work::Checkpoint)];
     let idle = leader();
     assert_eq!(check(&idle.spec, &idle.seen, twice).1[0].rule, "G-01");
+}
+
+#[test]
+fn g17_whoever_promised_does_not_lead() {
+    let bound = |seconds: u64| {
+        leader().seen(|seen| {
+            seen.failsafe.promised = Some(Promise {
+                to: name("b"),
+                until: NOW.plus(secs(seconds)),
+            });
+        })
+    };
+    for action in [promote(25), start(primary(25)), restart_primary()] {
+        assert_eq!(bound(1).breaks(action), ["G-17"]);
+    }
+    let leaderless = bound(1).view(|view| view.leader = None);
+    assert_eq!(leaderless.breaks(Action::AcquireLeader), ["G-17"]);
+    let replica = StartAs::Replica { upstream: None };
+    assert_eq!(bound(1).breaks(start(replica)), NOTHING);
+    assert_eq!(bound(1).breaks(stop()), NOTHING);
+    assert_eq!(bound(0).breaks(promote(25)), NOTHING, "it has ended");
+    assert_eq!(leaderless.paused().breaks(Action::AcquireLeader), NOTHING);
 }
 
 #[test]
