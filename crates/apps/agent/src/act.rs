@@ -121,12 +121,8 @@ impl Agent {
                     .await
             }
             Action::DeleteInitialize { expected } => {
-                let when = Condition::unchanged(Some(*expected));
-                self.ports
-                    .dcs
-                    .delete(&Key::Initialize, when)
+                self.delete(&Key::Initialize, Condition::unchanged(Some(*expected)))
                     .await
-                    .map(outcome_of)
             }
             Action::RestoreConfig(config) => {
                 self.put(&Key::Config, &config.to_string(), Condition::ABSENT)
@@ -139,11 +135,7 @@ impl Agent {
             }
             Action::DeleteSync { expected } => {
                 let when = Condition::unchanged(Some(*expected)).and_leading();
-                self.ports
-                    .dcs
-                    .delete(&Key::Sync, when)
-                    .await
-                    .map(outcome_of)
+                self.delete(&Key::Sync, when).await
             }
             Action::WriteHistory(doc) => {
                 self.put(&Key::History, &doc.render(), Condition::LEADING)
@@ -154,12 +146,7 @@ impl Agent {
                 self.put(&Key::Failsafe, &json.to_string(), Condition::LEADING)
                     .await
             }
-            Action::DeleteFailsafe => self
-                .ports
-                .dcs
-                .delete(&Key::Failsafe, Condition::LEADING)
-                .await
-                .map(outcome_of),
+            Action::DeleteFailsafe => self.delete(&Key::Failsafe, Condition::LEADING).await,
             Action::WriteFailover { doc, expected } => {
                 let when = Condition::unchanged(Some(*expected));
                 self.put(&Key::Failover, &doc.render(), when).await
@@ -175,6 +162,10 @@ impl Agent {
             warn!("outcome unknown: {error}");
             Outcome::Unknown(error.to_string())
         })
+    }
+
+    async fn delete(&self, key: &Key, when: Condition) -> Result<Outcome, DcsError> {
+        self.ports.dcs.delete(key, when).await.map(outcome_of)
     }
 
     async fn put(&self, key: &Key, value: &str, when: Condition) -> Result<Outcome, DcsError> {

@@ -260,8 +260,8 @@ pub(crate) async fn give_back(appeal: Option<Arc<Appeal>>, board: &Board, ports:
     plea.span = Some(Duration::ZERO);
     let plea = Arc::new(plea);
     let mut told = JoinSet::new();
-    for api_url in appeal.others.values().cloned() {
-        let (plea, peers) = (Arc::clone(&plea), Arc::clone(&ports.peers));
+    for api_url in appeal.others.values() {
+        let (plea, peers, api_url) = (Arc::clone(&plea), Arc::clone(&ports.peers), api_url.clone());
         // Whoever does not hear of it waits until the promise ends.
         told.spawn(async move { drop(peers.plead(&api_url, &plea, FAREWELL_MAX).await) });
     }
