@@ -193,6 +193,14 @@ impl Member {
         http::get(self.rest(), "/patroni").await?.json()
     }
 
+    /// A document of its REST API.
+    ///
+    /// # Errors
+    /// When it does not answer with JSON.
+    pub async fn document(&self, path: &str) -> Result<Value> {
+        http::get(self.rest(), path).await?.json()
+    }
+
     /// A connection as superuser.
     ///
     /// # Errors

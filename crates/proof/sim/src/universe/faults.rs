@@ -47,6 +47,10 @@ pub(super) fn shape(dice: &mut Dice) -> Shape {
     if dice.chance(200) {
         words.push("primary_start_timeout=0".to_owned());
     }
+    // Dice of its own: what else a seed throws stays the same.
+    if dice.of("failsafe").chance(500) {
+        words.push("failsafe_mode=true".to_owned());
+    }
     Shape {
         members,
         synchronous: mode != "off",
