@@ -134,6 +134,7 @@ fn base(host: &Host) -> Value {
             "loop_wait": 10,
             "retry_timeout": 10,
             "ttl": 30,
+            "failsafe_mode": true,
             "postgresql": {
                 "use_slots": true,
                 "parameters": {
