@@ -57,7 +57,7 @@ impl Store {
         })
     }
 
-    fn failsafe(&self) -> std::collections::BTreeMap<String, String> {
+    pub(crate) fn failsafe(&self) -> std::collections::BTreeMap<String, String> {
         let Some(Ok(Value::Object(map))) = self.value("failsafe").map(serde_json::from_str) else {
             return std::collections::BTreeMap::new();
         };
