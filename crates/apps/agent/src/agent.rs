@@ -28,6 +28,8 @@ use crate::settings::SettingsSource;
 use crate::worker::Worker;
 use crate::{fence, promises, show, spec};
 
+/// After so long without a turn a person wants to know why.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// Requests that wait for a turn, at most.
 const REQUESTS_MAX: usize = 16;
 /// The shortest time from one turn to the next, so that a storm of events costs little.
@@ -203,6 +205,10 @@ impl Agent {
             Arc::clone(&self.board),
             self.ports.clone(),
             self.wake.clone(),
+        ));
+        beside.spawn(tell_who_waits(
+            self.shown.subscribe(),
+            Arc::clone(&self.ports.clock),
         ));
         loop {
             match self.turn().await {
@@ -453,12 +459,20 @@ impl Agent {
             biased;
             left = self.ports.dcs.leave() => {
                 if let Err(error) = left {
-                    warn!("the lease will run out by itself: {error}");
+                    warn!("what this agent holds in the DCS will run out by itself: {error}");
                 }
             }
             () = clock.sleep(Duration::from_secs(3)) => {
-                warn!("the lease will run out by itself: the DCS does not answer");
+                warn!("what this agent holds in the DCS will run out by itself: no answer");
             }
         }
+    }
+}
+
+/// A first turn that waits for the DCS shows nothing yet: say what it waits for.
+async fn tell_who_waits(shown: watch::Receiver<Option<Arc<Shown>>>, clock: Arc<dyn Clock>) {
+    clock.sleep(FIRST_ANSWER).await;
+    if shown.borrow().is_none() {
+        info!("waiting on etcd: no answer yet");
     }
 }

@@ -21,7 +21,14 @@ mod shield;
 mod stop;
 mod tether;
 
+use std::path::Path;
+
 pub use file::FileError;
 pub use keeper::{FenceKeeper, KeepError, Retired, Upkeep};
 pub use process::{Options, run};
 pub use tether::{TetherError, TetherOptions, tether, tethered};
+
+/// Whether a postmaster runs on `data_dir`: then there is something to guard.
+pub fn has_server(data_dir: &Path) -> bool {
+    server::Postmaster::find(data_dir).is_some()
+}

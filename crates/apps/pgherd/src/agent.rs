@@ -117,8 +117,9 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     if let Err(error) = rest.await {
         error!("the REST server broke off: {error}");
     }
-    if result.is_ok() {
-        // After an error PostgreSQL is left as it is, and so is what guards it.
+    // After an error PostgreSQL is left as it is, and so is what guards it.
+    let data_dir = settings.fixed.place.data_dir.as_std_path();
+    if result.is_ok() || !pgherd_fence::has_server(data_dir) {
         fence.retire();
     }
     result.map_err(|fatal| {

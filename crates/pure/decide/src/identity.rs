@@ -41,7 +41,10 @@ impl Turn<'_> {
         if self.key_says_me() && self.seen.lease.is_mine(self.now()) {
             return self.release_when_stopped(mismatch);
         }
-        let because = Some(mismatch.to_string());
+        let because = Some(format!(
+            "{mismatch}. Nothing was changed. If this member is to join this cluster, move its data directory away and \
+             it is copied anew; else correct scope or the addresses of etcd"
+        ));
         self.say(mismatch);
         self.actions.push(Action::Exit { because });
     }
