@@ -53,10 +53,8 @@ pub(super) async fn restart(
             Some(""),
         )?,
     };
-    if !version.is_empty() && version_num(&version).is_none() {
-        return Err(Failure::Refused(format!(
-            "Invalid PostgreSQL version: {version}"
-        )));
+    if !version.is_empty() {
+        version_num(&version).map_err(Failure::Refused)?;
     }
     let body = body(args, when.as_ref(), &version);
     let mut all_reached = true;

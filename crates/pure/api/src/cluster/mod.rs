@@ -76,10 +76,10 @@ fn member(name: &MemberName, doc: &MemberDoc, view: &ClusterView, wanted: &Wante
     }
     if !role.leads() {
         let end = view.status.optime;
-        put("receive_lsn", lsn_text(doc.receive_lsn));
         put("receive_lag", lag(doc.receive_lsn, end));
-        put("replay_lsn", lsn_text(doc.replay_lsn));
+        put("receive_lsn", lsn_text(doc.receive_lsn));
         put("replay_lag", lag(doc.replay_lsn, end));
+        put("replay_lsn", lsn_text(doc.replay_lsn));
         put("lag", lag(doc.xlog_location, end));
         put("lsn", lsn_text(doc.xlog_location));
     }

@@ -52,16 +52,16 @@ fn members_come_by_name_and_replicas_with_their_lag() {
         spaced(&document("real", &view, &Wanted::of(&view))),
         concat!(
             r#"{"members": [{"name": "new", "role": "replica", "state": "creating replica", "api_url": "", "#,
-            r#""host": "10.0.0.3", "port": 5432, "receive_lsn": "unknown", "receive_lag": "unknown", "#,
-            r#""replay_lsn": "unknown", "replay_lag": "unknown", "lag": "unknown", "lsn": "unknown"}, "#,
+            r#""host": "10.0.0.3", "port": 5432, "receive_lag": "unknown", "receive_lsn": "unknown", "#,
+            r#""replay_lag": "unknown", "replay_lsn": "unknown", "lag": "unknown", "lsn": "unknown"}, "#,
             r#"{"name": "pa", "role": "leader", "state": "running", "#,
             r#""api_url": "http://10.0.0.1:8008/patroni", "host": "10.0.0.1", "port": 5433, "timeline": 1, "#,
             r#""tags": {"clonefrom": true}}, "#,
             r#"{"name": "two", "role": "sync_standby", "state": "streaming", "#,
             r#""api_url": "http://10.0.0.2:8008/patroni", "host": "10.0.0.2", "port": 5432, "timeline": 1, "#,
             r#""pending_restart": true, "pending_restart_reason": {"x": {"old_value": "1", "new_value": "2"}}, "#,
-            r#""tags": {"a": 1}, "receive_lsn": "0/1501F00", "receive_lag": 287432, "#,
-            r#""replay_lsn": "0/1501EE0", "replay_lag": 287464, "lag": 287432, "lsn": "0/1501F00"}], "#,
+            r#""tags": {"a": 1}, "receive_lag": 287432, "receive_lsn": "0/1501F00", "#,
+            r#""replay_lag": 287464, "replay_lsn": "0/1501EE0", "lag": 287432, "lsn": "0/1501F00"}], "#,
             r#""pause": true, "scheduled_switchover": {"at": "2027-01-01T10:00:00+00:00", "from": "pa", "#,
             r#""to": "two"}, "scope": "real"}"#
         )

@@ -140,12 +140,12 @@ pub fn is_ready(query: &Query, member: &MemberFacts<'_>) -> bool {
     let Some(end) = member.known_end() else {
         return false;
     };
-    let limit = asked_lag(query).unwrap_or(member.spec.maximum_lag_on_failover);
+    let limit = asked_lag(query).unwrap_or_else(|| signed(member.spec.maximum_lag_on_failover));
     let position = match query.get("mode") {
         Some("write") => live.received.max(live.replayed),
         Some(_) | None => live.replayed,
     };
-    live.replication_state() == Some("streaming") && position.behind(end) <= limit
+    live.replication_state() == Some("streaming") && signed(position.behind(end)) <= limit
 }
 
 fn leads_in_recovery(role: PgRole) -> bool {
@@ -162,7 +162,7 @@ fn is_readable_replica(query: &Query, member: &MemberFacts<'_>) -> bool {
         || member.live.and_then(|live| live.replication_state()) == Some("streaming");
     is_replica
         && !member.spec.tags.noloadbalance
-        && asked_lag(query).is_none_or(|limit| replay_lag(member) <= limit)
+        && asked_lag(query).is_none_or(|limit| signed(replay_lag(member)) <= limit)
         && (query.get("replication_state") != Some("streaming") || is_streaming())
 }
 
@@ -175,10 +175,14 @@ fn replay_lag(member: &MemberFacts<'_>) -> WalBytes {
         .behind(end)
 }
 
-/// `?lag=SIZE` in bytes; one that is not understood counts as not given.
-fn asked_lag(query: &Query) -> Option<WalBytes> {
+/// `?lag=SIZE` in bytes; one that is not understood counts as not given. Nobody is as near as a negative one asks.
+fn asked_lag(query: &Query) -> Option<i64> {
     let given = Value::from(query.get("lag")?);
-    u64::try_from(value::bytes(&given, SizeUnit::Byte)?).ok()
+    value::bytes(&given, SizeUnit::Byte)
+}
+
+fn signed(bytes: WalBytes) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Every `?tag_NAME=VALUE` must be a tag of the member with that value.

@@ -141,6 +141,11 @@ fn lag_counts_from_the_further_of_the_two_known_ends() {
         passed(&sample, "/replica?lag=499 /replica?lag=500"),
         ["/replica?lag=500"]
     );
+    sample.set_positions(1_300, 1_300, 1_300);
+    assert_eq!(
+        passed(&sample, "/replica?lag=0 /replica?lag=-1"),
+        ["/replica?lag=0"]
+    );
 }
 
 #[test]

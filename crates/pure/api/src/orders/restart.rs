@@ -24,7 +24,7 @@ pub fn restart(
             "role" => order.role = Some(role(given)?),
             "postgres_version" => order.older_than = Some(version(given)?),
             "timeout" => order.timeout = Some(timeout(given)?),
-            "restart_pending" => order.only_pending = value::flag(given).unwrap_or(false),
+            "restart_pending" => order.only_pending = is_truthy(given),
             other => {
                 return Err(Rejection::text(
                     400,
@@ -42,21 +42,22 @@ pub fn restart(
     })
 }
 
-/// `server_version_num` of a version as people write it: `15.3`, `9.5.2`, `15`.
-pub fn version_num(text: &str) -> Option<u32> {
-    let parts: Option<Vec<u32>> = text
-        .trim()
-        .split('.')
-        .map(|part| part.parse().ok())
-        .collect();
-    let number = match *parts?.as_slice() {
-        [major @ 10..=999] => major * 10_000,
+/// `server_version_num` of a version as people write it, by Patroni's rules: `15.3`, `9.5.2`.
+///
+/// # Errors
+/// In Patroni's words: a part is no number, or there are not as many parts as PostgreSQL's versions have.
+pub fn version_num(text: &str) -> Result<u32, String> {
+    let parts = text.split('.').map(|part| part.trim().parse::<i64>());
+    let parts: Vec<i64> = parts
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("Invalid PostgreSQL version: {text}"))?;
+    let number = match *parts.as_slice() {
         [major @ 10..=999, minor @ 0..=9_999] => major * 10_000 + minor,
-        [first @ 0..=9, second @ 0..=99] => first * 10_000 + second * 100,
-        [first @ 0..=9, second @ 0..=99, third @ 0..=99] => first * 10_000 + second * 100 + third,
-        _ => return None,
+        [first @ 0..=999, second @ 0..=99, third @ 0..=99] => first * 10_000 + second * 100 + third,
+        _ => -1,
     };
-    Some(number)
+    u32::try_from(number)
+        .map_err(|_| format!("Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: {text}"))
 }
 
 #[derive(Default)]
@@ -101,8 +102,19 @@ fn role(given: &Value) -> Result<PgRole, Rejection> {
 
 fn version(given: &Value) -> Result<u32, Rejection> {
     let text = value::scalar(given).unwrap_or_default();
-    version_num(&text)
-        .ok_or_else(|| Rejection::text(400, format!("Invalid PostgreSQL version: {text}")))
+    version_num(&text).map_err(|why| Rejection::text(400, why))
+}
+
+/// Whatever is not empty asks for it, as with Patroni: it is the careful side.
+fn is_truthy(given: &Value) -> bool {
+    match given {
+        Value::Null => false,
+        Value::Bool(on) => *on,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
 }
 
 fn timeout(given: &Value) -> Result<Duration, Rejection> {

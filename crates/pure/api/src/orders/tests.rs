@@ -317,16 +317,51 @@ fn restarts_are_refused_with_the_contracts_words() {
 #[test]
 fn versions_are_numbers_as_postgresql_counts_them() {
     for (text, number) in [
-        ("15", Some(150_000)),
-        ("15.3", Some(150_003)),
-        ("9.5.2", Some(90_502)),
-        ("9.6", Some(90_600)),
-        ("9", None),
-        ("15.3.1", None),
-        ("", None),
-        ("x", None),
+        ("15.3", 150_003),
+        ("9.5.2", 90_502),
+        (" 10.1 ", 100_001),
+        ("15.3.1", 150_301),
     ] {
-        assert_eq!(version_num(text), number, "{text}");
+        assert_eq!(version_num(text), Ok(number), "{text}");
+    }
+    for (text, why) in [
+        ("15", "format: X.Y or X.Y.Z is accepted: 15"),
+        ("9.6", "format: X.Y or X.Y.Z is accepted: 9.6"),
+        ("-1", "format: X.Y or X.Y.Z is accepted: -1"),
+        ("15.-3", "format: X.Y or X.Y.Z is accepted: 15.-3"),
+        ("1.2.3.4", "format: X.Y or X.Y.Z is accepted: 1.2.3.4"),
+        ("", ": "),
+        ("15.x", ": 15.x"),
+    ] {
+        let separator = if why.starts_with(':') { "" } else { " " };
+        let wanted = format!("Invalid PostgreSQL version{separator}{why}");
+        assert_eq!(version_num(text), Err(wanted), "{text}");
+    }
+}
+
+#[test]
+fn anything_but_nothing_asks_for_a_pending_restart() {
+    for (given, wanted) in [
+        ("true", true),
+        (r#""maybe""#, true),
+        ("1", true),
+        ("[0]", true),
+        ("false", false),
+        ("null", false),
+        ("0", false),
+        (r#""""#, false),
+        ("[]", false),
+        ("{}", false),
+    ] {
+        let order = restart(
+            &body(&format!(r#"{{"restart_pending": {given}}}"#)),
+            false,
+            NOW,
+        );
+        let Ok(Operation::Restart { only_pending, .. }) = order else {
+            panic!("{given}: {order:?}");
+        };
+        assert_eq!(only_pending, wanted, "{given}");
     }
 }
 

@@ -1,0 +1,84 @@
+//! Patroni's REST answers and ours, side by side in one cluster.
+
+use anyhow::{Result, ensure};
+use pgherd_e2e::{REJOIN, SOON, mirror, with_herd};
+use pgherd_testbed::{AgentProgram, Herd, HerdOptions, wait_for};
+
+/// Waits until both replicas are synchronous, so that what they say of themselves is the same.
+async fn both_replicas_are_synchronous(herd: &Herd) -> Result<()> {
+    wait_for("two synchronous standbys", REJOIN, async || {
+        let cluster = herd.cluster().await?.to_string();
+        ensure!(cluster.matches("sync_standby").count() == 2, "{cluster}");
+        Ok(())
+    })
+    .await
+}
+
+/// A switchover, and all is calm after it.
+async fn switch(herd: &Herd, from: usize, to: usize) -> Result<()> {
+    let [from_name, to_name] = [from, to].map(|at| herd.members[at].name());
+    let names = ["--leader", from_name, "--candidate", to_name];
+    let order = ["switchover", herd.scope()]
+        .into_iter()
+        .chain(names)
+        .chain(["--force"]);
+    herd.ctl(&order.collect::<Vec<_>>()).await?;
+    ensure!(
+        herd.wait_formed(REJOIN).await? == to,
+        "{to_name} does not lead"
+    );
+    both_replicas_are_synchronous(herd).await
+}
+
+#[tokio::test]
+async fn a_member_of_ours_answers_over_rest_as_one_of_patronis_does() -> Result<()> {
+    let Some(patroni) = AgentProgram::patroni() else {
+        println!("skipped: Patroni is not installed (scripts/setup.sh test gets it)");
+        return Ok(());
+    };
+    let options = HerdOptions {
+        ttl: 20,
+        retry_timeout: 3,
+        synchronous: "on".to_owned(),
+        dcs_lines: vec!["synchronous_node_count: 2".to_owned()],
+        agent: Some(patroni),
+        ..HerdOptions::default()
+    };
+    with_herd("mirror", options, async |herd| {
+        let leader = herd.leader_index().await?;
+        ensure!(leader == 0, "{} leads", herd.members[leader].name());
+        herd.members[1].stop(SOON).await?;
+        herd.members[1].install(AgentProgram::pgherd()?);
+        herd.members[1].start()?;
+        herd.wait_formed(REJOIN).await?;
+        both_replicas_are_synchronous(herd).await?;
+
+        let as_leader = mirror::reads(&herd.members[0]).await?;
+        let as_replica = mirror::reads(&herd.members[2]).await?;
+        let of_ours = mirror::reads(&herd.members[1]).await?;
+        let mut differing = mirror::differing(&as_replica, &of_ours);
+
+        switch(herd, 0, 1).await?;
+        let of_ours = mirror::reads(&herd.members[1]).await?;
+        // The switchover in between is in these two.
+        let tells_it = |pair: &String| {
+            let documents = ["GET /history", "GET /cluster"];
+            documents.iter().any(|path| pair.contains(path))
+        };
+        let pairs = mirror::differing(&as_leader, &of_ours).into_iter();
+        differing.extend(pairs.filter(|pair| !tells_it(pair)));
+
+        switch(herd, 1, 0).await?;
+        let orders = mirror::orders(&herd.members[2]).await?;
+        let of_ours = mirror::orders(&herd.members[1]).await?;
+        differing.extend(mirror::differing(&orders, &of_ours));
+        let count = differing.len();
+        ensure!(
+            count == 0,
+            "{count} answers differ:\n{}",
+            differing.join("\n")
+        );
+        Ok(())
+    })
+    .await
+}
