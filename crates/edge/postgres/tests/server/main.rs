@@ -10,4 +10,5 @@ mod copying;
 mod crash;
 mod faults;
 mod following;
+mod hooks;
 mod rejoining;
