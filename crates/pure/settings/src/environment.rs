@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::document::{Document, parse};
-use crate::keys::{self, Kind};
+use crate::keys::{self, Key, Kind, Scope};
 use crate::{Fault, Place};
 
 /// Sections whose variables are `PATRONI_SECTION_KEY`.
@@ -37,6 +37,32 @@ const OLD: [(&str, &str); 3] = [
     ("PATRONI_LOGFORMAT", "PATRONI_LOG_FORMAT"),
     ("PATRONI_LOG_DATEFMT", "PATRONI_LOG_DATEFORMAT"),
 ];
+
+/// Every variable with the key that it sets, old names left out, in the order of the keys. What a DCS section of
+/// another kind would take is not among them.
+pub fn variables() -> Vec<(String, &'static Key)> {
+    let mut all = Vec::new();
+    for key in keys::all().filter(|key| key.scope != Scope::Dynamic) {
+        for name in names_of(key.path) {
+            let variable = format!("PATRONI_{}", name.to_ascii_uppercase());
+            let path = path_of(&name).unwrap_or_default();
+            if keys::find(&path).is_some_and(|found| std::ptr::eq(found, key)) {
+                all.push((variable, key));
+            }
+        }
+    }
+    all
+}
+
+/// What variables of a key may be called, without `PATRONI_`.
+fn names_of(path: &str) -> Vec<String> {
+    let users = "postgresql.authentication.*.";
+    if let Some(key) = path.strip_prefix(users) {
+        return USERS.iter().map(|user| format!("{user}_{key}")).collect();
+    }
+    let path = path.replace(".bin_name.", ".bin_");
+    vec![path.replace(".authentication.", ".").replace('.', "_")]
+}
 
 /// Patches the variables over a document. Empty ones and unknown ones are left alone.
 pub(crate) fn patch_over(

@@ -25,6 +25,7 @@ use serde_json::Value;
 pub use address::{HostPort, ListenHosts};
 pub use client::{ClientSettings, ctl_settings};
 pub use controlled::{Controlled, is_controlled};
+pub use environment::variables;
 pub use fault::{Fault, Faults, Place, Warning};
 pub use load::{Loaded, Local, load, of_environment, validate_dynamic};
 pub use secret::Secret;

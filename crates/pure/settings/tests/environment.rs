@@ -5,7 +5,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use pgherd_settings::keys::{Key, Kind};
 use pgherd_settings::*;
+use serde_json::json;
 use support::GOOD;
 
 fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -210,4 +212,76 @@ fn without_either_the_environment_alone_is_the_configuration() {
 
     let shown = load(&[], &BTreeMap::new()).unwrap_err().to_string();
     assert!(shown.contains("scope: is required"), "{shown}");
+}
+
+/// A value that fits, as an operator writes it, and what it is in the document.
+fn fitting(key: &Key) -> (&'static str, serde_json::Value) {
+    match key.kind {
+        Kind::Flag => ("on", json!("on")),
+        Kind::Whole(min, _) if min > 5 => ("65536", json!("65536")),
+        Kind::Whole(..) => ("7", json!("7")),
+        Kind::Bytes(_) => ("1MB", json!("1MB")),
+        Kind::Seconds(_) => ("7s", json!("7s")),
+        Kind::FileMode => ("0640", json!("0640")),
+        Kind::Choice(words) => (words[0], json!(words[0])),
+        Kind::List => ("a:1, b:2", json!(["a:1", "b:2"])),
+        Kind::Texts => ("a: x", json!({"a": "x"})),
+        Kind::Text | Kind::Secret | Kind::Any => ("%(message)s", json!("%(message)s")),
+        Kind::Section | Kind::Lines | Kind::Options | Kind::Mapping => panic!("{}", key.path),
+    }
+}
+
+#[test]
+fn every_variable_sets_its_key() {
+    let all = variables();
+    assert!(all.len() > 90, "{}", all.len());
+    for (variable, key) in all {
+        let (text, wanted) = fitting(key);
+        let document = of_environment(&env(&[(&variable, text)])).unwrap();
+        let user = variable.split('_').nth(1).unwrap().to_lowercase();
+        let pointer = format!("/{}", key.path.replace('*', &user).replace('.', "/"));
+        let found = serde_json::Value::from(document);
+        assert_eq!(
+            found.pointer(&pointer),
+            Some(&wanted),
+            "{variable}: {found}"
+        );
+    }
+}
+
+#[test]
+fn every_variable_of_patronis_is_there() {
+    let known: Vec<String> = variables().into_iter().map(|(name, _)| name).collect();
+    let log = "TYPE LEVEL TRACEBACK_LEVEL FORMAT DATEFORMAT STATIC_FIELDS MAX_QUEUE_SIZE DIR MODE FILE_SIZE FILE_NUM \
+               LOGGERS DEDUPLICATE_HEARTBEAT_LOGS";
+    let restapi = "LISTEN CONNECT_ADDRESS CERTFILE KEYFILE KEYFILE_PASSWORD CAFILE CIPHERS VERIFY_CLIENT \
+                   HTTP_EXTRA_HEADERS HTTPS_EXTRA_HEADERS ALLOWLIST ALLOWLIST_INCLUDE_MEMBERS REQUEST_QUEUE_SIZE \
+                   SERVER_TOKENS USERNAME PASSWORD THREAD_POOL_SIZE";
+    let ctl = "INSECURE CACERT CERTFILE KEYFILE KEYFILE_PASSWORD USERNAME PASSWORD";
+    let postgresql = "LISTEN CONNECT_ADDRESS PROXY_ADDRESS CONFIG_DIR DATA_DIR PGPASS BIN_DIR BIN_PG_CTL BIN_INITDB \
+                      BIN_PG_CONTROLDATA BIN_PG_BASEBACKUP BIN_POSTGRES BIN_PG_ISREADY BIN_PG_REWIND";
+    let user = "USERNAME PASSWORD SSLMODE SSLCERT SSLKEY SSLPASSWORD SSLROOTCERT SSLCRL SSLCRLDIR GSSENCMODE \
+                CHANNEL_BINDING SSLNEGOTIATION";
+    let etcd = "HOST HOSTS PORT USE_PROXIES PROTOCOL SRV SRV_SUFFIX URL PROXY CACERT CERT KEY USERNAME PASSWORD";
+    for (prefix, keys) in [
+        (
+            "",
+            "NAME NAMESPACE SCOPE THREAD_POOL_SIZE THREAD_STACK_SIZE",
+        ),
+        ("LOG_", log),
+        ("RESTAPI_", restapi),
+        ("CTL_", ctl),
+        ("POSTGRESQL_", postgresql),
+        ("SUPERUSER_", user),
+        ("REPLICATION_", user),
+        ("REWIND_", user),
+        ("ETCD_", etcd),
+        ("ETCD3_", etcd),
+        ("CITUS_", "GROUP DATABASE"),
+    ] {
+        for key in keys.split_whitespace() {
+            let name = format!("PATRONI_{prefix}{key}");
+            assert!(known.contains(&name), "{name}");
+        }
+    }
 }

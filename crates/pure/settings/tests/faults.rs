@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use pgherd_settings::keys::{self, Kind, Scope};
 use pgherd_settings::*;
 use serde_json::json;
 use support::{GOOD, faults_of, load_text, warnings_of, with};
@@ -242,4 +243,86 @@ fn a_dynamic_configuration_is_checked_before_it_is_written() {
         validate_dynamic(&json!({"ttl": null, "pause": true})),
         Ok(Vec::new())
     );
+}
+
+/// A value that does not fit a kind; `None` where everything fits.
+fn unfitting(kind: Kind) -> Option<serde_json::Value> {
+    Some(match kind {
+        Kind::Any => return None,
+        Kind::Section | Kind::Mapping | Kind::Texts | Kind::Options => json!(5),
+        Kind::Flag | Kind::Choice(_) => json!("perhaps"),
+        Kind::Whole(..) | Kind::Bytes(_) | Kind::Seconds(_) => json!("many"),
+        Kind::FileMode => json!("999"),
+        Kind::Text | Kind::Secret => json!(["one", "two"]),
+        Kind::List | Kind::Lines => json!({"a": "mapping"}),
+    })
+}
+
+/// A document with one key.
+fn only(path: &str, value: serde_json::Value) -> serde_json::Value {
+    let names = path.rsplit('.');
+    names.fold(value, |inner, name| json!({name: inner}))
+}
+
+#[test]
+fn every_wrong_value_of_every_key_is_told_with_its_key_and_what_is_allowed() {
+    let mut told = 0;
+    for key in keys::all() {
+        let path = key
+            .path
+            .replace("authentication.*", "authentication.superuser");
+        let path = path.replace('*', "some");
+        let Some(value) = unfitting(key.kind) else {
+            continue;
+        };
+        let document = only(&path, value);
+        if key.scope != Scope::Dynamic {
+            let mut file = read_yaml(GOOD).unwrap();
+            patch(&mut file, document.clone());
+            let faults = faults_of(&file.to_string());
+            let of_key = format!("node.yml:1  {path}: ");
+            let fault = faults.iter().find(|fault| fault.starts_with(&of_key));
+            let fault = fault.unwrap_or_else(|| panic!("{path}: {faults:?}"));
+            assert!(
+                fault.contains("; use ") && fault.contains(" use "),
+                "{fault}"
+            );
+            told += 1;
+        }
+        if key.scope != Scope::Local {
+            let faults = validate_dynamic(&document).unwrap_err().to_string();
+            assert!(
+                faults.starts_with(&format!("/config  {path}: ")),
+                "{path}: {faults}"
+            );
+            assert!(faults.contains("; use "), "{faults}");
+            told += 1;
+        }
+    }
+    assert!(told > 200, "{told}");
+}
+
+#[test]
+fn every_number_out_of_its_range_is_told_with_the_range() {
+    for key in keys::all() {
+        let (Kind::Whole(min, _) | Kind::Bytes(min) | Kind::Seconds(min)) = key.kind else {
+            continue;
+        };
+        let Some(below) = min.checked_sub(1) else {
+            continue;
+        };
+        let document = only(key.path, json!(below));
+        let told = if key.scope == Scope::Dynamic {
+            validate_dynamic(&document).unwrap_err().to_string()
+        } else {
+            let mut file = read_yaml(GOOD).unwrap();
+            patch(&mut file, document);
+            faults_of(&file.to_string()).join("\n")
+        };
+        assert!(
+            told.contains(&format!("`{below}` does not fit")) && told.contains(&min.to_string()),
+            "{}: {told}",
+            key.path
+        );
+    }
 }

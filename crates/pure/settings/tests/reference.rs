@@ -1,11 +1,9 @@
-//! `docs/reference/settings.md` says what the table of keys says. `UPDATE=1 cargo test` writes it anew.
+//! `docs/reference/settings.md` and `environment.md` say what the table of keys says. `UPDATE=1 cargo test` writes
+//! them anew.
 
 use pgherd_settings::keys::{self, Key, Kind, Origin, Scope};
 
-const PAGE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../../docs/reference/settings.md"
-);
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/reference");
 
 const INTRODUCTION: &str = "\
 # Settings
@@ -68,23 +66,67 @@ only; a value that does not pass falls to its default.
 version; or **ours**. In a key, `*` is any one name.
 ";
 
+const OF_THE_ENVIRONMENT: &str = "\
+# Environment variables
+
+This page is written from the table of keys in `crates/pure/settings`; `UPDATE=1 cargo test -p pgherd-settings`
+writes it anew.
+
+Variables are patched over the local file; an empty one counts as not set. They are read once, at the start: SIGHUP does
+not read them again. Without a file, `PATRONI_CONFIGURATION` is the file (YAML) and no other variable counts; without
+either, the variables alone are the configuration.
+
+A list is YAML (`- a` lines or `[a, b]`) or bare texts with commas; a mapping of names is YAML, with or without braces.
+A value that does not fit is told with the variable's name, and the agent does not start.
+
+Old names count while the new one is not set: `PATRONI_LOGLEVEL` (`PATRONI_LOG_LEVEL`), `PATRONI_LOGFORMAT`
+(`PATRONI_LOG_FORMAT`), `PATRONI_LOG_DATEFMT` (`PATRONI_LOG_DATEFORMAT`). Variables of the DCS that this version does not
+know (`PATRONI_CONSUL_*`, `PATRONI_KUBERNETES_*` and the others) are read and, beside `etcd` or `etcd3`, left alone with a
+warning.
+
+The command line reads the same variables, and `PATRONICTL_CONFIG_FILE`, `DCS_URL`, `LOGLEVEL`, `EDITOR`, `PAGER` and
+`NO_COLOR` ([commands](ctl.md)). PostgreSQL sees none of `PATRONI_*` and `KUBERNETES_*`; callbacks do.
+
+*as* says whose word a variable is, as in [settings](settings.md).
+
+| variable | key | kind | as |
+|---|---|---|---|
+";
+
 #[test]
-fn the_page_says_what_the_table_says() {
-    let page = page();
+fn the_pages_say_what_the_table_says() {
+    says("settings.md", &page());
+    says("environment.md", &environment());
+}
+
+fn says(name: &str, page: &str) {
+    let path = format!("{FOLDER}/{name}");
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(std::path::Path::new(PAGE).parent().unwrap()).unwrap();
-        std::fs::write(PAGE, &page).unwrap();
+        std::fs::create_dir_all(FOLDER).unwrap();
+        std::fs::write(&path, page).unwrap();
     }
-    let written = std::fs::read_to_string(PAGE).unwrap_or_default();
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
     let differs = page
         .lines()
         .zip(written.lines())
         .find(|(new, old)| new != old);
     assert_eq!(
         differs, None,
-        "run `UPDATE=1 cargo test -p pgherd-settings`"
+        "{name}: run `UPDATE=1 cargo test -p pgherd-settings`"
     );
-    assert_eq!(page.lines().count(), written.lines().count());
+    assert_eq!(page.lines().count(), written.lines().count(), "{name}");
+}
+
+fn environment() -> String {
+    let mut page = OF_THE_ENVIRONMENT.to_owned();
+    for (variable, key) in pgherd_settings::variables() {
+        let (kind, whose) = (kind(key.kind), whose(key.origin));
+        page.push_str(&format!(
+            "| `{variable}` | `{}` | {kind} | {whose} |\n",
+            key.path
+        ));
+    }
+    page
 }
 
 #[test]
@@ -132,11 +174,7 @@ fn row(key: &Key) -> String {
         Scope::Dynamic => "dynamic",
         Scope::Both => "both",
     };
-    let whose = match key.origin {
-        Origin::Patroni => "Patroni",
-        Origin::Accepted => "accepted",
-        Origin::Ours => "ours",
-    };
+    let whose = whose(key.origin);
     let default = match key.default {
         "" => String::new(),
         default => format!("`{default}`"),
@@ -144,6 +182,14 @@ fn row(key: &Key) -> String {
     let kind = kind(key.kind);
     let Key { path, meaning, .. } = key;
     format!("| `{path}` | {place} | {kind} | {default} | {meaning} | {whose} |\n")
+}
+
+const fn whose(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Patroni => "Patroni",
+        Origin::Accepted => "accepted",
+        Origin::Ours => "ours",
+    }
 }
 
 fn kind(kind: Kind) -> String {
