@@ -438,7 +438,11 @@ impl Agent {
 
     fn show(&self, seen: &Observation, decision: &Decision) {
         let settings = self.settings.in_force();
-        let shown = show::of_turn(&self.spec, settings, seen, decision, self.last_read.clone());
+        let cluster = self.last_read.clone();
+        let shown = Shown {
+            hooks: self.ports.postgres.hooks(),
+            ..show::of_turn(&self.spec, settings, seen, decision, cluster)
+        };
         self.shown.send_replace(Some(Arc::new(shown)));
     }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use pgherd_decide::Decision;
-use pgherd_domain::{ClusterSpec, ClusterView, Moment, Observation, WallTime};
+use pgherd_domain::{ClusterSpec, ClusterView, HooksSeen, Moment, Observation, WallTime};
 use pgherd_ports::Shown;
 use pgherd_settings::Settings;
 
-/// What of `decision` and `seen` the outside may know.
+/// What of `decision` and `seen` the outside may know; how hooks went is for the caller to add.
 pub(crate) fn of_turn(
     spec: &Arc<ClusterSpec>,
     settings: &Arc<Settings>,
@@ -31,6 +31,7 @@ pub(crate) fn of_turn(
         member: decision.member.clone(),
         line: decision.line(),
         unfenced: seen.unfenced.clone(),
+        hooks: HooksSeen::default(),
         failsafe_active: seen.failsafe.confirmed || seen.failsafe.bound_to(seen.now).is_some(),
         running: seen.postgres.is_running() && seen.postgres.accepting,
     }

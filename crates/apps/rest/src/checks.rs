@@ -108,6 +108,7 @@ fn facts<'a>(shown: &'a Shown, desk: &Desk) -> MemberFacts<'a> {
         leads: desk.lease.borrow().is_mine(now),
         failsafe_active: shown.failsafe_active,
         unfenced: shown.unfenced.as_deref(),
+        hooks: &shown.hooks,
         turn_age: now.since(shown.at),
     }
 }

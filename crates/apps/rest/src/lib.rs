@@ -1,7 +1,7 @@
 //! The REST API of one member (contract §16): health checks for load balancers from memory, documents for
 //! people and programs, orders for the agent.
 //!
-//! Read in this order: `server` and `places` (listening and connections), `app` (who answers what), `checks` and `reads`
+//! Read in this order: `rows` (what may be requested), `server` and `places` (listening and connections), `app` (who answers what), `checks` and `reads`
 //! (what is asked), `access` and `orders` (what is ordered); `manner`, `tls` and `reply` are how.
 
 mod access;
@@ -12,6 +12,7 @@ mod orders;
 mod places;
 mod reads;
 mod reply;
+pub mod rows;
 mod server;
 mod tls;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
 use pgherd_domain::{
-    Accepted, Answer, ClusterSpec, ClusterView, LeaseSeen, LiveSeen, MemberName, Moment, Operation,
-    PgRole, PgState, Plea, Refusal, WallTime,
+    Accepted, Answer, ClusterSpec, ClusterView, HooksSeen, LeaseSeen, LiveSeen, MemberName, Moment,
+    Operation, PgRole, PgState, Plea, Refusal, WallTime,
 };
 use pgherd_settings::Settings;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -48,6 +48,8 @@ pub struct Shown {
     pub failsafe_active: bool,
     /// Why no fence guards beside the agent.
     pub unfenced: Option<String>,
+    /// How the operator's callbacks and hooks went.
+    pub hooks: HooksSeen,
 }
 
 /// One request with the way back for its answer.

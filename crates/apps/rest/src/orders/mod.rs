@@ -38,6 +38,23 @@ pub(crate) enum Order {
 }
 
 impl Order {
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 12] = [
+        Self::PatchConfig,
+        Self::PutConfig,
+        Self::Reload,
+        Self::Sigterm,
+        Self::Restart,
+        Self::CancelRestart,
+        Self::Reinitialize,
+        Self::Switch(SwitchKind::Switchover),
+        Self::Switch(SwitchKind::Failover),
+        Self::CancelSwitchover,
+        Self::Failsafe,
+        Self::Citus,
+    ];
+
     /// The order behind a method and the first segment of a path.
     pub(crate) fn of(method: &Method, segment: &str) -> Option<Self> {
         Some(match (method.as_str(), segment) {

@@ -10,6 +10,7 @@ mod config;
 mod failsafe;
 mod life;
 mod orders;
+mod rows;
 mod stand;
 mod store;
 mod tls;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pgherd_domain::documents::{MemberDoc, StatusDoc};
 use pgherd_domain::{
-    Accepted, Answer, ClusterSpec, ClusterView, LeaderKey, LeaseSeen, LiveSeen, Lsn, MemberName,
-    Moment, Operation, PeerStatus, PgRole, PgState, Plea, ServerVersion, Standing, SyncMode, Tags,
-    TimelineHistory, TimelineId, Versioned, WallTime,
+    Accepted, Answer, ClusterSpec, ClusterView, HooksSeen, LeaderKey, LeaseSeen, LiveSeen, Lsn,
+    MemberName, Moment, Operation, PeerStatus, PgRole, PgState, Plea, ServerVersion, Standing,
+    SyncMode, Tags, TimelineHistory, TimelineId, Versioned, WallTime,
 };
 use pgherd_ports::{
     Asked, Clock, Desk, PeerError, Peers, PromiseBook, PromiseStore, Shown, SystemClock, Wake,
@@ -208,6 +208,7 @@ impl Stand {
             running: true,
             failsafe_active: false,
             unfenced: None,
+            hooks: HooksSeen::default(),
         }
     }
 

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
-use pgherd_domain::{ClusterSpec, ClusterView, LiveSeen, Lsn, PgRole, PgState, WallTime};
+use pgherd_domain::{
+    ClusterSpec, ClusterView, HooksSeen, LiveSeen, Lsn, PgRole, PgState, WallTime,
+};
 
 /// One member, as its last turn saw it, and its lease as it is now.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +37,8 @@ pub struct MemberFacts<'a> {
     pub failsafe_active: bool,
     /// Why no fence guards beside the agent.
     pub unfenced: Option<&'a str>,
+    /// How the operator's callbacks and hooks went.
+    pub hooks: &'a HooksSeen,
     /// How long ago the last turn began.
     pub turn_age: Duration,
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use pgherd_domain::documents::{MemberDoc, StatusDoc, SyncDoc};
 use pgherd_domain::{
-    ClusterSpec, ClusterView, LeaderKey, LiveSeen, Lsn, MemberName, PgRole, PgState, Receiver,
-    ServerVersion, SyncMode, Tags, TimelineHistory, TimelineId, Versioned, WallTime,
+    ClusterSpec, ClusterView, Hook, HookEnd, HookRun, HooksSeen, LeaderKey, LiveSeen, Lsn,
+    MemberName, PgRole, PgState, Receiver, ServerVersion, SyncMode, Tags, TimelineHistory,
+    TimelineId, Versioned, WallTime,
 };
 
 use super::MemberFacts;
@@ -24,6 +25,7 @@ pub(crate) struct Sample {
     pub(crate) leads: bool,
     pub(crate) failsafe_active: bool,
     pub(crate) unfenced: Option<&'static str>,
+    pub(crate) hooks: HooksSeen,
     pub(crate) turn_age: Duration,
 }
 
@@ -72,8 +74,20 @@ impl Sample {
             leads: self.leads,
             failsafe_active: self.failsafe_active,
             unfenced: self.unfenced,
+            hooks: &self.hooks,
             turn_age: self.turn_age,
         }
+    }
+
+    /// A callback that was told of a change of role ended so.
+    pub(crate) fn hook_ended(&mut self, end: HookEnd) {
+        let run = HookRun {
+            role: Some(PgRole::Primary),
+            ended: WallTime::from_micros(1_795_486_355_900_000),
+            took: Duration::from_millis(1_234),
+            end,
+        };
+        self.hooks.note(Hook::OnRoleChange, run);
     }
 
     /// Lists the member in `/sync`.
@@ -130,6 +144,7 @@ fn sample(me: &str) -> Sample {
         leads: false,
         failsafe_active: false,
         unfenced: None,
+        hooks: HooksSeen::default(),
         turn_age: Duration::ZERO,
     }
 }

@@ -22,7 +22,25 @@ pub fn text(member: &MemberFacts<'_>) -> String {
     server(&mut page, member);
     wal(&mut page, member);
     cluster(&mut page, member);
+    hooks(&mut page, member);
     page.out
+}
+
+/// How often callbacks and hooks ended how: ours.
+fn hooks(page: &mut Page, member: &MemberFacts<'_>) {
+    if member.hooks.counts.is_empty() {
+        return;
+    }
+    page.out.push_str(
+        "# HELP pgherd_hook_runs_total How often a callback or hook ended so, since the agent was started.\n\
+         # TYPE pgherd_hook_runs_total counter\n",
+    );
+    for ((hook, end), count) in &member.hooks.counts {
+        let labels = page.labels.trim_end_matches('}');
+        let sample =
+            format!("pgherd_hook_runs_total{labels},hook=\"{hook}\",end=\"{end}\"}} {count}\n");
+        page.out.push_str(&sample);
+    }
 }
 
 struct Page {

@@ -1,7 +1,88 @@
 //! Names, order and values of contract §17.
 
+use pgherd_domain::HookEnd;
+
 use super::*;
 use crate::member::samples::{Sample, primary, replica};
+
+const PAGE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../../docs/reference/metrics.md"
+);
+
+const INTRODUCTION: &str = "\
+# Metrics
+
+`GET /metrics` answers in the text format of Prometheus. This page is written from what it answers;
+`UPDATE=1 cargo test -p pgherd-api` writes it anew.
+
+Every sample has the labels `scope` and `name`, in this order. *as* says whose word a metric is: **Patroni**'s, with the
+same name, type and meaning, or **ours**. Comments under HELP are in our own words.
+
+| metric | type | further labels | meaning | as |
+|---|---|---|---|---|
+";
+
+/// What Patroni 4.1.5 does not have, under the names that its documentation or our own keys give.
+const OURS: [&str; 4] = [
+    "patroni_failsafe_mode_enabled",
+    "patroni_failsafe_member",
+    "patroni_failover_priority",
+    "pgherd_",
+];
+
+fn page() -> String {
+    let mut sample = primary();
+    sample.hook_ended(HookEnd::Succeeded);
+    let answered = text(&sample.facts());
+    let mut page = INTRODUCTION.to_owned();
+    let lines: Vec<&str> = answered.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let Some((name, meaning)) = line
+            .strip_prefix("# HELP ")
+            .and_then(|it| it.split_once(' '))
+        else {
+            continue;
+        };
+        let kind = format!("# TYPE {name} ");
+        let behind = &lines[at..];
+        let kind = behind
+            .iter()
+            .find_map(|line| line.strip_prefix(&kind))
+            .unwrap();
+        let of_metric = format!("{name}{{scope=\"demo\",name=\"a\"");
+        let labels = behind
+            .iter()
+            .find_map(|line| line.strip_prefix(&of_metric))
+            .unwrap();
+        let (labels, _) = labels.split_once('}').unwrap();
+        let labels: Vec<String> = labels
+            .split(',')
+            .filter_map(|label| Some(format!("`{}`", label.split_once('=')?.0)))
+            .collect();
+        let is_ours = OURS.iter().any(|ours| name.starts_with(ours));
+        page.push_str(&format!(
+            "| `{name}` | {kind} | {} | {meaning} | {} |\n",
+            labels.join(", "),
+            if is_ours { "ours" } else { "Patroni" }
+        ));
+    }
+    page.push_str(&format!(
+        "\nNumbers of `patroni_postgres_state`:{}; -1 when PostgreSQL runs and does not answer.\n",
+        state_values().trim_end().strip_prefix("# Values:").unwrap()
+    ));
+    page
+}
+
+#[test]
+fn the_reference_of_metrics_is_as_written() {
+    let page = page();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(PAGE, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(PAGE).unwrap_or_default();
+    assert!(page == written, "run `UPDATE=1 cargo test -p pgherd-api`");
+}
 
 /// The samples as `name value`, without the prefix and the labels.
 fn samples(sample: &Sample) -> Vec<String> {
@@ -27,6 +108,22 @@ fn a_primary_has_every_sample_in_order() {
                   dcs_last_seen 1795486355|pending_restart 0|is_paused 0|postgres_state 5|\
                   failover_priority 1";
     assert_eq!(samples(&primary()), wanted.split('|').collect::<Vec<_>>());
+}
+
+#[test]
+fn how_hooks_went_is_counted() {
+    let mut sample = primary();
+    sample.hook_ended(HookEnd::Succeeded);
+    sample.hook_ended(HookEnd::Failed("exit status: 1".to_owned()));
+    sample.hook_ended(HookEnd::Succeeded);
+    let text = text(&sample.facts());
+    for line in [
+        "# TYPE pgherd_hook_runs_total counter",
+        r#"pgherd_hook_runs_total{scope="demo",name="a",hook="on_role_change",end="failed"} 1"#,
+        r#"pgherd_hook_runs_total{scope="demo",name="a",hook="on_role_change",end="succeeded"} 2"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{text}");
+    }
 }
 
 #[test]

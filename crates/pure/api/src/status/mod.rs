@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use pgherd_domain::documents::MemberDoc;
-use pgherd_domain::{LiveSeen, PgState, SyncMode, WalSenderSeen};
+use pgherd_domain::{HooksSeen, LiveSeen, PgState, SyncMode, WalSenderSeen};
 use serde_json::{Map, Value, json};
 
 use crate::json::spaced;
@@ -101,7 +101,24 @@ pub fn document(member: &MemberFacts<'_>) -> Value {
         put("watchdog_failed", true.into());
         put("fence_failed", why.into());
     }
+    if !member.hooks.last.is_empty() {
+        put("hooks", hooks(member.hooks));
+    }
     Value::Object(doc)
+}
+
+/// How each callback and hook went the last time, as a text: another `"role": "primary"` in this document would deceive
+/// whoever looks for one.
+fn hooks(seen: &HooksSeen) -> Value {
+    let told = seen.last.iter().map(|(hook, run)| {
+        let role = run
+            .role
+            .map_or_else(String::new, |role| format!("as {} ", role.text()));
+        let (ended, took) = (run.ended.iso(), run.took.as_secs_f64());
+        let text = format!("{role}{} at {ended}, after {took:.1} s", run.end);
+        (hook.name().to_owned(), text.into())
+    });
+    Value::Object(told.collect())
 }
 
 /// What waits for a restart: name to old and new value.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pgherd_domain::{PgRole, Tags, WalSenderSeen};
+use pgherd_domain::{HookEnd, PgRole, Tags, WalSenderSeen};
 use serde_json::json;
 
 use super::*;
@@ -105,6 +105,17 @@ fn failsafe_mode_is_told_between_the_leader_and_the_store() {
     let at = |key: &str| keys.iter().position(|found| *found == key);
     assert!(at("cluster_unlocked") < at("failsafe_mode_is_active"));
     assert!(at("failsafe_mode_is_active") < at("patroni"));
+}
+
+#[test]
+fn how_hooks_went_comes_last_and_does_not_look_like_a_role() {
+    let mut sample = replica();
+    sample.hook_ended(HookEnd::Failed("exit status: 1".into()));
+    let told = text(&sample.facts());
+    let wanted = r#""hooks": {"on_role_change": "as primary failed: exit status: 1 at "#;
+    assert!(told.contains(wanted), "{told}");
+    assert!(told.ends_with(r#", after 1.2 s"}}"#), "{told}");
+    assert_eq!(told.matches(r#""role": "#).count(), 1, "{told}");
 }
 
 #[test]
