@@ -48,6 +48,8 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         member_slots_ttl: cluster.member_slots_ttl,
         permanent_slots: slots().map(|(name, _)| name.clone()).collect(),
         logical_slots: slots().filter_map(logical).collect(),
+        start_timeout: postgresql.pg_ctl_timeout,
+        primary_stop_timeout: cluster.primary_stop_timeout,
         use_pg_rewind: postgresql.use_pg_rewind,
         reclone_when_rewind_fails: true,
         reclone_when_diverged: false,

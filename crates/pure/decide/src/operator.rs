@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, Answer, Operation, PgRole, Reason, Refusal, Request, RequestId, ServerVersion, Work,
-    WorkError, WorkKind,
+    Action, Answer, Operation, PgRole, Reason, Refusal, Request, RequestId, ServerVersion, StartAs,
+    Work, WorkError, WorkKind,
 };
 
 use crate::memory::{RestartWanted, ScheduledRestart};
@@ -102,9 +102,22 @@ impl Turn<'_> {
         self.memory.restarting = wanted.id;
         self.say(Reason::Note("restarting PostgreSQL".into()));
         let start_as = self.start_as_it_is();
-        let timeout = wanted.timeout.unwrap_or(self.spec.primary_start_timeout);
+        let timeout = wanted
+            .timeout
+            .unwrap_or_else(|| self.start_timeout(&start_as));
         self.begin(Work::Restart { start_as, timeout });
         true
+    }
+
+    /// How long a start on order may take. A `primary_start_timeout` of 0 is about crashes: who orders a restart wants
+    /// the server back.
+    fn start_timeout(&self, start_as: &StartAs) -> Duration {
+        match start_as {
+            StartAs::Primary { .. } if !self.spec.primary_start_timeout.is_zero() => {
+                self.spec.primary_start_timeout
+            }
+            StartAs::Primary { .. } | StartAs::Replica { .. } => self.spec.start_timeout,
+        }
     }
 
     /// A primary may be started again: the key is mine, or the cluster is paused and nobody else has it.

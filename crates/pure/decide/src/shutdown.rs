@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{Action, ControlState, Effect, Outcome, Reason, StopMode, Work, WorkKind};
+use pgherd_domain::{
+    Action, ControlState, Effect, Moment, Outcome, Reason, StopMode, SyncMode, Work, WorkKind,
+};
 
 use crate::lease::{demote_budget, fence_margin};
 use crate::turn::Turn;
@@ -38,9 +40,10 @@ impl Turn<'_> {
                 .good_until
                 .map(|until| until.minus(fence_margin(self.spec.ttl)))
                 .filter(|_| self.seen.lease.trouble.is_some());
+            let ordered = self.stop_deadline();
             self.preempt(Work::Stop {
                 mode: StopMode::Fast,
-                escalate_at,
+                escalate_at: escalate_at.into_iter().chain(ordered).min(),
             });
             return;
         }
@@ -60,6 +63,14 @@ impl Turn<'_> {
             return;
         }
         self.actions.push(exit);
+    }
+
+    /// When the stop of a primary has taken long enough: with synchronous standbys an immediate stop loses nothing that
+    /// was acknowledged (`primary_stop_timeout`, contract §5.8).
+    pub(crate) fn stop_deadline(&self) -> Option<Moment> {
+        let timeout = self.spec.primary_stop_timeout?;
+        let asked_for = self.spec.synchronous_mode != SyncMode::Off && self.pg().runs_as_primary();
+        asked_for.then(|| self.now().plus(timeout))
     }
 
     /// A synchronous standby that is about to stop asks to be taken out of `/sync` first, so that no

@@ -256,7 +256,7 @@ impl Turn<'_> {
     fn begin_fast_stop(&mut self) {
         self.begin(Work::Stop {
             mode: StopMode::Fast,
-            escalate_at: None,
+            escalate_at: self.stop_deadline(),
         });
         self.wake_in(Duration::from_millis(100));
     }

@@ -133,7 +133,7 @@ impl<'a> Turn<'a> {
     pub(crate) fn start_replica(&self, upstream: Option<Upstream>) -> Work {
         Work::Start {
             start_as: StartAs::Replica { upstream },
-            timeout: self.spec.primary_start_timeout,
+            timeout: self.spec.start_timeout,
         }
     }
 

@@ -81,6 +81,10 @@ pub struct ClusterSpec {
     pub permanent_slots: Vec<String>,
     /// Those of them that are logical, by name.
     pub logical_slots: BTreeMap<String, LogicalSlot>,
+    /// How long the start of a replica is waited for before it is called slow; it goes on.
+    pub start_timeout: Duration,
+    /// In synchronous mode, how long the stop of a primary may take before it becomes an immediate one.
+    pub primary_stop_timeout: Option<Duration>,
     /// Diverged members are healed by pg_rewind.
     pub use_pg_rewind: bool,
     /// A new copy may replace a data directory that pg_rewind could not heal.

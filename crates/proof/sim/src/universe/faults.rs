@@ -51,6 +51,9 @@ pub(super) fn shape(dice: &mut Dice) -> Shape {
     if dice.of("failsafe").chance(500) {
         words.push("failsafe_mode=true".to_owned());
     }
+    if mode != "off" && dice.of("stop timeout").chance(200) {
+        words.push("primary_stop_timeout=1".to_owned());
+    }
     Shape {
         members,
         synchronous: mode != "off",

@@ -205,6 +205,8 @@ fn spec(me: &str) -> ClusterSpec {
         member_slots_ttl: Duration::from_secs(1_800),
         permanent_slots: Vec::new(),
         logical_slots: BTreeMap::new(),
+        start_timeout: Duration::from_secs(60),
+        primary_stop_timeout: None,
         use_pg_rewind: false,
         reclone_when_rewind_fails: false,
         reclone_when_diverged: false,

@@ -99,6 +99,25 @@ fn a_restart_takes_the_time_out_it_was_given() {
 }
 
 #[test]
+fn a_primary_start_timeout_of_0_is_no_time_out_of_restarts_and_replicas() {
+    let at_once = |world: World| {
+        let decision = world
+            .spec(|spec| spec.primary_start_timeout = secs(0))
+            .decide();
+        match decision.begins() {
+            Some(Work::Restart { timeout, .. } | Work::Start { timeout, .. }) => *timeout,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(at_once(leader().request(restart())), secs(60));
+    assert_eq!(at_once(replica().request(restart())), secs(60));
+    let stopped = member("a")
+        .stopped(ControlState::ShutDownInRecovery, 1)
+        .leader("a");
+    assert_eq!(at_once(stopped), secs(60));
+}
+
+#[test]
 fn a_replica_is_restarted_with_its_upstream() {
     let decision = replica().request(restart()).decide();
     assert_eq!(

@@ -1,6 +1,8 @@
 //! The agent is to stop: PostgreSQL first, then the key, then the agent (contract §5.12).
 
-use pgherd_domain::{Action, ControlState, LeaseSeen, Lsn, Outcome, PgRole, StopMode, Work};
+use pgherd_domain::{
+    Action, ControlState, LeaseSeen, Lsn, Outcome, PgRole, StopMode, SyncMode, Work,
+};
 use serde_json::Value;
 
 use super::build::{END, World, member, secs, upstream};
@@ -22,6 +24,35 @@ fn a_primary_stops_fast_before_its_key_goes() {
         })]
     );
     assert_eq!(decision.line(), "shutting down");
+}
+
+#[test]
+fn in_synchronous_mode_a_stop_is_escalated_after_primary_stop_timeout() {
+    let stops = |world: World| match world.decide().begins() {
+        Some(Work::Stop {
+            mode: StopMode::Fast,
+            escalate_at,
+        }) => *escalate_at,
+        other => panic!("{other:?}"),
+    };
+    let mode = |mode| {
+        leaving(member("a").primary(1).leader("a").spec(|spec| {
+            spec.primary_stop_timeout = Some(secs(7));
+            spec.synchronous_mode = mode;
+        }))
+    };
+    assert_eq!(stops(mode(SyncMode::Off)), None);
+    for on in [SyncMode::On, SyncMode::Quorum] {
+        let world = mode(on).sync("a", &["b"]);
+        let deadline = world.seen.now.plus(secs(7));
+        assert_eq!(stops(world), Some(deadline));
+    }
+    // A replica has nobody waiting for its place.
+    let replica = leaving(member("b").replica(1, END).leader("a").spec(|spec| {
+        spec.primary_stop_timeout = Some(secs(7));
+        spec.synchronous_mode = SyncMode::On;
+    }));
+    assert_eq!(stops(replica), None);
 }
 
 #[test]

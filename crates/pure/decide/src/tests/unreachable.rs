@@ -35,7 +35,7 @@ fn a_crashed_replica_comes_back_with_the_upstream_it_had() {
             start_as: StartAs::Replica {
                 upstream: Some(upstream("a"))
             },
-            timeout: secs(300),
+            timeout: secs(60),
         })
     );
 }

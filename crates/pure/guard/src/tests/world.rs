@@ -48,6 +48,8 @@ fn spec() -> ClusterSpec {
         member_slots_ttl: secs(1800),
         permanent_slots: Vec::new(),
         logical_slots: BTreeMap::new(),
+        start_timeout: Duration::from_secs(60),
+        primary_stop_timeout: None,
         use_pg_rewind: true,
         reclone_when_rewind_fails: true,
         reclone_when_diverged: false,

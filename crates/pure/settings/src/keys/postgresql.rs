@@ -67,8 +67,8 @@ pub(super) const KEYS: &[Key] = &[
 
     both("postgresql.use_pg_rewind", Flag, "off", "rewind a diverged server"),
     both("postgresql.rewind", Options, "", "options of pg_rewind"),
-    both("postgresql.remove_data_directory_on_rewind_failure", Flag, "off", "copy anew when rewinding failed"),
-    both("postgresql.remove_data_directory_on_diverged_timelines", Flag, "off", "copy anew when timelines diverged and rewinding is impossible"),
+    both("postgresql.remove_data_directory_on_rewind_failure", Flag, "off", "here always, and the old directory is kept until the new copy streams").accepted(),
+    both("postgresql.remove_data_directory_on_diverged_timelines", Flag, "off", "here always, when pg_rewind can not help; the old directory is kept until the new copy streams").accepted(),
     both("postgresql.create_replica_methods", List, "basebackup", "how a replica is made, in the order tried: `basebackup`, or sections of `postgresql`"),
     both("postgresql.create_replica_method", List, "", "old name of `create_replica_methods`"),
     both("postgresql.basebackup", Options, "", "options of pg_basebackup"),
