@@ -325,6 +325,9 @@ impl Agent {
                 .postgres
                 .configure(settings, role, seen.dcs.known())
                 .await;
+            if let Some(config) = config {
+                self.ports.postgres.keep_dynamic(&config.value).await;
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use pgherd_settings::{Loaded, Local, Settings};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
 /// Reads the local files again. The error is for people.
@@ -40,12 +40,23 @@ impl SettingsSource {
         }
     }
 
+    /// With the copy of the dynamic configuration that was kept beside the data: it is newer than `bootstrap.dcs`, and
+    /// goes before it until `/config` is read.
+    #[must_use]
+    pub fn with_kept(mut self, kept: Option<Map<String, Value>>) -> Self {
+        if let Some(kept) = kept {
+            self.dynamic = Some(Value::Object(kept));
+            self.merge();
+        }
+        self
+    }
+
     /// What is in force.
     pub fn in_force(&self) -> &Arc<Settings> {
         &self.in_force
     }
 
-    /// The last good dynamic configuration; before the first one `bootstrap.dcs`.
+    /// The last good dynamic configuration; before the first one the kept copy, or else `bootstrap.dcs`.
     pub const fn dynamic(&self) -> Option<&Value> {
         self.dynamic.as_ref()
     }
@@ -99,5 +110,56 @@ impl SettingsSource {
         let changed = *self.in_force != settings;
         self.in_force = Arc::new(settings);
         changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const FILE: &str = "\
+scope: demo
+name: a
+restapi: {listen: '*:8008', connect_address: 'h:8008'}
+etcd3: {hosts: [e]}
+bootstrap: {dcs: {loop_wait: 5, maximum_lag_on_failover: 5}}
+postgresql:
+  listen: '*:5432'
+  connect_address: h:5432
+  data_dir: /data
+  authentication: {superuser: {username: s}, replication: {username: r}}
+";
+
+    fn source(kept: Option<&Value>) -> SettingsSource {
+        let files = [("a.yml".to_owned(), FILE.to_owned())];
+        let local = pgherd_settings::load(&files, &BTreeMap::new())
+            .unwrap()
+            .local;
+        SettingsSource::new(local, None).with_kept(kept.and_then(Value::as_object).cloned())
+    }
+
+    #[test]
+    fn the_kept_configuration_goes_before_that_of_the_bootstrap_and_after_that_of_the_dcs() {
+        let loop_wait = |source: &SettingsSource| {
+            source
+                .in_force()
+                .changing
+                .cluster
+                .timing
+                .loop_wait
+                .as_secs()
+        };
+        assert_eq!(loop_wait(&source(None)), 5);
+        let kept = json!({"loop_wait": 7});
+        let mut after = source(Some(&kept));
+        assert_eq!((loop_wait(&after), after.dynamic()), (7, Some(&kept)));
+        let lag = after.in_force().changing.cluster.maximum_lag_on_failover;
+        assert_eq!(lag, 1_048_576, "nothing of bootstrap.dcs shines through");
+        assert!(after.take_dynamic(&json!({"loop_wait": 9})));
+        assert_eq!(loop_wait(&after), 9);
     }
 }

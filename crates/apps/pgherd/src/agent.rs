@@ -67,6 +67,7 @@ fn start(args: &AgentArgs, as_patroni: bool) -> Result<(), String> {
     let warnings = loaded.warnings.clone();
     let source = SettingsSource::new(loaded.local, Some(read_local));
     pgherd_log::start(&source.in_force().changing.log, directives.as_deref());
+    let source = with_kept(source);
     for warning in warnings {
         warn!("{warning}");
     }
@@ -77,6 +78,16 @@ fn start(args: &AgentArgs, as_patroni: bool) -> Result<(), String> {
         .build()
         .map_err(|error| format!("start the runtime: {error}"))?
         .block_on(serve(source))
+}
+
+/// With the dynamic configuration that is kept beside the data.
+fn with_kept(source: SettingsSource) -> SettingsSource {
+    let kept = pgherd_postgres::kept_dynamic(&source.in_force().fixed.place.data_dir);
+    let kept = kept.unwrap_or_else(|why| {
+        warn!("the copy of the dynamic configuration is of no use: {why}");
+        None
+    });
+    source.with_kept(kept)
 }
 
 async fn serve(source: SettingsSource) -> Result<(), String> {

@@ -9,6 +9,7 @@ use pgherd_domain::{
     WorkError,
 };
 use pgherd_settings::Settings;
+use serde_json::Value;
 
 use crate::Wake;
 
@@ -85,6 +86,10 @@ pub trait LocalPostgres: Send + Sync + fmt::Debug {
 
     /// Reloads PostgreSQL even when nothing changed (SIGHUP, `POST /reload`).
     async fn reload(&self) -> Result<(), AdjustError>;
+
+    /// Keeps a copy of the dynamic configuration beside the data, for a start after the DCS has lost it
+    /// (contract §2.1). Cheap when it is kept already.
+    async fn keep_dynamic(&self, _dynamic: &Value) {}
 
     /// How the operator's callbacks and hooks went.
     fn hooks(&self) -> HooksSeen {

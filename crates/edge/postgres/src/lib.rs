@@ -11,6 +11,7 @@ mod backups;
 mod configuration;
 mod connect;
 mod control;
+mod dynamic;
 mod files;
 mod hooks;
 mod launcher;
@@ -28,6 +29,7 @@ mod server;
 mod setup;
 mod tls;
 
+pub use dynamic::kept_dynamic;
 pub use launcher::Launcher;
 pub use owner::OwnerError;
 pub use server::LocalServer;

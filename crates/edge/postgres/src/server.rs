@@ -11,6 +11,7 @@ use pgherd_domain::{
 use pgherd_pgconf::{PidFile, StandbyNames};
 use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress, Wake};
 use pgherd_settings::Settings;
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -59,6 +60,8 @@ pub(crate) struct Wanted {
     pub(crate) upstream: Option<Option<Upstream>>,
     /// The settings and the role that the files have.
     pub(crate) applied: Option<(Arc<Settings>, PgRole)>,
+    /// The dynamic configuration that was last kept beside the data; `None` when those may be others now.
+    pub(crate) kept: Option<Arc<Value>>,
 }
 
 impl LocalServer {
@@ -91,6 +94,7 @@ impl LocalServer {
                 names: None,
                 upstream: None,
                 applied: None,
+                kept: None,
             }),
             working: AtomicBool::new(false),
         })
@@ -164,6 +168,7 @@ impl LocalServer {
     /// Says that a long work runs, until the guard is dropped.
     pub(crate) fn begin_work(&self) -> Working<'_> {
         self.working.store(true, Ordering::Release);
+        self.want(|wanted| wanted.kept = None);
         Working(&self.working)
     }
 
@@ -218,6 +223,10 @@ impl LocalPostgres for LocalServer {
 
     async fn reload(&self) -> Result<(), AdjustError> {
         self.reload_anyway().await
+    }
+
+    async fn keep_dynamic(&self, dynamic: &Value) {
+        self.keep(dynamic).await;
     }
 
     fn hooks(&self) -> HooksSeen {

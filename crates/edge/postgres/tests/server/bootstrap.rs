@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use pgherd_domain::{DataDirectory, PgRole, StopMode, Work};
 use pgherd_ports::LocalPostgres as _;
 use pgherd_settings::{CustomBootstrap, Login, Secret};
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, login};
 
@@ -227,4 +228,41 @@ async fn a_work_that_is_called_off_leaves_nothing_behind() {
         .await;
     assert_eq!(seen.data, DataDirectory::Empty);
     assert!(bed.path().join("a/data.failed").exists());
+}
+
+#[tokio::test]
+async fn the_dynamic_configuration_is_kept_beside_the_data_and_comes_with_a_copy() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let kept = |member: &crate::bed::Member| pgherd_postgres::kept_dynamic(member.data_dir());
+    assert_eq!(kept(&primary), Ok(None));
+    let (first, second) = (json!({"ttl": 20}), json!({"ttl": 25, "pause": true}));
+    for dynamic in [&first, &second] {
+        primary.server.keep_dynamic(dynamic).await;
+        assert_eq!(
+            kept(&primary).unwrap().map(Value::Object).as_ref(),
+            Some(dynamic)
+        );
+    }
+    let file = primary.data_dir().join("patroni.dynamic.json");
+    let metadata = std::fs::metadata(&file).unwrap();
+    let folder = std::fs::metadata(primary.data_dir()).unwrap();
+    assert_eq!(
+        (metadata.uid(), metadata.mode() & 0o777),
+        (folder.uid(), 0o600)
+    );
+
+    let replica = bed.member("b");
+    replica.join(&primary).await;
+    assert_eq!(
+        kept(&replica).unwrap().map(Value::Object).as_ref(),
+        Some(&second)
+    );
+
+    std::fs::write(&file, "[1]").unwrap();
+    let why = kept(&primary).unwrap_err();
+    assert!(
+        why.contains("patroni.dynamic.json is not a JSON object"),
+        "{why}"
+    );
 }
