@@ -20,6 +20,9 @@ pub enum ConninfoError {
     /// A quoted value without its end.
     #[error("the value of `{0}` lacks its closing quote")]
     OpenQuote(String),
+    /// What stands for a keyword holds more than letters, digits and underscores.
+    #[error("`{0}` is no keyword of a connection string; such are host, port, user, dbname")]
+    NoKeyword(String),
     /// A percent sign without two hexadecimal digits.
     #[error("`{0}` holds a percent sign without two hexadecimal digits")]
     Percent(String),
@@ -156,9 +159,9 @@ fn parse_pairs(text: &str) -> Result<Conninfo, ConninfoError> {
         let (key, after) = rest
             .split_once('=')
             .ok_or_else(|| ConninfoError::NoValue(rest.to_owned()))?;
-        let key = key.trim();
-        let (value, after) = read_value(key, after.trim_start())?;
-        pairs.push((key.to_owned(), value));
+        let key = keyword(key.trim())?;
+        let (value, after) = read_value(&key, after.trim_start())?;
+        pairs.push((key, value));
         rest = after.trim_start();
     }
     Ok(Conninfo(pairs))
@@ -210,9 +213,17 @@ fn parse_address(text: &str) -> Result<Conninfo, ConninfoError> {
         let (key, value) = pair
             .split_once('=')
             .ok_or_else(|| ConninfoError::NoValue(pair.to_owned()))?;
-        pairs.push((decode(key)?, decode(value)?));
+        pairs.push((keyword(&decode(key)?)?, decode(value)?));
     }
     Ok(Conninfo(pairs))
+}
+
+fn keyword(text: &str) -> Result<String, ConninfoError> {
+    let allowed = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'_';
+    if text.is_empty() || !text.bytes().all(allowed) {
+        return Err(ConninfoError::NoKeyword(text.to_owned()));
+    }
+    Ok(text.to_owned())
 }
 
 fn split_host(text: &str) -> (&str, &str) {
@@ -235,7 +246,11 @@ fn decode(text: &str) -> Result<String, ConninfoError> {
             rest.next().ok_or_else(wrong)?,
             rest.next().ok_or_else(wrong)?,
         ];
-        let digits = str::from_utf8(&digits).map_err(|_| wrong())?;
+        // A sign would be taken for a digit otherwise.
+        let digits = str::from_utf8(&digits)
+            .ok()
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .ok_or_else(wrong)?;
         bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
     }
     String::from_utf8(bytes).map_err(|_| wrong())
@@ -282,6 +297,25 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn what_libpq_would_not_take_is_no_connection_string() {
+        for (text, why) in [
+            (
+                "postgres://h/db?application_name%20=x",
+                "`application_name ` is no keyword",
+            ),
+            ("postgres://h/db?=x", "`` is no keyword"),
+            ("host=a so-called=b", "`so-called` is no keyword"),
+            (
+                "postgres://h%+1/db",
+                "`h%+1` holds a percent sign without two hexadecimal digits",
+            ),
+        ] {
+            let told = Conninfo::parse(text).unwrap_err().to_string();
+            assert!(told.starts_with(why), "{text}: {told}");
+        }
     }
 
     #[test]

@@ -14,6 +14,12 @@ use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::Path;
 
+/// How deep collections may nest. No setting is as deep by far, and the stack of a thread holds it.
+const DEPTH_MAX: usize = 24;
+
+/// How much aliases may unfold to, in all. A file that shares everything it can stays far below.
+const REPLAYED_MAX: usize = 50_000;
+
 /// What a text holds.
 #[derive(Debug)]
 pub(crate) struct Parsed {
@@ -41,6 +47,8 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, NotYaml> {
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
         with_snippet: false,
+        budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPLAYED_MAX },
     };
     let root: Spanned<Node> =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| NotYaml {

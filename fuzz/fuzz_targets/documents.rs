@@ -1,0 +1,4 @@
+//! Documents in the DCS.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pgherd_hostile::documents(bytes));

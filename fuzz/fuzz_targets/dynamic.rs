@@ -1,0 +1,4 @@
+//! The dynamic configuration.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pgherd_hostile::dynamic(bytes));
