@@ -200,11 +200,13 @@ impl Family {
     }
 
     /// Returns when no log collector works any more, or at the end of `patience`: it outlives its postmaster for
-    /// as long as it has lines to write.
+    /// as long as it has lines to write. On a busy machine it may not even have begun when its postmaster ends, and
+    /// has no title yet; so whatever has none is waited for as well.
     pub(crate) async fn collected(&self, patience: Duration) {
         let deadline = tokio::time::Instant::now() + patience;
         let mut pace = Pace::millis(2, 20);
-        let collects = |pid| self.includes(pid) && is_log_collector(pid) && runs(pid);
+        let may_collect = |pid| is_log_collector(pid) || !(has_title(pid) || is_single_user(pid));
+        let collects = |pid| self.includes(pid) && may_collect(pid) && runs(pid);
         while tokio::time::Instant::now() < deadline && processes().any(collects) {
             pace.wait().await;
         }
@@ -325,9 +327,19 @@ fn is_single_user(pid: i32) -> bool {
 }
 
 fn is_log_collector(pid: i32) -> bool {
+    title(pid).is_some_and(|title| title.ends_with("logger"))
+}
+
+/// A child of a postmaster carries its parent's command line until it has come to set a title of its own.
+fn has_title(pid: i32) -> bool {
+    title(pid).is_some()
+}
+
+fn title(pid: i32) -> Option<String> {
     let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let title = String::from_utf8_lossy(&title);
-    title.starts_with("postgres:") && title.trim_end_matches(['\0', ' ']).ends_with("logger")
+    let title = title.trim_end_matches(['\0', ' ']);
+    title.starts_with("postgres:").then(|| title.to_owned())
 }
 
 #[cfg(test)]
