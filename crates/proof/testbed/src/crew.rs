@@ -1,4 +1,4 @@
-//! The processes of a member, by what they do: the agent, its fences, PostgreSQL's own.
+//! The processes of a member, by what they do: the agent's guards, PostgreSQL's own.
 
 use std::time::Duration;
 
@@ -12,17 +12,23 @@ use crate::wait::wait_for;
 const SHOWN: Duration = Duration::from_secs(20);
 
 impl Member {
-    /// Process ids of the fences on this member's host.
+    /// Process ids of our programs on this member's host that were started with `verb`, such as `tether`.
     #[must_use]
-    pub fn fences(&self) -> Vec<Pid> {
-        let is_fence = |pid: &i32| {
+    pub fn started_with(&self, verb: &str) -> Vec<Pid> {
+        let is_one = |pid: &i32| {
             let line = command_line(*pid);
             let mut words = line.split(|byte| *byte == 0);
             words.next().is_some_and(|word| !word.is_empty())
-                && words.next() == Some(b"fence".as_slice())
+                && words.next() == Some(verb.as_bytes())
         };
         let all = self.host().processes().into_iter();
-        all.filter(is_fence).filter_map(Pid::from_raw).collect()
+        all.filter(is_one).filter_map(Pid::from_raw).collect()
+    }
+
+    /// Process ids of the fences on this member's host.
+    #[must_use]
+    pub fn fences(&self) -> Vec<Pid> {
+        self.started_with("fence")
     }
 
     /// Waits until there is exactly one fence.

@@ -34,6 +34,8 @@ pub struct HerdOptions {
     pub synchronous: String,
     /// Further lines for `bootstrap.dcs`.
     pub dcs_lines: Vec<String>,
+    /// Further lines for `bootstrap.dcs.postgresql.parameters`.
+    pub parameters: Vec<String>,
     /// The agent; `None` finds the `pgherd` that was built.
     pub agent: Option<AgentProgram>,
 }
@@ -49,6 +51,7 @@ impl Default for HerdOptions {
             retry_timeout: 2,
             synchronous: "off".to_owned(),
             dcs_lines: Vec::new(),
+            parameters: Vec::new(),
             agent: None,
         }
     }

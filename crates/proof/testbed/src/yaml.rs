@@ -96,15 +96,17 @@ fn bootstrap(options: &HerdOptions) -> String {
         wal_keep_size: 64MB
         shared_buffers: 16MB
         log_line_prefix: '%m [%p] '
-",
+{parameters}",
         ttl = options.ttl,
         loop_wait = options.loop_wait,
         retry_timeout = options.retry_timeout,
         synchronous = options.synchronous,
-        extra = options
-            .dcs_lines
-            .iter()
-            .map(|line| format!("    {line}\n"))
-            .collect::<String>(),
+        extra = indented(&options.dcs_lines, 4),
+        parameters = indented(&options.parameters, 8),
     )
+}
+
+fn indented(lines: &[String], by: usize) -> String {
+    let lines = lines.iter();
+    lines.map(|line| format!("{:by$}{line}\n", "")).collect()
 }

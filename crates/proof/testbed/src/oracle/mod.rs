@@ -1,9 +1,10 @@
 //! Clients that remember every acknowledged row: outages, lost rows and second writers are read off their record.
 //!
-//! Read in this order: `record` (what is remembered and the questions to it), `compass` (who leads), `writer`
-//! (one client's loop).
+//! Read in this order: `record` (what is remembered and the questions to it), `compass` (who leads), `health` (who is to
+//! be left), `writer` (one client's loop).
 
 mod compass;
+mod health;
 mod record;
 mod writer;
 
@@ -20,6 +21,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::postgres::Login;
 use compass::Compass;
+use health::Down;
 use record::Record;
 pub use record::{Ack, Audit, Gap};
 use writer::Writer;
@@ -58,16 +60,21 @@ pub struct OracleOptions {
     pub retry: Duration,
     /// Longest time a client waits for one row; then it gives the connection up.
     pub patience: Duration,
+    /// How long a server's agent may not say that it leads before clients that follow the leader give up their
+    /// connections to it, as behind a proxy that closes the sessions of a server that is down. `None`: a connection is
+    /// kept for as long as it works.
+    pub leave_after: Option<Duration>,
 }
 
 impl Default for OracleOptions {
-    /// Four clients, a row each 5 ms, back within 10 ms, giving a silent server up after a second.
+    /// Four clients, a row each 5 ms, back within 10 ms, giving a silent server up after a second, no proxy.
     fn default() -> Self {
         Self {
             writers: 4,
             pace: Duration::from_millis(5),
             retry: Duration::from_millis(10),
             patience: Duration::from_secs(1),
+            leave_after: None,
         }
     }
 }
@@ -79,7 +86,16 @@ pub struct Oracle {
     epoch: Instant,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    checks: Vec<JoinHandle<()>>,
     next_client: i32,
+}
+
+/// What a client is for.
+enum Role {
+    /// It writes to the leader, and leaves a server that is down.
+    Follows(Option<Down>),
+    /// It writes to one server whoever leads.
+    Stays,
 }
 
 impl Oracle {
@@ -101,6 +117,7 @@ impl Oracle {
             epoch: Instant::now(),
             stop: watch::channel(false).0,
             tasks: Vec::new(),
+            checks: Vec::new(),
             next_client: 0,
         })
     }
@@ -111,8 +128,16 @@ impl Oracle {
             Aim::Fixed(server) => Compass::fixed(server.clone()),
             Aim::Leader(servers) => Compass::leader(servers.clone()),
         };
+        let down = match (aim, options.leave_after) {
+            (Aim::Leader(servers), Some(limit)) => {
+                let (down, task) = health::check(servers.clone(), limit);
+                self.checks.push(task);
+                Some(down)
+            }
+            _ => None,
+        };
         for _ in 0..options.writers {
-            self.spawn(&compass, options, false);
+            self.spawn(&compass, options, Role::Follows(down.clone()));
         }
     }
 
@@ -126,16 +151,20 @@ impl Oracle {
             ..OracleOptions::default()
         };
         for server in servers {
-            self.spawn(&Compass::fixed(server.clone()), &options, true);
+            self.spawn(&Compass::fixed(server.clone()), &options, Role::Stays);
         }
     }
 
-    fn spawn(&mut self, compass: &Compass, options: &OracleOptions, direct: bool) {
+    fn spawn(&mut self, compass: &Compass, options: &OracleOptions, role: Role) {
         let writer = Writer {
             client: self.next_client,
             compass: compass.clone(),
             options: options.clone(),
-            direct,
+            direct: matches!(role, Role::Stays),
+            down: match role {
+                Role::Follows(down) => down,
+                Role::Stays => None,
+            },
             record: Arc::clone(&self.record),
             epoch: self.epoch,
             stop: self.stop.subscribe(),
@@ -196,6 +225,12 @@ impl Oracle {
             .collect()
     }
 
+    /// For how long two servers took rows at overlapping times; zero when there was one writer at a time.
+    #[must_use]
+    pub fn time_of_two_writers(&self) -> Duration {
+        self.record().time_of_two_writers()
+    }
+
     /// Stops all clients, each after the row it is waiting for.
     pub async fn stop(&mut self) {
         self.stop.send_replace(true);
@@ -222,7 +257,7 @@ impl Oracle {
 
 impl Drop for Oracle {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.iter().chain(&self.checks) {
             task.abort();
         }
     }

@@ -114,10 +114,7 @@ impl Record {
     /// One writer means: once a row is acknowledged on a timeline, nothing that is *sent* later is acknowledged on an
     /// older one; and one timeline has one server.
     pub(crate) fn two_writers(&self) -> Option<String> {
-        let mut by_timeline: BTreeMap<u32, Vec<&Ack>> = BTreeMap::new();
-        for ack in &self.acks {
-            by_timeline.entry(ack.timeline).or_default().push(ack);
-        }
+        let by_timeline = self.by_timeline();
         for (timeline, acks) in &by_timeline {
             let servers: BTreeSet<&str> = acks.iter().map(|ack| ack.server.as_str()).collect();
             if servers.len() > 1 {
@@ -142,6 +139,31 @@ impl Record {
         None
     }
 
+    /// For how long two servers took rows, by the measure of [`Self::two_writers`]: from the first row acknowledged on
+    /// a timeline to the last one that an older timeline acknowledged after that; the longest such time.
+    pub(crate) fn time_of_two_writers(&self) -> Duration {
+        let by_timeline = self.by_timeline();
+        let mut longest = Duration::ZERO;
+        for (timeline, acks) in &by_timeline {
+            let Some(first) = acks.iter().map(|ack| ack.acked).min() else {
+                continue;
+            };
+            let older = by_timeline.range(..timeline).flat_map(|(_, acks)| acks);
+            let late = older.filter(|ack| ack.sent > first).map(|ack| ack.acked);
+            let last = late.max().unwrap_or(first);
+            longest = longest.max(last.saturating_sub(first)).max(shared(acks));
+        }
+        longest
+    }
+
+    fn by_timeline(&self) -> BTreeMap<u32, Vec<&Ack>> {
+        let mut by_timeline: BTreeMap<u32, Vec<&Ack>> = BTreeMap::new();
+        for ack in &self.acks {
+            by_timeline.entry(ack.timeline).or_default().push(ack);
+        }
+        by_timeline
+    }
+
     pub(crate) fn audit(&self, present: &BTreeSet<(i32, i64)>) -> Audit {
         let missing = |direct| {
             let acks = self.acks.iter().filter(move |ack| ack.direct == direct);
@@ -156,6 +178,23 @@ impl Record {
             unknown: self.unknown.len(),
         }
     }
+}
+
+/// For how long rows of one timeline were acknowledged at more than one server: from the second server's first row to
+/// the last row of whoever ended first.
+fn shared(acks: &[&Ack]) -> Duration {
+    let mut spans: BTreeMap<&str, (Duration, Duration)> = BTreeMap::new();
+    for ack in acks {
+        let span = spans.entry(&ack.server).or_insert((ack.acked, ack.acked));
+        *span = (span.0.min(ack.acked), span.1.max(ack.acked));
+    }
+    let mut spans: Vec<_> = spans.into_values().collect();
+    spans.sort_unstable();
+    let pairs = spans.iter().zip(spans.iter().skip(1));
+    pairs
+        .map(|(first, second)| first.1.min(second.1).saturating_sub(second.0))
+        .max()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -240,6 +279,22 @@ mod tests {
                 .unwrap()
                 .contains("timeline 2 was written on")
         );
+    }
+
+    #[test]
+    fn the_time_of_two_writers_ends_with_the_last_row_of_the_older_one() {
+        let fine = record([ack("a", 1, 0, 90), ack("b", 2, 80, 85), ack("b", 2, 90, 95)]);
+        assert_eq!(fine.time_of_two_writers(), ms(0));
+        let late = [ack("a", 1, 86, 90), ack("a", 1, 300, 340)];
+        let split = record([ack("b", 2, 80, 85)].into_iter().chain(late));
+        assert_eq!(split.time_of_two_writers(), ms(340 - 85));
+        let twins = [ack("a", 2, 0, 10), ack("a", 2, 70, 80)];
+        let twins = record(
+            [ack("b", 2, 20, 30), ack("b", 2, 40, 50)]
+                .into_iter()
+                .chain(twins),
+        );
+        assert_eq!(twins.time_of_two_writers(), ms(50 - 30));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use super::compass::Compass;
+use super::health::Down;
 use super::record::{Ack, Record};
 use super::{Endpoint, OracleOptions, connect};
 use crate::postgres::Login;
@@ -19,6 +20,7 @@ pub(crate) struct Writer {
     pub(crate) compass: Compass,
     pub(crate) options: OracleOptions,
     pub(crate) direct: bool,
+    pub(crate) down: Option<Down>,
     pub(crate) record: Arc<Mutex<Record>>,
     pub(crate) epoch: Instant,
     pub(crate) stop: watch::Receiver<bool>,
@@ -75,6 +77,7 @@ impl Writer {
 
     async fn write(&mut self, session: &Session, seq: &mut i64) -> Result<()> {
         while !*self.stop.borrow_and_update() {
+            self.refuse_down(&session.server)?;
             *seq += 1;
             let row = (self.client, *seq);
             let sent = self.epoch.elapsed();
@@ -102,6 +105,18 @@ impl Writer {
             }
             self.pause().await;
         }
+        Ok(())
+    }
+
+    /// An error when health checks have called `server` down.
+    fn refuse_down(&self, server: &Endpoint) -> Result<()> {
+        let down = self.down.as_ref();
+        let is_down = down.is_some_and(|down| down.borrow().contains(&server.name));
+        ensure!(
+            !is_down,
+            "{} does not say that it leads any more",
+            server.name
+        );
         Ok(())
     }
 
