@@ -65,6 +65,29 @@ pub async fn rows_arrive(oracle: &Oracle, more: usize) -> Result<()> {
     .await
 }
 
+/// Waits until clients have written for `length`; what a fault does may come only after a lease of that length.
+///
+/// # Errors
+/// When no rows are acknowledged at the end of it.
+pub async fn rows_arrive_for(oracle: &Oracle, length: Duration) -> Result<()> {
+    time_passes(oracle, length).await?;
+    rows_arrive(oracle, 20).await
+}
+
+/// Lets a fault go on for `length`, where nothing that could be seen has to happen.
+///
+/// # Errors
+/// When the clock stands still.
+pub async fn time_passes(oracle: &Oracle, length: Duration) -> Result<()> {
+    let end = oracle.now() + length;
+    wait_for("the time to pass", length + SOON, async || {
+        let left = end.saturating_sub(oracle.now());
+        ensure!(left.is_zero(), "{left:?} left");
+        Ok(())
+    })
+    .await
+}
+
 /// Stops the clients and compares what they were told with what the leader has. One writer at a time is asserted here.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use pgherd_e2e::{FAILOVER, Leader, rows_arrive, synchronous, trial, with_herd};
-use pgherd_testbed::{Cut, Herd, Host, Way, runs};
+use pgherd_testbed::{Cut, Herd, HerdOptions, Host, Way, runs};
 
 /// Everybody else on the bed, seen from member `at`.
 fn others(herd: &Herd, at: usize) -> Vec<Host> {
@@ -63,9 +63,18 @@ async fn a_leader_without_the_store_has_stopped_before_another_leads() -> Result
     .await
 }
 
+/// PostgreSQL notices a silent partner after these; until then it waits for what a synchronous standby confirms.
+fn impatient() -> HerdOptions {
+    let parameters = ["wal_sender_timeout: 2s", "wal_receiver_timeout: 4s"];
+    HerdOptions {
+        parameters: parameters.map(str::to_owned).to_vec(),
+        ..synchronous()
+    }
+}
+
 #[tokio::test]
 async fn a_leader_without_its_replicas_goes_on() -> Result<()> {
-    with_herd("parted-replicas", synchronous(), async |herd| {
+    with_herd("parted-replicas", impatient(), async |herd| {
         if !herd.bed().can_cut() {
             return Ok(());
         }

@@ -1,9 +1,19 @@
 //! PostgreSQL's processes that die or freeze while the agent beside them lives.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
-use pgherd_e2e::{FAILOVER, Leader, SOON, rows_arrive, synchronous, trial, with_herd};
+use pgherd_e2e::{
+    FAILOVER, Leader, SOON, rows_arrive, rows_arrive_for, synchronous, time_passes, trial,
+    with_herd,
+};
 use pgherd_testbed::{Herd, Oracle, runs, wait_for};
 use rustix::process::{Signal, kill_process};
+
+/// Two turns of an agent, at `loop_wait` 1.
+const TURNS: Duration = Duration::from_secs(2);
+/// Longer than the herd's lease of 5 s.
+const LEASE: Duration = Duration::from_secs(6);
 
 /// SIGKILL to one of the leader's processes; the postmaster starts the others anew.
 async fn kill(herd: &mut Herd, what: &str) -> Result<()> {
@@ -99,16 +109,22 @@ async fn a_process_of_the_primary_that_freezes_moves_nobody() -> Result<()> {
             },
         )
         .await?;
-        trial(
-            herd,
-            "postmaster frozen",
-            Leader::Stays,
-            async |herd, oracle, old| {
-                herd.members[old].signal_postmaster(Signal::STOP)?;
-                rows_arrive(oracle, 100).await?;
-                herd.members[old].signal_postmaster(Signal::CONT)
-            },
-        )
+        // What it holds others may wait for, so rows need not arrive meanwhile.
+        let story = "a client's backend frozen for two turns";
+        trial(herd, story, Leader::Stays, async |herd, oracle, old| {
+            let pid = herd.members[old].server_process(" INSERT").await?;
+            kill_process(pid, Signal::STOP)?;
+            time_passes(oracle, TURNS).await?;
+            Ok(kill_process(pid, Signal::CONT)?)
+        })
+        .await?;
+        // Nobody new gets in; who is connected does not notice.
+        let story = "postmaster frozen for longer than a lease";
+        trial(herd, story, Leader::Stays, async |herd, oracle, old| {
+            herd.members[old].signal_postmaster(Signal::STOP)?;
+            rows_arrive_for(oracle, LEASE).await?;
+            herd.members[old].signal_postmaster(Signal::CONT)
+        })
         .await?;
         let story = "postmaster frozen, agent killed";
         trial(herd, story, Leader::Moves, async |herd, _, old| {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use pgherd_e2e::{FAILOVER, Leader, rows_arrive, synchronous, trial, with_herd};
+use pgherd_e2e::{
+    FAILOVER, Leader, rows_arrive, rows_arrive_for, synchronous, time_passes, trial, with_herd,
+};
 use pgherd_testbed::{BadLine, HerdOptions, wait_for};
 
 /// A lease that outlives an election of etcd on a machine that is busy with other things.
@@ -17,8 +19,10 @@ fn patient() -> HerdOptions {
 
 #[tokio::test]
 async fn without_a_store_the_primary_stops_and_nothing_is_lost() -> Result<()> {
-    with_herd("store-away", synchronous(), async |herd| {
-        trial(herd, "etcd away", Leader::Any, async |herd, _, _| {
+    let options = synchronous();
+    let ttl = Duration::from_secs(options.ttl.into());
+    with_herd("store-away", options, async |herd| {
+        trial(herd, "etcd away", Leader::Any, async |herd, oracle, _| {
             herd.etcd.kill_all()?;
             wait_for("nobody to call itself the primary", FAILOVER, async || {
                 let leader = herd.leader_index().await;
@@ -26,6 +30,10 @@ async fn without_a_store_the_primary_stops_and_nothing_is_lost() -> Result<()> {
                 Ok(())
             })
             .await?;
+            let taken = oracle.acknowledged();
+            time_passes(oracle, ttl).await?;
+            let rows = oracle.acknowledged() - taken;
+            ensure!(rows == 0, "{rows} rows without a lease");
             herd.etcd.start_all()?;
             herd.etcd.wait_ready().await
         })
@@ -54,15 +62,16 @@ async fn an_election_or_a_slow_line_of_the_store_moves_nobody() -> Result<()> {
         if !herd.bed().can_cut() {
             return Ok(());
         }
+        // Long enough for a lease to end, were it not renewed.
         let slow = BadLine {
             delay: Duration::from_millis(200),
             loss_percent: 5,
         };
         trial(herd, "slow etcd", Leader::Stays, async |herd, oracle, _| {
             let lines = herd.etcd.bad_line(slow)?;
-            rows_arrive(oracle, 4000).await?;
+            rows_arrive_for(oracle, Duration::from_secs(15)).await?;
             let killed = herd.etcd.kill_leader().await?;
-            rows_arrive(oracle, 2000).await?;
+            rows_arrive_for(oracle, Duration::from_secs(10)).await?;
             herd.etcd.start_one(killed)?;
             herd.etcd.wait_ready().await?;
             drop(lines);

@@ -2,40 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use pgherd_e2e::{FAILOVER, REJOIN, SOON, load, rows_arrive, verdict, with_herd};
-use pgherd_testbed::{HerdOptions, Member, wait_for};
-use rustix::process::{Pid, Signal, kill_process};
-
-/// Process ids of the fences on a member's host.
-fn fences(member: &Member) -> Vec<Pid> {
-    started_with(member, "fence")
-}
-
-/// Process ids of our programs on a member's host that were started with `verb`.
-fn started_with(member: &Member, verb: &str) -> Vec<Pid> {
-    let is_one = |pid: &i32| {
-        let line = fs_err::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mut words = line.split(|byte| *byte == 0);
-        words.next().is_some_and(|word| !word.is_empty()) && words.next() == Some(verb.as_bytes())
-    };
-    let all = member.host().processes().into_iter();
-    all.filter(is_one).filter_map(Pid::from_raw).collect()
-}
-
-/// What has exited works nowhere, even while its parent, a frozen agent, has not heard of it.
-fn runs(pid: Pid) -> bool {
-    fs_err::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).is_ok()
-}
-
-async fn one_fence(member: &Member) -> Result<Pid> {
-    wait_for("one fence", SOON, async || {
-        let found = fences(member);
-        ensure!(found.len() == 1, "{found:?}");
-        found.first().copied().context("none")
-    })
-    .await
-}
+use pgherd_testbed::{HerdOptions, Member, runs, wait_for};
+use rustix::process::{Signal, kill_process};
 
 #[tokio::test]
 async fn a_fence_that_was_killed_is_back_before_the_agent_freezes() -> Result<()> {
@@ -43,10 +13,10 @@ async fn a_fence_that_was_killed_is_back_before_the_agent_freezes() -> Result<()
         let mut oracle = load(herd).await?;
         let old = herd.leader_index().await?;
         let postmaster = herd.members[old].postmaster()?;
-        let first = one_fence(&herd.members[old]).await?;
+        let first = herd.members[old].one_fence().await?;
         kill_process(first, Signal::KILL)?;
         wait_for("another fence", SOON, async || {
-            let found = one_fence(&herd.members[old]).await?;
+            let found = herd.members[old].one_fence().await?;
             ensure!(found != first, "{found:?} is the old one");
             Ok(())
         })
@@ -76,7 +46,7 @@ async fn the_fence_of_a_killed_agent_acts_and_the_next_agent_takes_it_over() -> 
         let mut oracle = load(herd).await?;
         let old = herd.leader_index().await?;
         let postmaster = herd.members[old].postmaster()?;
-        let fence = one_fence(&herd.members[old]).await?;
+        let fence = herd.members[old].one_fence().await?;
         herd.members[old].signal_agent(Signal::KILL)?;
         herd.wait_other_leader(old, FAILOVER).await?;
         ensure!(!runs(postmaster), "the old primary runs beside the new one");
@@ -86,11 +56,11 @@ async fn the_fence_of_a_killed_agent_acts_and_the_next_agent_takes_it_over() -> 
         herd.members[old].start()?;
         herd.wait_formed(REJOIN).await?;
         ensure!(
-            one_fence(&herd.members[old]).await? == fence,
+            herd.members[old].one_fence().await? == fence,
             "the fence was not taken over"
         );
         herd.members[old].stop(SOON).await?;
-        let left = fences(&herd.members[old]);
+        let left = herd.members[old].fences();
         ensure!(left.is_empty(), "{left:?} stayed after an orderly end");
         herd.members[old].start()?;
         herd.wait_formed(REJOIN).await?;
@@ -105,7 +75,7 @@ async fn agent_and_fence_killed_together_leave_postgresql_its_lease_and_no_more(
         let mut oracle = load(herd).await?;
         let old = herd.leader_index().await?;
         let postmaster = herd.members[old].postmaster()?;
-        let fence = one_fence(&herd.members[old]).await?;
+        let fence = herd.members[old].one_fence().await?;
         herd.members[old].signal_agent(Signal::KILL)?;
         kill_process(fence, Signal::KILL)?;
         // Nothing has happened to clients yet, and nothing is left that could start another fence.
@@ -121,8 +91,8 @@ async fn agent_and_fence_killed_together_leave_postgresql_its_lease_and_no_more(
 
         let old = herd.leader_index().await?;
         let member = &herd.members[old];
-        let (postmaster, fence) = (member.postmaster()?, one_fence(member).await?);
-        let tethers = started_with(member, "tether");
+        let (postmaster, fence) = (member.postmaster()?, member.one_fence().await?);
+        let tethers = member.started_with("tether");
         member.signal_agent(Signal::KILL)?;
         for pid in tethers.iter().chain([&fence]) {
             kill_process(*pid, Signal::KILL)?;
