@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Of the table.
+const COLUMNS: usize = 8;
+
 /// What a figure must reach, for the reader of the table; nothing is asserted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Must {
@@ -43,8 +46,8 @@ impl Figure {
         self.samples.push(sample.as_secs_f64());
     }
 
-    /// Smallest, middle and largest sample.
-    fn spread(&self) -> Option<[f64; 3]> {
+    /// Smallest, middle, 95th percentile (the nearest sample that is not below it) and largest.
+    fn spread(&self) -> Option<[f64; 4]> {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
@@ -53,12 +56,18 @@ impl Figure {
         } else {
             f64::midpoint(*sorted.get(middle.checked_sub(1)?)?, *sorted.get(middle)?)
         };
-        Some([*sorted.first()?, median, *sorted.last()?])
+        let tail = (sorted.len() * 95).div_ceil(100).checked_sub(1)?;
+        Some([
+            *sorted.first()?,
+            median,
+            *sorted.get(tail)?,
+            *sorted.last()?,
+        ])
     }
 
-    fn cells(&self) -> [String; 6] {
+    fn cells(&self) -> [String; COLUMNS] {
         let number = |value: f64| match self.unit {
-            "/s" => format!("{value:.0}"),
+            "/s" | "" => format!("{value:.0}"),
             _ => format!("{value:.2}"),
         };
         let (must, reached) = match (self.must, self.spread()) {
@@ -67,26 +76,32 @@ impl Figure {
                 format!("<= {}", number(limit)),
                 spread.map_or(
                     "",
-                    |[_, median, _]| if median <= limit { "yes" } else { "no" },
+                    |[_, median, ..]| if median <= limit { "yes" } else { "no" },
                 ),
             ),
             (Must::AtLeast(limit), spread) => (
                 format!(">= {}", number(limit)),
                 spread.map_or(
                     "",
-                    |[_, median, _]| if median >= limit { "yes" } else { "no" },
+                    |[_, median, ..]| if median >= limit { "yes" } else { "no" },
                 ),
             ),
         };
         let spread = self.spread().map_or_else(
-            || ["-", "not measured", "-"].map(str::to_owned),
+            || ["-", "not measured", "-", "-"].map(str::to_owned),
             |spread| spread.map(number),
         );
-        let [min, median, max] = spread;
+        let [min, median, tail, max] = spread;
+        let unit = match self.unit {
+            "" => String::new(),
+            unit => format!(" [{unit}]"),
+        };
         [
-            format!("{} [{}]", self.name, self.unit),
+            format!("{}{unit}", self.name),
+            self.samples.len().to_string(),
             min,
             median,
+            tail,
             max,
             must,
             reached.to_owned(),
@@ -97,8 +112,18 @@ impl Figure {
 /// All figures as a table of plain text.
 #[must_use]
 pub fn table(title: &str, figures: &[Figure]) -> String {
-    let head = ["", "min", "median", "max", "must reach", "reached"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head)
+    let head = [
+        "",
+        "samples",
+        "min",
+        "median",
+        "p95",
+        "max",
+        "must reach",
+        "reached",
+    ];
+    let head = head.map(str::to_owned);
+    let rows: Vec<[String; COLUMNS]> = std::iter::once(head)
         .chain(figures.iter().map(Figure::cells))
         .collect();
     let width = |column: usize| {
@@ -107,7 +132,7 @@ pub fn table(title: &str, figures: &[Figure]) -> String {
             .max()
             .unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..6).map(width).collect();
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
     let mut text = format!("{title}\n");
     for row in &rows {
         let mut line = format!("  {:<1$}", row[0], widths[0]);
@@ -140,17 +165,27 @@ mod tests {
             .collect();
         assert_eq!(
             lines[2],
-            ["outage", "[s]", "0.40", "0.90", "1.40", "<=", "1.00", "yes"]
+            [
+                "outage", "[s]", "3", "0.40", "0.90", "1.40", "1.40", "<=", "1.00", "yes"
+            ]
         );
         assert_eq!(
             lines[3],
             [
-                "GET", "[/s]", "10000", "11000", "12000", ">=", "20000", "no"
+                "GET", "[/s]", "2", "10000", "11000", "12000", "12000", ">=", "20000", "no"
             ]
         );
         assert_eq!(
             lines[4],
-            ["none", "[s]", "-", "not", "measured", "-", "<=", "1.00"]
+            [
+                "none", "[s]", "0", "-", "not", "measured", "-", "-", "<=", "1.00"
+            ]
         );
+    }
+    #[test]
+    fn of_twenty_samples_the_95th_percentile_is_the_last_but_one() {
+        let mut figure = Figure::new("outage", "s", Must::Nothing);
+        figure.samples = (1..=20).map(f64::from).collect();
+        assert_eq!(figure.spread(), Some([1.0, 10.5, 19.0, 20.0]));
     }
 }

@@ -11,10 +11,10 @@ use crate::figure::{Figure, Must};
 /// Rows that show that clients write again.
 const FLOWING: usize = 100;
 /// Longest outage that is waited for; Patroni with its shortest lease needs some 25 s.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits for `FLOWING` more rows.
-async fn flowing(oracle: &Oracle) -> Result<()> {
+pub(crate) async fn flowing(oracle: &Oracle) -> Result<()> {
     let enough = oracle.acknowledged() + FLOWING;
     wait_for("clients to write", PATIENCE, async || {
         let rows = oracle.acknowledged();

@@ -9,11 +9,15 @@ use pgherd_testbed::{AgentProgram, HerdOptions};
 /// The release that the figures of the README were taken with.
 const VERSION: &str = "4.1.5";
 
-/// Fetches Patroni into `/var/tmp` unless it is there; the server's account must be able to run it.
+/// The Patroni that the tests have, of the same release; else fetched into `/var/tmp` unless it is there. The server's
+/// account must be able to run it.
 ///
 /// # Errors
 /// When Python has no `venv` or the package index cannot be reached.
 pub fn patroni() -> Result<AgentProgram> {
+    if let Some(patroni) = AgentProgram::patroni() {
+        return Ok(patroni);
+    }
     let dir = PathBuf::from(format!("/var/tmp/pgherd-patroni-{VERSION}"));
     let program = dir.join("bin/patroni");
     if !program.exists() {
