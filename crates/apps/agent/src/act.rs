@@ -25,6 +25,8 @@ impl Agent {
             match action {
                 Action::Begin(work) => self.begin(work),
                 Action::CancelWork => self.worker.cancel().await,
+                // The situation of this turn has told the task that does it.
+                Action::ArmWatchdog => {}
                 Action::Answer { to, answer } => {
                     if let Some(reply) = self.replies.remove(&to) {
                         // Whoever asked may have gone; the work is done all the same.
@@ -152,6 +154,7 @@ impl Agent {
                 self.put(&Key::Failover, &doc.render(), when).await
             }
             Action::Adjust(_)
+            | Action::ArmWatchdog
             | Action::Begin(_)
             | Action::CancelWork
             | Action::Answer { .. }

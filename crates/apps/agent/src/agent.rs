@@ -9,24 +9,25 @@ use std::time::Duration;
 use pgherd_decide::{Decision, Memory, decide, fence_margin};
 use pgherd_domain::{
     Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation,
-    PgRole, Plea, Reason, RequestId, WallTime, WorkKind,
+    PgRole, Plea, Reason, RequestId, WallTime, WatchdogPlan, WorkKind,
 };
 use pgherd_guard::{Note, check};
 use pgherd_ports::{
     Asked, Clock, Dcs, Desk, Fence, LocalPostgres, Peers, PromiseBook, PromiseStore, Shown, Wake,
+    Watchdog, WatchdogOrder, WatchdogWant,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::act::Then;
+use crate::act::{Then, needs_the_lease};
 use crate::fence::Situation;
 use crate::inquiries::Inquiries;
 use crate::keeper::{self, Board};
 use crate::promises::{Appeal, Roll};
 use crate::settings::SettingsSource;
 use crate::worker::Worker;
-use crate::{fence, promises, show, spec};
+use crate::{fence, promises, show, spec, watchdog};
 
 /// After so long without a turn a person wants to know why.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
@@ -48,6 +49,8 @@ pub struct Ports {
     pub peers: Arc<dyn Peers>,
     /// What stops a primary when the agent can not.
     pub fence: Arc<dyn Fence>,
+    /// What resets the host when nothing else can stop a primary.
+    pub watchdog: Arc<dyn Watchdog>,
     /// Where promises to other members are written down.
     pub promises: Arc<dyn PromiseStore>,
 }
@@ -95,6 +98,7 @@ pub struct Agent {
     memory: Memory,
     shown: watch::Sender<Option<Arc<Shown>>>,
     pub(crate) situation: watch::Sender<Situation>,
+    plan: watch::Sender<WatchdogPlan>,
     reload: Wake,
     on_turn: Option<OnTurn>,
     name_is_checked: bool,
@@ -134,6 +138,7 @@ impl Agent {
         let shown = watch::Sender::new(None);
         let reload = Wake::new();
         let promises = PromiseBook::new(Arc::clone(&ports.promises));
+        let plan = watchdog::plan(settings.in_force());
         let desk = Desk {
             shown: shown.subscribe(),
             lease: board.subscribe(),
@@ -166,6 +171,7 @@ impl Agent {
             memory: Memory::new(now),
             shown,
             situation: watch::Sender::new(Situation::UNSEEN),
+            plan: watch::Sender::new(plan),
             reload,
             on_turn: None,
             name_is_checked: false,
@@ -196,6 +202,12 @@ impl Agent {
         ));
         beside.spawn(fence::watch(
             self.situation.subscribe(),
+            Arc::clone(&self.board),
+            self.ports.clone(),
+        ));
+        beside.spawn(watchdog::tell(
+            self.situation.subscribe(),
+            self.plan.subscribe(),
             Arc::clone(&self.board),
             self.ports.clone(),
         ));
@@ -240,7 +252,7 @@ impl Agent {
         self.show(&seen, &decision);
         let wake_at = decision.wake_at;
         self.memory = decision.memory;
-        self.place(&seen);
+        self.place(&seen, &actions).await;
         self.call_the_roll(&seen, &actions);
         let then = self.act(actions).await;
         self.board.turned(self.ports.clock.now());
@@ -331,17 +343,32 @@ impl Agent {
         }
     }
 
-    /// Tells the fences what they are to guard, before anything of the decision is done.
-    fn place(&self, seen: &Observation) {
+    /// Tells the fences and the watchdog what they are to guard, before anything of the decision is done.
+    async fn place(&self, seen: &Observation, actions: &[Action]) {
+        let serves = self.may_write(seen) || becomes_primary(seen, actions);
+        let before = self.situation.borrow().serves;
+        // Backends may outlive their postmaster; only when none is left nothing writes any more.
+        let serves = serves || (before && !self.has_ended(seen).await);
         let situation = Situation {
             paused: self.spec.pause,
             primary: seen.postgres.runs_as_primary() && !self.memory.bootstraps(),
+            serves,
         };
         self.situation.send_if_modified(|before| {
             let changed = *before != situation;
             *before = situation;
             changed
         });
+    }
+
+    /// Whether a primary runs that has not written its last record.
+    fn may_write(&self, seen: &Observation) -> bool {
+        seen.postgres.runs_as_primary() && !seen.postgres.has_shut_down()
+    }
+
+    /// Whether nothing is left of the primary that ran. A server that runs now was started after that.
+    async fn has_ended(&self, seen: &Observation) -> bool {
+        seen.postgres.is_running() || self.ports.postgres.is_gone().await
     }
 
     /// What a former agent of this member promised binds this one.
@@ -391,6 +418,8 @@ impl Agent {
             self.settings.dynamic(),
         ));
         self.board.set_ttl(self.spec.ttl);
+        self.plan
+            .send_replace(watchdog::plan(self.settings.in_force()));
         self.ports.dcs.set_ttl(self.spec.ttl);
         self.ports.peers.configure(self.settings.in_force());
     }
@@ -453,6 +482,13 @@ impl Agent {
     async fn leave(&mut self, result: &Result<(), Fatal>) {
         self.worker.cancel().await;
         let keeps_running = self.spec.pause || result.is_err();
+        let serves = self.situation.borrow().serves;
+        if result.is_ok() && (self.spec.pause || !serves) {
+            // The task that tells it may not have had a moment since the last turn.
+            let plan = self.plan.borrow().clone();
+            let want = WatchdogWant::Off;
+            self.ports.watchdog.set(WatchdogOrder { plan, want });
+        }
         if self.spec.pause && result.is_ok() {
             // The last turn may have been the first to see the pause.
             let margin = fence_margin(self.spec.ttl);
@@ -482,4 +518,14 @@ async fn tell_who_waits(shown: watch::Receiver<Option<Arc<Shown>>>, clock: Arc<d
     if shown.borrow().is_none() {
         info!("waiting on etcd: no answer yet");
     }
+}
+
+/// Whether this member is on the way to a primary: a work makes it one, or the watchdog is to count for that.
+fn becomes_primary(seen: &Observation, actions: &[Action]) -> bool {
+    let runs = seen.work.running.as_ref();
+    runs.is_some_and(|(work, _, _)| needs_the_lease(work))
+        || actions.iter().any(|action| match action {
+            Action::Begin(work) => needs_the_lease(work),
+            action => *action == Action::ArmWatchdog,
+        })
 }

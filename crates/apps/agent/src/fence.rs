@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgherd_decide::fence_margin;
+use pgherd_decide::{fence_margin, serves_until};
 use pgherd_domain::{LeaseSeen, Moment, Standing};
 use pgherd_ports::{Clock, Fence};
 use tokio::sync::watch;
@@ -20,6 +20,8 @@ pub(crate) struct Situation {
     pub(crate) paused: bool,
     /// A primary runs here, and not one that is only being made.
     pub(crate) primary: bool,
+    /// Something here may write, or is about to: a primary, what is left of one, or what becomes one.
+    pub(crate) serves: bool,
 }
 
 impl Situation {
@@ -27,6 +29,7 @@ impl Situation {
     pub(crate) const UNSEEN: Self = Self {
         paused: false,
         primary: true,
+        serves: true,
     };
 }
 
@@ -38,18 +41,30 @@ pub(crate) async fn watch(
 ) {
     let clock = ports.clock;
     let mut lease = board.subscribe();
+    let mut watchdog = ports.watchdog.changes();
     let mut beside = Beside::new(ports.fence);
     let mut done = false;
     loop {
         let seen = lease.borrow_and_update().clone();
         let here = *situation.borrow_and_update();
-        let margin = fence_margin(board.ttl());
+        let counts = watchdog.borrow_and_update().clone();
+        let margin = fence_margin(counts.span_of(board.ttl()));
         let now = clock.now();
+        let seen = LeaseSeen {
+            good_until: serves_until(&seen, &counts),
+            ..seen
+        };
         beside.tell(&seen, here, margin, now);
         let deadline = deadline(&seen, margin, now).filter(|_| !done);
         tokio::select! {
             biased;
             changed = lease.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                done = false;
+            }
+            changed = watchdog.changed() => {
                 if changed.is_err() {
                     return;
                 }

@@ -14,6 +14,7 @@ mod promises;
 mod settings;
 mod show;
 mod spec;
+mod watchdog;
 mod worker;
 
 pub use agent::{Agent, Fatal, OnTurn, Ports};

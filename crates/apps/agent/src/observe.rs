@@ -1,6 +1,6 @@
 //! One look at the world: every source on its own, all in parallel, each with its deadline.
 
-use pgherd_decide::demote_budget;
+use pgherd_decide::{demote_budget, serves_until};
 use pgherd_domain::{FailsafeSeen, Observation, Request, RequestId, Standing};
 use pgherd_ports::{Asked, DcsError};
 
@@ -49,6 +49,7 @@ impl Agent {
             work,
             failsafe,
             unfenced: self.ports.fence.trouble(),
+            watchdog: self.ports.watchdog.seen(),
             effects: std::mem::take(&mut self.effects),
             requests: self.take_requests(),
             shutdown: *self.shutdown.borrow(),
@@ -61,8 +62,10 @@ impl Agent {
         let clock = &self.ports.clock;
         let lease = self.board.seen();
         let now = clock.now();
-        let limit = match (lease.standing, lease.good_until) {
-            (Standing::Held, Some(until)) => until.minus(demote_budget(self.spec.ttl)),
+        let watchdog = self.ports.watchdog.seen();
+        let budget = demote_budget(watchdog.span_of(self.spec.ttl));
+        let limit = match (lease.standing, serves_until(&lease, &watchdog)) {
+            (Standing::Held, Some(until)) => until.minus(budget),
             (_, _) => now.plus(self.spec.retry_timeout),
         };
         // Even with little left it gets a moment: the answer may be what saves the lease.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use pgherd_decide::Decision;
-use pgherd_domain::{ClusterSpec, ClusterView, HooksSeen, Moment, Observation, WallTime};
+use pgherd_domain::{
+    ClusterSpec, ClusterView, HooksSeen, Moment, Observation, WallTime, WatchdogMode,
+};
 use pgherd_ports::Shown;
 use pgherd_settings::Settings;
 
@@ -32,6 +34,9 @@ pub(crate) fn of_turn(
         line: decision.line(),
         unfenced: seen.unfenced.clone(),
         hooks: HooksSeen::default(),
+        watchdog_failed: spec.watchdog == WatchdogMode::Required
+            && !spec.pause
+            && seen.watchdog.trouble().is_some(),
         failsafe_active: seen.failsafe.confirmed || seen.failsafe.bound_to(seen.now).is_some(),
         running: seen.postgres.is_running() && seen.postgres.accepting,
     }

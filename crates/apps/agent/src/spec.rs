@@ -61,6 +61,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         may_bootstrap: fixed.bootstrap.configured && cluster.standby_cluster.is_none(),
         dynamic_config: dynamic.cloned(),
         failsafe_mode: cluster.failsafe_mode,
+        watchdog: changing.watchdog.mode,
     }
 }
 

@@ -10,6 +10,7 @@ use pgherd_ports::{Clock, Dcs, LocalPostgres, Peers, PromiseFile, SystemClock, W
 use pgherd_postgres::{Launcher, LocalServer};
 use pgherd_rest::Server;
 use pgherd_settings::Settings;
+use pgherd_watchdog::WatchdogBeside;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -104,7 +105,9 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
         settings.fixed.place.data_dir.as_std_path(),
         wake.clone(),
     )?);
-    let ports = ports(&settings, &wake, &fence)?;
+    let data_dir = settings.fixed.place.data_dir.as_std_path();
+    let watchdog = Arc::new(WatchdogBeside::start(data_dir, wake.clone())?);
+    let ports = ports(&settings, &wake, &fence, &watchdog)?;
     let (stop, stopping) = watch::channel(false);
     let (agent, desk) = Agent::new(source, ports, wake, stopping);
     let reload = desk.reload.clone();
@@ -128,8 +131,8 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     if let Err(error) = rest.await {
         error!("the REST server broke off: {error}");
     }
+    watchdog.retire();
     // After an error PostgreSQL is left as it is, and so is what guards it.
-    let data_dir = settings.fixed.place.data_dir.as_std_path();
     if result.is_ok() || !pgherd_fence::has_server(data_dir) {
         fence.retire();
     }
@@ -139,7 +142,12 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     })
 }
 
-fn ports(settings: &Arc<Settings>, wake: &Wake, fence: &Arc<FenceBeside>) -> Result<Ports, String> {
+fn ports(
+    settings: &Arc<Settings>,
+    wake: &Wake,
+    fence: &Arc<FenceBeside>,
+    watchdog: &Arc<WatchdogBeside>,
+) -> Result<Ports, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let timing = &settings.changing.cluster.timing;
     let options = EtcdOptions {
@@ -164,6 +172,7 @@ fn ports(settings: &Arc<Settings>, wake: &Wake, fence: &Arc<FenceBeside>) -> Res
         postgres,
         peers,
         fence: Arc::<FenceBeside>::clone(fence),
+        watchdog: Arc::<WatchdogBeside>::clone(watchdog),
         promises: Arc::new(PromiseFile::beside(
             settings.fixed.place.data_dir.as_std_path(),
         )),

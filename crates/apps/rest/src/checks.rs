@@ -109,6 +109,7 @@ fn facts<'a>(shown: &'a Shown, desk: &Desk) -> MemberFacts<'a> {
         failsafe_active: shown.failsafe_active,
         unfenced: shown.unfenced.as_deref(),
         hooks: &shown.hooks,
+        watchdog_failed: shown.watchdog_failed,
         turn_age: now.since(shown.at),
     }
 }

@@ -50,6 +50,8 @@ pub struct Shown {
     pub unfenced: Option<String>,
     /// How the operator's callbacks and hooks went.
     pub hooks: HooksSeen,
+    /// It needs a watchdog and has none that works.
+    pub watchdog_failed: bool,
 }
 
 /// One request with the way back for its answer.

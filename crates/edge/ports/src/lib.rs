@@ -13,6 +13,7 @@ mod postgres;
 mod promise;
 mod promise_file;
 mod wake;
+mod watchdog;
 
 pub use clock::{Clock, SystemClock};
 pub use dcs::{Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, Renewal, Written};
@@ -23,3 +24,4 @@ pub use postgres::{AdjustError, LocalPostgres, Progress};
 pub use promise::{NoPromises, PromiseBook, PromiseStore, Unpromised};
 pub use promise_file::PromiseFile;
 pub use wake::Wake;
+pub use watchdog::{NoWatchdog, Watchdog, WatchdogOrder, WatchdogWant};

@@ -91,6 +91,10 @@ pub trait LocalPostgres: Send + Sync + fmt::Debug {
     /// (contract §2.1). Cheap when it is kept already.
     async fn keep_dynamic(&self, _dynamic: &Value) {}
 
+    /// Whether nothing of the server is left that might write: no postmaster, and no process that has outlived
+    /// one. When that can not be told, something is.
+    async fn is_gone(&self) -> bool;
+
     /// How the operator's callbacks and hooks went.
     fn hooks(&self) -> HooksSeen {
         HooksSeen::default()

@@ -233,6 +233,10 @@ impl LocalPostgres for LocalServer {
         self.hooks.book()
     }
 
+    async fn is_gone(&self) -> bool {
+        self.nothing_is_left().await
+    }
+
     async fn fence(&self) {
         self.stop_at_once().await;
     }

@@ -50,6 +50,11 @@ fn is_due(state: &State, me: &MemberName) -> bool {
     host.fenced_at.is_some_and(|deadline| now >= deadline) && host.server.runs_as_primary()
 }
 
+/// A primary is to be stopped now, and the fence can.
+fn acts(state: &State, me: &MemberName) -> bool {
+    is_due(state, me) && !state.host(me).fence_frozen
+}
+
 /// Guards a host's PostgreSQL, for ever.
 pub(crate) async fn guard(world: World, me: MemberName) {
     loop {
@@ -67,7 +72,7 @@ pub(crate) async fn guard(world: World, me: MemberName) {
             drop(tokio::time::timeout(left, told).await);
             continue;
         }
-        let due = world.until(|state| is_due(state, &me).then_some(()));
+        let due = world.until(|state| acts(state, &me).then_some(()));
         tokio::select! {
             biased;
             () = told => continue,
@@ -75,7 +80,7 @@ pub(crate) async fn guard(world: World, me: MemberName) {
         }
         let late = world.quietly(|state| state.host_mut(&me).dice.within(LOOKS));
         world.sleep(late).await;
-        if world.look(|state| is_due(state, &me)) {
+        if world.look(|state| acts(state, &me)) {
             stop_immediately(&world, &me, Ending::Fenced).await;
         }
     }

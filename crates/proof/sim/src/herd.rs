@@ -21,6 +21,7 @@ use crate::process::Process;
 use crate::promises::SimPromises;
 use crate::store::{self, SimDcs};
 use crate::turns;
+use crate::watchdog::{self, SimWatchdog};
 use crate::world::World;
 
 /// The settings that all members start from.
@@ -28,6 +29,8 @@ use crate::world::World;
 pub(crate) struct Shape {
     /// `bootstrap.dcs`: key to value as YAML writes it.
     pub(crate) dynamic: BTreeMap<String, String>,
+    /// `watchdog.mode` by member, and whether its host has a device.
+    pub(crate) watchdogs: BTreeMap<MemberName, (String, bool)>,
     /// Tags by member: key to value as YAML writes it.
     pub(crate) tags: BTreeMap<MemberName, BTreeMap<String, String>>,
 }
@@ -77,6 +80,10 @@ impl Shape {
         for (key, value) in &self.dynamic {
             line("    ", key, value);
         }
+        if let Some((mode, _)) = self.watchdogs.get(name) {
+            line("", "watchdog", "");
+            line("  ", "mode", mode);
+        }
         if let Some(tags) = self.tags.get(name) {
             line("", "tags", "");
             for (key, value) in tags {
@@ -111,6 +118,9 @@ impl Herd {
         let world = World::new(seed);
         for member in members {
             world.add_host(member);
+            let device = shape.watchdogs.get(member);
+            let exists = device.is_some_and(|(_, exists)| *exists);
+            world.change(|state| state.host_mut(member).device.exists = exists);
         }
         world.spawn(store::keep_leases(world.clone()));
         Self {
@@ -180,6 +190,7 @@ impl Herd {
             postgres: Arc::new(SimPostgres::new(process.clone())),
             peers: Arc::new(SimPeers::new(process.clone())),
             fence: Arc::new(SimFence::new(process.clone())),
+            watchdog: Arc::new(SimWatchdog::new(process.clone(), wake.clone())),
             promises: Arc::new(SimPromises::new(process.clone())),
         };
         let (shutdown, stopping) = watch::channel(false);
@@ -228,6 +239,12 @@ impl Herd {
         });
     }
 
+    /// Stops the fence's process (SIGSTOP), or lets it go on.
+    pub(crate) fn freeze_fence(&mut self, name: &MemberName, frozen: bool) {
+        self.world
+            .change(|state| state.host_mut(name).fence_frozen = frozen);
+    }
+
     /// Tells the agent to stop, with its PostgreSQL.
     pub(crate) fn stop_agent(&mut self, name: &MemberName) {
         if let Some(running) = self.running.get(name) {
@@ -244,6 +261,7 @@ impl Herd {
             let host = state.host_mut(name);
             host.powered = false;
             host.fenced_at = None;
+            watchdog::power_is_gone(state, name);
             let place = Place::Member(name.clone());
             state.network.power(&place, false);
         });

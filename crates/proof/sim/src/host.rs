@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::clock::Pendulum;
 use crate::dice::Dice;
 use crate::postgres::Server;
+use crate::watchdog::Device;
 
 /// A host.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub(crate) struct Host {
     pub(crate) frozen: bool,
     /// When the fence beside PostgreSQL stops a primary, on this host's clock; never when `None`.
     pub(crate) fenced_at: Option<Moment>,
+    /// The fence's process is stopped (SIGSTOP).
+    pub(crate) fence_frozen: bool,
+    /// The watchdog, where there is one.
+    pub(crate) device: Device,
     /// The agent last heard that the cluster is paused.
     pub(crate) knows_pause: bool,
     /// Until when its lease would have lived if the DCS had not broken its word (revoked it, or lost the
@@ -51,6 +56,8 @@ impl Host {
             agent_runs: false,
             frozen: false,
             fenced_at: None,
+            fence_frozen: false,
+            device: Device::default(),
             knows_pause: false,
             excused_until: Duration::ZERO,
             pendulum,

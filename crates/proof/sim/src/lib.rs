@@ -23,6 +23,7 @@ pub mod scenario;
 mod store;
 mod turns;
 pub mod universe;
+mod watchdog;
 mod world;
 
 pub use dice::{Dice, Span};

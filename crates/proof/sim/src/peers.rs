@@ -166,7 +166,7 @@ fn status_of(shown: &Shown) -> Result<PeerStatus, PeerError> {
         timeline: Some(live.timeline),
         nofailover: tags.nofailover,
         failover_priority: tags.failover_priority,
-        watchdog_failed: false,
+        watchdog_failed: shown.watchdog_failed,
     })
 }
 

@@ -61,6 +61,7 @@ fn action(action: &Action) -> Option<String> {
         Action::HandOver { to, .. } => format!("hand the leader key over to {to}"),
         Action::Begin(work) => self::work(work),
         Action::CancelWork => "call the work off".to_owned(),
+        Action::ArmWatchdog => "let the watchdog count".to_owned(),
         Action::Adjust(Adjustment::Follow { upstream }) => {
             format!("follow {}", server(upstream.as_ref()))
         }

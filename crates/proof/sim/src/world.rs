@@ -214,6 +214,7 @@ impl World {
         });
         crate::postgres::attend(self, name);
         self.spawn(crate::fence::guard(self.clone(), name.clone()));
+        self.spawn(crate::watchdog::count(self.clone(), name.clone()));
     }
 
     /// Waits while the member's agent is frozen.

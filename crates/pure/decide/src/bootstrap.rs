@@ -106,7 +106,7 @@ impl Turn<'_> {
         } else if view.initialize.is_none()
             && self.spec.may_bootstrap
             && !self.spec.tags.nofailover
-            && self.seen.unfenced.is_none()
+            && self.unguarded_veto().is_none()
             && !self.somebody_has_data()
         {
             self.say(Reason::Says("trying to bootstrap a new cluster"));
@@ -116,7 +116,7 @@ impl Turn<'_> {
             self.restore();
         } else {
             self.say(Reason::Says("waiting for leader to bootstrap"));
-            if let Some(veto) = self.fence_veto() {
+            if let Some(veto) = self.unguarded_veto() {
                 self.say(Reason::NotRacing(veto));
             }
             self.heal_orphaned_initialize();

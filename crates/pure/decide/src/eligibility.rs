@@ -17,7 +17,7 @@ impl Turn<'_> {
         if self.spec.tags.nofailover {
             vetoes.push(Veto::TaggedNoFailover);
         }
-        vetoes.extend(self.fence_veto());
+        vetoes.extend(self.unguarded_veto());
         match self.seen.work.kind() {
             None | Some(WorkKind::Checkpoint | WorkKind::PrePromote | WorkKind::Promote) => {}
             Some(kind) => vetoes.push(Veto::Busy(kind)),
@@ -43,13 +43,6 @@ impl Turn<'_> {
         vetoes.extend(self.sync_veto());
         vetoes.extend(self.failsafe_vetoes());
         vetoes
-    }
-
-    /// Nobody begins to lead without a fence. Who leads already goes on: the agent still stops it in time, and
-    /// an outage is certain, while the loss of the agent is not.
-    pub(crate) fn fence_veto(&self) -> Option<Veto> {
-        let why = self.seen.unfenced.clone().filter(|_| !self.spec.pause)?;
-        Some(Veto::NoFence { why })
     }
 
     fn position_vetoes(&self, live: &LiveSeen, vetoes: &mut Vec<Veto>) {

@@ -148,6 +148,9 @@ impl Turn<'_> {
 
     /// Nobody could take over: this server goes on as the primary.
     fn resume(&mut self, switching: &Switching, why: &str) {
+        if !self.watchdog_counts() {
+            return;
+        }
         self.memory.switching = None;
         self.call_off_order(switching.order, why);
         self.say(Reason::Says("starting primary after failure"));

@@ -92,6 +92,7 @@ impl Turn<'_> {
             | Veto::OldTimeline { .. }
             | Veto::OtherCluster
             | Veto::NotSynchronous { .. }
+            | Veto::NoWatchdog { .. }
             | Veto::Promised { .. } => true,
             Veto::NoFence { .. }
             | Veto::TaggedNoFailover
@@ -228,6 +229,7 @@ const fn comes_from_peers(veto: &Veto) -> bool {
         | Veto::OldTimeline { .. }
         | Veto::NotSynchronous { .. } => true,
         Veto::NoFence { .. }
+        | Veto::NoWatchdog { .. }
         | Veto::TaggedNoFailover
         | Veto::NoData
         | Veto::NotRunning

@@ -42,10 +42,8 @@ impl Turn<'_> {
     /// The key says my name, but the lease behind it is not mine, or not proven to be: it was handed over
     /// to me, or a former agent of this member took it. A claim is a conditional write.
     pub(crate) fn claim_my_key(&mut self) {
-        if let Some(veto) = self.fence_veto().filter(|_| !self.pg().runs_as_primary()) {
-            // Nobody else can take it while it says my name.
-            self.say(Reason::NotRacing(veto));
-            self.actions.push(Action::ReleaseLeader { optime: None });
+        // Nobody else can take it while it says my name.
+        if !self.pg().runs_as_primary() && self.releases_unguarded() {
             return;
         }
         self.say(Reason::Says("trying to acquire the leader key"));
@@ -72,9 +70,7 @@ impl Turn<'_> {
             self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }
-        if let Some(veto) = self.fence_veto() {
-            self.say(Reason::NotRacing(veto));
-            self.actions.push(Action::ReleaseLeader { optime: None });
+        if self.releases_unguarded() || !self.watchdog_counts() {
             return;
         }
         if position.is_zero() && self.control().is_none() {
@@ -176,6 +172,9 @@ impl Turn<'_> {
     fn lead(&mut self, timeline: TimelineId) {
         self.memory.role = PgRole::Primary;
         self.memory.last_upstream = None;
+        if self.demotes_without_watchdog() {
+            return;
+        }
         self.repair_cluster_keys();
         if self.switch_on_order() {
             return;

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{Moment, PgState, Reason, Standing, StopMode, Work, WorkKind};
+use pgherd_domain::{
+    LeaseSeen, Moment, PgState, Reason, Standing, StopMode, WatchdogSeen, Work, WorkKind,
+};
 
 use crate::memory::Bootstrap;
 use crate::turn::Turn;
@@ -23,6 +25,14 @@ pub fn fence_margin(ttl: Duration) -> Duration {
     (ttl / 10).clamp(Duration::from_millis(300), Duration::from_secs(3))
 }
 
+/// Until when a lease may be used: while a watchdog counts no longer than until it resets the host, so that a
+/// stop comes before the reset.
+pub fn serves_until(lease: &LeaseSeen, watchdog: &WatchdogSeen) -> Option<Moment> {
+    let good_until = lease.good_until?;
+    let resets_at = watchdog.resets_at();
+    Some(resets_at.map_or(good_until, |resets_at| resets_at.min(good_until)))
+}
+
 impl Turn<'_> {
     /// Stops a primary whose lease is lost or about to end. `true` when that is what this turn does.
     pub(crate) fn demote_when_lease_ends(&mut self) -> bool {
@@ -36,17 +46,20 @@ impl Turn<'_> {
                 self.stop_now(line);
                 true
             }
-            Standing::Held => self.demote_before(self.seen.lease.good_until),
+            Standing::Held => {
+                self.demote_before(serves_until(&self.seen.lease, &self.seen.watchdog))
+            }
             Standing::NotHeld => false,
         }
     }
 
-    fn demote_before(&mut self, good_until: Option<Moment>) -> bool {
-        let Some(until) = good_until else {
+    fn demote_before(&mut self, serves_until: Option<Moment>) -> bool {
+        let Some(until) = serves_until else {
             return false;
         };
-        let begin = until.minus(demote_budget(self.spec.ttl));
-        let escalate_at = until.minus(fence_margin(self.spec.ttl));
+        let span = self.seen.watchdog.span_of(self.spec.ttl);
+        let begin = until.minus(demote_budget(span));
+        let escalate_at = until.minus(fence_margin(span));
         let now = self.now();
         if now < begin {
             self.wake_at(begin);

@@ -32,13 +32,14 @@ mod sync_names;
 mod sync_standby;
 mod turn;
 mod unreachable;
+mod watchdog;
 mod working;
 
 #[cfg(test)]
 mod tests;
 
 pub use decision::Decision;
-pub use lease::{demote_budget, fence_margin};
+pub use lease::{demote_budget, fence_margin, serves_until};
 pub use memory::Memory;
 pub use sync_names::names_setting;
 pub use turn::decide;

@@ -32,6 +32,7 @@ impl Turn<'_> {
                 order.leader.as_ref() != Some(peer)
             }
             Veto::NoFence { .. }
+            | Veto::NoWatchdog { .. }
             | Veto::TaggedNoFailover
             | Veto::NoData
             | Veto::NotRunning

@@ -82,10 +82,8 @@ impl Turn<'_> {
     }
 
     fn recover_leader(&mut self) {
-        if let Some(veto) = self.fence_veto() {
-            self.say(Reason::NotRacing(veto));
+        if self.releases_unguarded() {
             self.memory.role = PgRole::Demoted;
-            self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }
         if self.memory.give_up_key {
@@ -121,6 +119,9 @@ impl Turn<'_> {
             .control()
             .is_some_and(|control| control.state.was_primary());
         if was_primary && !self.pg().standby_signal {
+            if !self.watchdog_counts() {
+                return;
+            }
             self.say(Reason::Says("starting primary after failure"));
             self.begin(Work::Start {
                 start_as: self.start_as_primary(),

@@ -6,7 +6,7 @@ use pgherd_domain::{
     Action, ControlState, Effect, Moment, Outcome, Reason, StopMode, SyncMode, Work, WorkKind,
 };
 
-use crate::lease::{demote_budget, fence_margin};
+use crate::lease::{demote_budget, fence_margin, serves_until};
 use crate::turn::Turn;
 
 impl Turn<'_> {
@@ -34,11 +34,9 @@ impl Turn<'_> {
             return;
         }
         if self.pg().is_running() {
-            let escalate_at = self
-                .seen
-                .lease
-                .good_until
-                .map(|until| until.minus(fence_margin(self.spec.ttl)))
+            let span = self.seen.watchdog.span_of(self.spec.ttl);
+            let escalate_at = serves_until(&self.seen.lease, &self.seen.watchdog)
+                .map(|until| until.minus(fence_margin(span)))
                 .filter(|_| self.seen.lease.trouble.is_some());
             let ordered = self.stop_deadline();
             self.preempt(Work::Stop {

@@ -125,7 +125,7 @@ impl Turn<'_> {
         if !(mine && was_primary) {
             let upstream = self.memory.last_upstream.clone();
             self.begin(self.start_replica(upstream));
-        } else if self.seen.lease.left(now) > demote_budget(self.spec.ttl) {
+        } else if self.lease_lets_start() && self.watchdog_counts() {
             self.say(Reason::Says("starting primary after failure"));
             self.begin(Work::Start {
                 start_as: self.start_as_primary(),

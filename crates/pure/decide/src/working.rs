@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{Action, ControlState, PgState, Reason, StartAs, Work, WorkKind};
+use pgherd_domain::{Action, PgState, Reason, StartAs, Work, WorkKind};
 
 use crate::memory::SwitchPhase;
 use crate::turn::Turn;
@@ -77,13 +77,9 @@ impl Turn<'_> {
         }
     }
 
-    /// The shutdown checkpoint is written, and the postmaster only waits for standbys and its archiver: nothing
-    /// will be written any more (contract §5.8). It accepted connections, so this is not the last stop's.
+    /// See [`pgherd_domain::PostgresSeen::has_shut_down`].
     pub(crate) fn has_shut_down(&self) -> bool {
-        let shut = self
-            .control()
-            .is_some_and(|control| control.state == ControlState::ShutDown);
-        shut && !self.pg().accepting && self.pg().live.last().is_some()
+        self.pg().has_shut_down()
     }
 
     fn call_off(&mut self, kind: WorkKind) {

@@ -72,6 +72,8 @@ pub enum Action {
     },
     /// A small change to the running PostgreSQL.
     Adjust(Adjustment),
+    /// Lets the watchdog count from now on, before this member becomes a primary.
+    ArmWatchdog,
     /// Begins a long work. None may be running.
     Begin(Work),
     /// Calls the running work off.

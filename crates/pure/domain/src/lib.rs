@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `time`, `lsn`, `timeline`, `name` (the small words); `postgres` and `tags` (one
 //! member); `documents` and `cluster` (what the DCS holds); `spec` (what is wanted), `observation` (what
-//! is seen), `work` and `action` (what can be done), `reason` (why).
+//! is seen), `watchdog`, `work` and `action` (what can be done), `reason` (why).
 
 mod action;
 mod cluster;
@@ -18,6 +18,7 @@ mod spec;
 mod tags;
 mod time;
 mod timeline;
+mod watchdog;
 mod work;
 
 pub use action::{Action, Adjustment, Answer, Question, Refusal};
@@ -39,4 +40,5 @@ pub use spec::{ClusterSpec, LogicalSlot, SyncMode};
 pub use tags::Tags;
 pub use time::{Moment, WallTime};
 pub use timeline::{SwitchPoint, TimelineHistory, TimelineId};
+pub use watchdog::{TimeoutVerdict, WatchdogMode, WatchdogPlan, WatchdogSeen};
 pub use work::{StartAs, StopMode, Upstream, Work, WorkError, WorkKind};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     Action, ClusterView, FailsafeSeen, Lsn, MemberName, Moment, PgRole, PgState, PostgresSeen,
-    TimelineHistory, TimelineId, Upstream, WallTime, Work, WorkError, WorkKind,
+    TimelineHistory, TimelineId, Upstream, WallTime, WatchdogSeen, Work, WorkError, WorkKind,
 };
 
 /// A fact with its age. A probe that failed is `Unknown`, never a default.
@@ -132,7 +132,7 @@ pub struct PeerStatus {
     pub nofailover: bool,
     /// `failover_priority`
     pub failover_priority: i64,
-    /// It needs a watchdog and has none.
+    /// It needs a watchdog, or a fence, and has none.
     pub watchdog_failed: bool,
 }
 
@@ -293,6 +293,8 @@ pub struct Observation {
     pub failsafe: FailsafeSeen,
     /// Why no fence guards beside the agent; `None`: one does.
     pub unfenced: Option<String>,
+    /// The watchdog of the host.
+    pub watchdog: WatchdogSeen,
     /// What came of the last turn's writes to the DCS and small changes, in their order.
     pub effects: Vec<Effect>,
     /// What operators ask, oldest first; each is answered once.

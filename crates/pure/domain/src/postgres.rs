@@ -406,6 +406,14 @@ impl PostgresSeen {
         }
     }
 
+    /// The shutdown checkpoint is written, and the postmaster only waits for standbys and its archiver: nothing
+    /// will be written any more (contract §5.8). It accepted connections, so this is not the last stop's.
+    pub fn has_shut_down(&self) -> bool {
+        let control = self.control();
+        let shut = control.is_some_and(|control| control.state == ControlState::ShutDown);
+        shut && !self.accepting && self.live.last().is_some()
+    }
+
     /// Whether it runs as a primary. An unanswered query falls back to the last answer of the same
     /// postmaster, then to the signal file: unknown is not "not primary" (contract §5.14, rule 9).
     pub fn runs_as_primary(&self) -> bool {

@@ -70,6 +70,11 @@ pub enum Veto {
         /// Why not.
         why: String,
     },
+    /// Its settings want no leader without a watchdog, and it has none that works.
+    NoWatchdog {
+        /// Why not.
+        why: String,
+    },
     /// A primary still runs.
     PrimaryAlive {
         /// Who.
@@ -125,6 +130,7 @@ impl fmt::Display for Veto {
                 )
             }
             Self::NoFence { why } => write!(f, "no fence guards it: {why}"),
+            Self::NoWatchdog { why } => write!(f, "its watchdog is not usable: {why}"),
             Self::PrimaryAlive { peer } => write!(f, "{peer} still runs as a primary"),
             Self::SomebodyElseNamed { candidate } => {
                 write!(f, "the operator named {candidate}")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{MemberName, Tags, WalBytes};
+use crate::{MemberName, Tags, WalBytes, WatchdogMode};
 
 /// `synchronous_mode` (contract §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,4 +101,6 @@ pub struct ClusterSpec {
     pub dynamic_config: Option<Value>,
     /// The leader stays while the DCS is away, as long as all members of `/failsafe` agree (contract §12).
     pub failsafe_mode: bool,
+    /// Whether this member leads with a watchdog only.
+    pub watchdog: WatchdogMode,
 }

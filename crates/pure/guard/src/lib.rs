@@ -12,8 +12,8 @@ mod works;
 use std::fmt;
 
 use pgherd_domain::{
-    Action, Adjustment, ClusterSpec, ControlState, MemberName, Observation, Standing, Work,
-    WorkKind,
+    Action, Adjustment, ClusterSpec, ControlState, MemberName, Observation, Standing, WatchdogMode,
+    Work, WorkKind,
 };
 
 /// A rule that an action breaks.
@@ -58,6 +58,7 @@ fn makes_safer(action: &Action) -> bool {
     match action {
         Action::PublishMember(_)
         | Action::ReleaseLeader { .. }
+        | Action::ArmWatchdog
         | Action::CancelWork
         | Action::Answer { .. }
         | Action::Ask(_)
@@ -93,6 +94,9 @@ fn fault(
     if let Some(note) = fence_fault(spec, seen, action) {
         return Some(note);
     }
+    if let Some(note) = watchdog_fault(spec, seen, action) {
+        return Some(note);
+    }
     match action {
         // Stopping makes things safer whatever else goes on: it is never held back.
         Action::Begin(Work::Stop { .. }) => None,
@@ -119,6 +123,7 @@ fn fault(
         | Action::DeleteSync { .. }
         | Action::WriteFailover { .. }
         | Action::Adjust(_)
+        | Action::ArmWatchdog
         | Action::CancelWork
         | Action::Answer { .. }
         | Action::Ask(_)
@@ -200,6 +205,30 @@ fn fence_fault(spec: &ClusterSpec, seen: &Observation, action: &Action) -> Optio
     ) || works::needs_the_lease(action);
     let goes_on = seen.postgres.runs_as_primary();
     (begins && !goes_on).then(|| note("G-18", format!("begins to lead without a fence: {why}")))
+}
+
+/// G-19: where a watchdog is required it counts before there is a primary, and whoever has none that works does
+/// not even take the key. A primary that runs is not the guard's to judge.
+fn watchdog_fault(spec: &ClusterSpec, seen: &Observation, action: &Action) -> Option<Note> {
+    let required = spec.watchdog == WatchdogMode::Required && !spec.pause;
+    if !required || seen.postgres.runs_as_primary() {
+        return None;
+    }
+    let why = seen.watchdog.trouble().unwrap_or("it does not count");
+    let becomes_primary =
+        matches!(action, Action::Begin(Work::Promote { .. })) || works::needs_the_lease(action);
+    let begins = matches!(
+        action,
+        Action::AcquireLeader | Action::Begin(Work::Bootstrap)
+    );
+    let held = (becomes_primary && !seen.watchdog.counts())
+        || (begins && seen.watchdog.trouble().is_some());
+    held.then(|| {
+        note(
+            "G-19",
+            format!("begins to lead without its watchdog: {why}"),
+        )
+    })
 }
 
 /// G-13: a cluster's identity is never replaced by another.

@@ -33,8 +33,7 @@ pub use sections::{
     Authentication, Bootstrap, BootstrapUser, Callbacks, ClientLogin, Cluster, Ctl,
     CustomBootstrap, Etcd, EtcdTls, Log, LogFormat, LogType, Login, PermanentSlot, Postgresql,
     ProgramNames, ProgramOption, ReplicaMethod, Restapi, RoleLists, RoleParameters, SafetyMargin,
-    SlotKind, SlotMatcher, StandbyCluster, Timing, VerifyClient, Watchdog, WatchdogMode,
-    is_recovery_setting,
+    SlotKind, SlotMatcher, StandbyCluster, Timing, VerifyClient, Watchdog, is_recovery_setting,
 };
 pub use settings::{ChangingSettings, FixedSettings, PostgresPlace, Settings};
 

@@ -134,7 +134,7 @@ fn what_may_change_is_read() {
     assert_eq!(
         watchdog,
         Watchdog {
-            mode: WatchdogMode::Required,
+            mode: pgherd_domain::WatchdogMode::Required,
             device: "/dev/watchdog".into(),
             safety_margin: SafetyMargin::Fixed(Duration::from_secs(5)),
             driver: "default".to_owned(),

@@ -209,6 +209,7 @@ impl Stand {
             failsafe_active: false,
             unfenced: None,
             hooks: HooksSeen::default(),
+            watchdog_failed: false,
         }
     }
 
@@ -354,6 +355,7 @@ fn spec() -> ClusterSpec {
         may_bootstrap: true,
         dynamic_config: None,
         failsafe_mode: false,
+        watchdog: pgherd_domain::WatchdogMode::Automatic,
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::pace::Pace;
-use crate::process::Postmaster;
+use crate::process::{Postmaster, running};
 use crate::server::LocalServer;
 
 /// How long an immediate shutdown may take before everything is killed, at most.
@@ -47,6 +47,16 @@ impl LocalServer {
             }
             pace.wait().await;
         }
+    }
+
+    /// Whether no postmaster runs and no process of one is left. A disk that hangs says no.
+    pub(crate) async fn nothing_is_left(&self) -> bool {
+        let (place, family) = (self.place.clone(), self.family());
+        let look = spawn_blocking(move || {
+            let postmaster = running(place.data_dir(), &place.names().postgres);
+            postmaster.is_none() && family.members(None).is_empty()
+        });
+        matches!(timeout(DISK_PATIENCE, look).await, Ok(Ok(true)))
     }
 
     /// Everything that does not prove a replica makes it a primary: a promotion that was asked for, the

@@ -252,6 +252,14 @@ impl LocalPostgres for SimPostgres {
         self.on_open(|_| Ok(()))
     }
 
+    async fn is_gone(&self) -> bool {
+        self.process.gate().await;
+        let me = &self.process.me;
+        self.process
+            .world
+            .look(|state| state.host(me).server.postmaster.is_none())
+    }
+
     async fn fence(&self) {
         self.process.gate().await;
         if self

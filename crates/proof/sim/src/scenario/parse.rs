@@ -64,6 +64,8 @@ pub(super) enum Command {
     },
     /// Tags of a member.
     Tags(MemberName, Pairs),
+    /// `watchdog.mode` of a member, and whether its host has a device.
+    Watchdog(MemberName, String, bool),
     /// Lets time pass.
     Wait(Duration),
     /// Lets time pass until something holds, at most so long.
@@ -90,6 +92,7 @@ pub(super) enum Deed {
     /// Power and agent are there again, whatever was missing.
     Revive(MemberName),
     Freeze(MemberName, bool),
+    FreezeFence(MemberName, bool),
     Hang(MemberName, bool),
     Stall(MemberName, bool),
     FailStarts(MemberName, u32),
@@ -137,6 +140,10 @@ pub(super) fn command(line: &str) -> Result<Command, String> {
         ["archive"] => Command::Archive,
         ["cluster", rest @ ..] => cluster(rest)?,
         ["tags", who, rest @ ..] => Command::Tags(name(who)?, pairs(rest)?),
+        ["watchdog", who, mode] => Command::Watchdog(name(who)?, (*mode).to_owned(), true),
+        ["watchdog", who, mode, "without", "device"] => {
+            Command::Watchdog(name(who)?, (*mode).to_owned(), false)
+        }
         ["wait", how_long] => Command::Wait(span(how_long)?),
         ["until", condition @ .., "within", limit] => {
             Command::Until(Condition::parse(condition)?, span(limit)?)
@@ -188,6 +195,8 @@ fn deed(words: &[&str]) -> Option<Result<Deed, String>> {
         ["stop", "agent", who] => name(who).map(Deed::Stop),
         ["freeze", "agent", who] => name(who).map(|who| Deed::Freeze(who, true)),
         ["thaw", "agent", who] => name(who).map(|who| Deed::Freeze(who, false)),
+        ["freeze", "fence", who] => name(who).map(|who| Deed::FreezeFence(who, true)),
+        ["thaw", "fence", who] => name(who).map(|who| Deed::FreezeFence(who, false)),
         ["hang", "postgres", who] => name(who).map(|who| Deed::Hang(who, true)),
         ["unhang", "postgres", who] => name(who).map(|who| Deed::Hang(who, false)),
         ["stall", who] => name(who).map(|who| Deed::Stall(who, true)),

@@ -75,6 +75,11 @@ impl Stage {
                 }
                 Ok(())
             }
+            Command::Watchdog(who, mode, exists) => {
+                let device = (mode.clone(), *exists);
+                self.shape.watchdogs.insert(who.clone(), device);
+                Ok(())
+            }
             Command::Wait(how_long) => {
                 self.herd()?.world.sleep(*how_long).await;
                 Ok(())
@@ -174,7 +179,8 @@ impl Stage {
             | Deed::Start(..)
             | Deed::Stop(_)
             | Deed::Revive(_)
-            | Deed::Freeze(..) => {
+            | Deed::Freeze(..)
+            | Deed::FreezeFence(..) => {
                 process(herd, &told.deed)?;
             }
             Deed::Restart(who) => herd.request(who, restart()),
@@ -213,6 +219,7 @@ fn process(herd: &mut Herd, deed: &Deed) -> Result<(), String> {
         Deed::Stop(who) => herd.stop_agent(who),
         Deed::Revive(who) => herd.revive(who)?,
         Deed::Freeze(who, frozen) => herd.freeze_agent(who, *frozen),
+        Deed::FreezeFence(who, frozen) => herd.freeze_fence(who, *frozen),
         _ => {}
     }
     Ok(())

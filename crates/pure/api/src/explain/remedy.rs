@@ -33,6 +33,8 @@ pub fn remedy(reason: &str) -> &'static str {
         "nothing, while the leader it promised still serves; it ends ttl after that leader was last heard"
     } else if starts("no fence guards it") {
         "look into its log for `fence`: the program, the place of its file and the account must allow one"
+    } else if starts("its watchdog is not usable") {
+        "make watchdog.device writable for its agent (docs/operate/watchdog.md), or set watchdog.mode to automatic"
     } else if reason.contains(" is ahead by ") {
         "nothing, while the member that is ahead can take over"
     } else if reason.contains(" has failover_priority ") {

@@ -165,6 +165,7 @@ fn every_reason_has_a_remedy_of_its_own() {
         Veto::NotInFailsafe,
         Veto::Promised { to: peer() },
         Veto::NoFence { why: "x".into() },
+        Veto::NoWatchdog { why: "x".into() },
         Veto::PeerAhead {
             peer: peer(),
             by: 1,

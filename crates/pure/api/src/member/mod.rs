@@ -39,6 +39,8 @@ pub struct MemberFacts<'a> {
     pub unfenced: Option<&'a str>,
     /// How the operator's callbacks and hooks went.
     pub hooks: &'a HooksSeen,
+    /// It needs a watchdog and has none that works.
+    pub watchdog_failed: bool,
     /// How long ago the last turn began.
     pub turn_age: Duration,
 }

@@ -26,6 +26,7 @@ pub(crate) struct Sample {
     pub(crate) failsafe_active: bool,
     pub(crate) unfenced: Option<&'static str>,
     pub(crate) hooks: HooksSeen,
+    pub(crate) watchdog_failed: bool,
     pub(crate) turn_age: Duration,
 }
 
@@ -75,6 +76,7 @@ impl Sample {
             failsafe_active: self.failsafe_active,
             unfenced: self.unfenced,
             hooks: &self.hooks,
+            watchdog_failed: self.watchdog_failed,
             turn_age: self.turn_age,
         }
     }
@@ -145,6 +147,7 @@ fn sample(me: &str) -> Sample {
         failsafe_active: false,
         unfenced: None,
         hooks: HooksSeen::default(),
+        watchdog_failed: false,
         turn_age: Duration::ZERO,
     }
 }
@@ -215,5 +218,6 @@ fn spec(me: &str) -> ClusterSpec {
         may_bootstrap: true,
         dynamic_config: None,
         failsafe_mode: false,
+        watchdog: pgherd_domain::WatchdogMode::Automatic,
     }
 }

@@ -96,15 +96,22 @@ pub fn document(member: &MemberFacts<'_>) -> Value {
     if let Some(restart) = &member.member.scheduled_restart {
         put("scheduled_restart", without_start_time(restart));
     }
-    if let Some(why) = member.unfenced.filter(|_| !member.spec.pause) {
-        // What makes Patroni's members pass a candidate over, and why.
-        put("watchdog_failed", true.into());
-        put("fence_failed", why.into());
-    }
+    tell_what_guards(member, &mut doc);
     if !member.hooks.last.is_empty() {
-        put("hooks", hooks(member.hooks));
+        doc.insert("hooks".to_owned(), hooks(member.hooks));
     }
     Value::Object(doc)
+}
+
+/// What would not stop it as a primary; all other members pass over whoever says so.
+fn tell_what_guards(member: &MemberFacts<'_>, doc: &mut Map<String, Value>) {
+    let unfenced = member.unfenced.filter(|_| !member.spec.pause);
+    if member.watchdog_failed || unfenced.is_some() {
+        doc.insert("watchdog_failed".to_owned(), true.into());
+    }
+    if let Some(why) = unfenced {
+        doc.insert("fence_failed".to_owned(), why.into());
+    }
 }
 
 /// How each callback and hook went the last time, as a text: another `"role": "primary"` in this document would deceive

@@ -53,6 +53,17 @@ fn a_member_without_a_fence_says_why_and_is_passed_over() {
 }
 
 #[test]
+fn a_member_without_the_watchdog_that_it_needs_is_passed_over() {
+    let mut sample = replica();
+    sample.watchdog_failed = true;
+    let doc = text(&sample.facts());
+    assert!(
+        doc.ends_with(r#""name": "b"}, "watchdog_failed": true}"#),
+        "{doc}"
+    );
+}
+
+#[test]
 fn the_document_of_a_synchronous_replica_in_pause_that_waits_for_a_restart() {
     let mut sample = replica();
     sample.list_in_sync();

@@ -79,6 +79,7 @@ pub(super) fn member(me: &str) -> World {
             work: WorkSeen::default(),
             failsafe: pgherd_domain::FailsafeSeen::default(),
             unfenced: None,
+            watchdog: pgherd_domain::WatchdogSeen::Off,
             effects: Vec::new(),
             requests: Vec::new(),
             shutdown: false,
@@ -121,6 +122,7 @@ fn spec(me: &str) -> ClusterSpec {
         may_bootstrap: true,
         dynamic_config: None,
         failsafe_mode: false,
+        watchdog: pgherd_domain::WatchdogMode::Automatic,
     }
 }
 

@@ -26,6 +26,7 @@ mod slots;
 mod switchover;
 mod sync;
 mod unreachable;
+mod watchdog;
 mod working;
 mod world;
 mod worlds;

@@ -5,7 +5,7 @@ mod world;
 use pgherd_domain::documents::{FailoverDoc, StatusDoc};
 use pgherd_domain::{
     Action, Adjustment, ControlState, DataDirectory, PgRole, Promise, Standing, StartAs, StopMode,
-    Versioned, Work,
+    Versioned, WatchdogMode, WatchdogSeen, Work,
 };
 
 use self::world::{NOW, leader, name, secs, sync_doc, unknown, upstream};
@@ -114,6 +114,42 @@ fn g18_nobody_begins_to_lead_without_a_fence() {
     assert_eq!(primary.breaks(Action::AcquireLeader), NOTHING);
     let paused = leaderless.paused();
     assert_eq!(paused.breaks(Action::AcquireLeader), NOTHING);
+}
+
+#[test]
+fn g19_a_required_watchdog_counts_before_there_is_a_primary() {
+    let with = |mode, watchdog: &WatchdogSeen| {
+        let mut world = leader().seen(|seen| seen.watchdog = watchdog.clone());
+        world.spec.watchdog = mode;
+        world
+    };
+    let counting = WatchdogSeen::Counting {
+        resets_at: NOW,
+        timeout: std::time::Duration::from_secs(25),
+    };
+    let broken = WatchdogSeen::Unusable { why: "gone".into() };
+    for seen in [&WatchdogSeen::Ready, &WatchdogSeen::Off, &broken] {
+        for action in [promote(25), start(primary(25))] {
+            let required = with(WatchdogMode::Required, seen);
+            assert_eq!(required.breaks(action.clone()), ["G-19"], "{seen:?}");
+            assert_eq!(with(WatchdogMode::Automatic, seen).breaks(action), NOTHING);
+        }
+    }
+    let counts = with(WatchdogMode::Required, &counting);
+    assert_eq!(counts.breaks(promote(25)), NOTHING);
+    let take = |seen| with(WatchdogMode::Required, seen).view(|view| view.leader = None);
+    assert_eq!(take(&broken).breaks(Action::AcquireLeader), ["G-19"]);
+    assert_eq!(
+        take(&WatchdogSeen::Ready).breaks(Action::AcquireLeader),
+        NOTHING
+    );
+    assert_eq!(
+        take(&broken).paused().breaks(Action::AcquireLeader),
+        NOTHING
+    );
+    let serves = with(WatchdogMode::Required, &broken).running(false, "");
+    assert_eq!(serves.breaks(Action::AcquireLeader), NOTHING);
+    assert_eq!(serves.breaks(stop()), NOTHING);
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn spec() -> ClusterSpec {
         may_bootstrap: true,
         dynamic_config: None,
         failsafe_mode: false,
+        watchdog: pgherd_domain::WatchdogMode::Automatic,
     }
 }
 
@@ -107,6 +108,7 @@ pub(super) fn leader() -> World {
         work: WorkSeen::default(),
         failsafe: pgherd_domain::FailsafeSeen::default(),
         unfenced: None,
+        watchdog: pgherd_domain::WatchdogSeen::Off,
         effects: Vec::new(),
         requests: Vec::new(),
         shutdown: false,

@@ -27,4 +27,4 @@ pub use restapi::{ClientLogin, Ctl, Restapi, VerifyClient};
 pub use slots::{PermanentSlot, SlotKind, SlotMatcher};
 pub use standby_cluster::StandbyCluster;
 pub use timing::Timing;
-pub use watchdog::{SafetyMargin, Watchdog, WatchdogMode};
+pub use watchdog::{SafetyMargin, Watchdog};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use pgherd_domain::WatchdogMode;
 
 use crate::reader::Reader;
 
@@ -15,20 +16,8 @@ pub struct Watchdog {
     pub device: Utf8PathBuf,
     /// How long before the lease's end it fires.
     pub safety_margin: SafetyMargin,
-    /// `default`, or `testing` for a fifo in place of a device.
+    /// `default`, or `testing` for a fifo or a file in place of a device.
     pub driver: String,
-}
-
-/// Whether the watchdog is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WatchdogMode {
-    /// Never.
-    Off,
-    /// When it works.
-    #[default]
-    Automatic,
-    /// No leader without it.
-    Required,
 }
 
 /// How long before the lease's end the watchdog fires.
