@@ -11,6 +11,8 @@ use crate::dice::Dice;
 pub(super) struct Shape {
     pub(super) members: usize,
     pub(super) synchronous: bool,
+    /// `watchdog.mode` of all members, when their hosts have one.
+    pub(super) watchdog: Option<&'static str>,
     /// The `cluster` command.
     pub(super) line: String,
 }
@@ -54,9 +56,14 @@ pub(super) fn shape(dice: &mut Dice) -> Shape {
     if mode != "off" && dice.of("stop timeout").chance(200) {
         words.push("primary_stop_timeout=1".to_owned());
     }
+    let mut of_watchdogs = dice.of("watchdog");
+    let watchdog = of_watchdogs
+        .pick(&[None, None, Some("automatic"), Some("required")])
+        .copied();
     Shape {
         members,
         synchronous: mode != "off",
+        watchdog: watchdog.flatten(),
         line: words.join(" "),
     }
 }
@@ -66,9 +73,12 @@ pub(super) fn shape(dice: &mut Dice) -> Shape {
 pub(super) struct Weather {
     members: Vec<MemberName>,
     synchronous: bool,
+    /// The hosts have watchdogs: then fences may freeze, too.
+    watched: bool,
     without_agent: BTreeSet<MemberName>,
     without_power: BTreeSet<MemberName>,
     frozen: BTreeSet<MemberName>,
+    fences_frozen: BTreeSet<MemberName>,
     hung: BTreeSet<MemberName>,
     stalled: BTreeSet<MemberName>,
     dcs_is_away: bool,
@@ -76,13 +86,15 @@ pub(super) struct Weather {
 }
 
 impl Weather {
-    pub(super) const fn new(members: Vec<MemberName>, synchronous: bool) -> Self {
+    pub(super) const fn new(members: Vec<MemberName>, synchronous: bool, watched: bool) -> Self {
         Self {
             members,
             synchronous,
+            watched,
             without_agent: BTreeSet::new(),
             without_power: BTreeSet::new(),
             frozen: BTreeSet::new(),
+            fences_frozen: BTreeSet::new(),
             hung: BTreeSet::new(),
             stalled: BTreeSet::new(),
             dcs_is_away: false,
@@ -186,6 +198,7 @@ impl Weather {
         let name = self.name(who);
         if let Some(name) = &name {
             self.frozen.remove(name);
+            self.fences_frozen.remove(name);
             self.hung.remove(name);
             self.without_agent.remove(name);
         }
@@ -219,6 +232,12 @@ impl Weather {
         let gone = |set: &BTreeSet<MemberName>| name.as_ref().is_some_and(|it| set.contains(it));
         if gone(&self.without_power) || gone(&self.without_agent) {
             return self.agent(who);
+        }
+        // With a watchdog the fence freezes before the agent, and thaws before it.
+        if self.watched && gone(&self.frozen) == gone(&self.fences_frozen) {
+            let freezes = Self::toggle(&mut self.fences_frozen, name);
+            let what = if freezes { "freeze" } else { "thaw" };
+            return format!("{what} fence {who}");
         }
         if Self::toggle(&mut self.frozen, name) {
             format!("freeze agent {who}")
@@ -278,6 +297,7 @@ impl Weather {
             lines.push(format!("fail 0 starts of {name}"));
             lines.push(format!("unhang postgres {name}"));
             lines.push(format!("unstall {name}"));
+            lines.push(format!("thaw fence {name}"));
             lines.push(format!("thaw agent {name}"));
             lines.push(format!("revive {name}"));
         }

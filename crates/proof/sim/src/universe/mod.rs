@@ -95,6 +95,11 @@ impl Universe {
             .take(shape.members)
             .filter_map(|name| MemberName::new(name).ok())
             .collect();
+        if let Some(mode) = shape.watchdog {
+            for member in &members {
+                self.perform(&format!("watchdog {member} {mode}")).await?;
+            }
+        }
         self.perform(&shape.line).await?;
         let world = self.world()?;
         for member in &members {
@@ -103,7 +108,7 @@ impl Universe {
             self.perform(&format!("drift {member} {ppm}")).await?;
         }
         let pauses = *self.dice.pick(&PAUSES).unwrap_or(&PAUSES[0]);
-        let mut weather = Weather::new(members, shape.synchronous);
+        let mut weather = Weather::new(members, shape.synchronous, shape.watchdog.is_some());
         let end = world.now() + span;
         while world.now() < end {
             let pause = self.dice.within(pauses);
