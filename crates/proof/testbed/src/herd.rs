@@ -36,6 +36,8 @@ pub struct HerdOptions {
     pub dcs_lines: Vec<String>,
     /// Further lines for `bootstrap.dcs.postgresql.parameters`.
     pub parameters: Vec<String>,
+    /// Every member needs a watchdog; a file stands in for each device.
+    pub watchdog: bool,
     /// The agent; `None` finds the `pgherd` that was built.
     pub agent: Option<AgentProgram>,
 }
@@ -52,6 +54,7 @@ impl Default for HerdOptions {
             synchronous: "off".to_owned(),
             dcs_lines: Vec::new(),
             parameters: Vec::new(),
+            watchdog: false,
             agent: None,
         }
     }

@@ -50,6 +50,11 @@ impl Member {
         // The agent makes, renames and removes the data directory, so its parent is the account's too.
         tools.give(host.dir())?;
         tools.private_dir(&host.dir().join("socket"))?;
+        if options.watchdog {
+            let device = host.dir().join("watchdog");
+            fs_err::write(&device, "")?;
+            tools.give(&device)?;
+        }
         Ok(Self {
             host,
             config,
@@ -81,6 +86,12 @@ impl Member {
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.host.dir().join("data")
+    }
+
+    /// The file that stands in for its watchdog, see [`HerdOptions::watchdog`].
+    #[must_use]
+    pub fn watchdog(&self) -> PathBuf {
+        self.host.dir().join("watchdog")
     }
 
     /// Starts the agent; its log continues in `agent.log`.

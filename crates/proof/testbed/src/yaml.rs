@@ -64,13 +64,24 @@ postgresql:
     dynamic_shared_memory_type: mmap
   basebackup:
   - checkpoint: fast
-watchdog:
-  mode: 'off'
-{own}",
+{watchdog}{own}",
         name = host.name(),
         bin = tools.bin_dir.display(),
+        watchdog = watchdog(host, options),
         user = login.user,
         password = login.password,
+    )
+}
+
+/// What is written to the file would be written to the device.
+fn watchdog(host: &Host, options: &HerdOptions) -> String {
+    if !options.watchdog {
+        return "watchdog:\n  mode: 'off'\n".to_owned();
+    }
+    let device = host.dir().join("watchdog");
+    let device = device.display();
+    format!(
+        "watchdog:\n  mode: required\n  driver: testing\n  device: {device}\n  safety_margin: 1\n"
     )
 }
 
