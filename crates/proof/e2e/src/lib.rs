@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use pgherd_testbed::{Aim, Audit, Herd, HerdOptions, Oracle, OracleOptions, wait_for};
 
-pub use trial::{Leader, Seen, synchronous, synchronous_standby, trial};
+pub use trial::{Leader, Seen, patient, synchronous, synchronous_standby, trial};
 
 /// A new primary after a fault. Like the others it only bounds a hang: ttl is 5 s, and a machine may be very busy.
 pub const FAILOVER: Duration = Duration::from_secs(60);

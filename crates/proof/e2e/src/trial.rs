@@ -36,6 +36,17 @@ pub fn synchronous() -> HerdOptions {
     }
 }
 
+/// The same with a lease that outlives an election of etcd on a machine that is busy with other things: for faults that
+/// have nothing to do with a lease.
+#[must_use]
+pub fn patient() -> HerdOptions {
+    HerdOptions {
+        ttl: 20,
+        retry_timeout: 8,
+        ..synchronous()
+    }
+}
+
 /// Puts one fault to `herd`; `fault` gets the leader's index, and ends what it began.
 ///
 /// Asserted when all is healed: there was one writer at a time, no acknowledged row is missing (in asynchronous mode: none

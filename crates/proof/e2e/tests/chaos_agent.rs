@@ -1,7 +1,7 @@
 //! The agent and what guards the primary beside it, killed or frozen, one by one and together.
 
 use anyhow::{Context as _, Result, ensure};
-use pgherd_e2e::{FAILOVER, Leader, SOON, rows_arrive, synchronous, trial, with_herd};
+use pgherd_e2e::{FAILOVER, Leader, SOON, patient, rows_arrive, synchronous, trial, with_herd};
 use pgherd_testbed::{Herd, Member, runs, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -33,7 +33,7 @@ async fn another_leads(herd: &Herd, old: usize, postmaster: Pid) -> Result<()> {
 
 #[tokio::test]
 async fn a_guard_that_dies_or_freezes_is_replaced_and_moves_nobody() -> Result<()> {
-    with_herd("guards", synchronous(), async |herd| {
+    with_herd("guards", patient(), async |herd| {
         for (story, signal) in [
             ("fence killed", Signal::KILL),
             ("fence frozen", Signal::STOP),

@@ -1,7 +1,7 @@
 //! The network parts: the leader loses all others, the store only, the replicas only, or one direction.
 
 use anyhow::{Result, ensure};
-use pgherd_e2e::{FAILOVER, Leader, rows_arrive, synchronous, trial, with_herd};
+use pgherd_e2e::{FAILOVER, Leader, patient, rows_arrive, synchronous, trial, with_herd};
 use pgherd_testbed::{Cut, Herd, HerdOptions, Host, Way, runs};
 
 /// Everybody else on the bed, seen from member `at`.
@@ -68,7 +68,7 @@ fn impatient() -> HerdOptions {
     let parameters = ["wal_sender_timeout: 2s", "wal_receiver_timeout: 4s"];
     HerdOptions {
         parameters: parameters.map(str::to_owned).to_vec(),
-        ..synchronous()
+        ..patient()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use pgherd_e2e::{
-    FAILOVER, Leader, SOON, rows_arrive, rows_arrive_for, synchronous, time_passes, trial,
+    FAILOVER, Leader, SOON, patient, rows_arrive, rows_arrive_for, synchronous, time_passes, trial,
     with_herd,
 };
 use pgherd_testbed::{Herd, Oracle, runs, wait_for};
@@ -54,7 +54,7 @@ async fn no_rows(oracle: &Oracle) -> Result<()> {
 
 #[tokio::test]
 async fn a_process_of_the_primary_that_is_killed_moves_nobody() -> Result<()> {
-    with_herd("processes-killed", synchronous(), async |herd| {
+    with_herd("processes-killed", patient(), async |herd| {
         trial(herd, "postmaster", Leader::Stays, async |herd, _, old| {
             herd.members[old].kill_postmaster()
         })

@@ -4,18 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use pgherd_e2e::{
-    FAILOVER, Leader, rows_arrive, rows_arrive_for, synchronous, time_passes, trial, with_herd,
+    FAILOVER, Leader, patient, rows_arrive, rows_arrive_for, synchronous, time_passes, trial,
+    with_herd,
 };
-use pgherd_testbed::{BadLine, Herd, HerdOptions, Oracle, wait_for};
-
-/// A lease that outlives an election of etcd on a machine that is busy with other things.
-fn patient() -> HerdOptions {
-    HerdOptions {
-        ttl: 20,
-        retry_timeout: 8,
-        ..synchronous()
-    }
-}
+use pgherd_testbed::{BadLine, Herd, Oracle, wait_for};
 
 #[tokio::test]
 async fn without_a_store_the_primary_stops_and_nothing_is_lost() -> Result<()> {
