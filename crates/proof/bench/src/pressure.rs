@@ -34,7 +34,7 @@ pub async fn false_failovers(options: &HerdOptions, length: Duration) -> Result<
     let measured = Box::pin(under_pressure(&mut herd, length)).await;
     let (failovers, gap) = measured.with_context(|| herd.bed().report())?;
     let story = format!(
-        "{} s of CPU and memory pressure, etcd late by 200 ms and its leader killed each 30 s, ttl {}",
+        "{} s of pressure, slow etcd, ttl {}",
         length.as_secs(),
         options.ttl
     );
