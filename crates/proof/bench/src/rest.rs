@@ -1,4 +1,4 @@
-//! How many health checks an agent answers: `GET /primary` through wrk.
+//! How many requests an agent answers, through wrk.
 
 use anyhow::{Context as _, Result, ensure};
 use pgherd_testbed::{Herd, HerdOptions};
@@ -6,34 +6,53 @@ use pgherd_testbed::{Herd, HerdOptions};
 use crate::figure::{Figure, Must};
 use crate::outage::progress;
 
-/// `GET /primary` on the leader: answers per second and the slowest hundredth.
+/// What is asked: path, name of the figure, and the least rate.
+const ASKED: [(&str, &str, f64); 3] = [
+    (
+        "/primary",
+        "GET /primary, a pool of 8 connections",
+        20_000.0,
+    ),
+    ("/cluster", "GET /cluster, a pool of 8 connections", 5_000.0),
+    ("/metrics", "GET /metrics, a pool of 8 connections", 5_000.0),
+];
+
+/// Requests to the leader: answers per second, and of `/primary` the slowest hundredth.
 ///
 /// # Errors
 /// When the cluster does not form or wrk is not installed.
 pub async fn health_checks(options: &HerdOptions, runs: usize) -> Result<Vec<Figure>> {
-    let mut rate = Figure::new(
-        "GET /primary, a pool of 8 connections",
-        "/s",
-        Must::AtLeast(20_000.0),
-    );
-    let mut slow = Figure::new("GET /primary, 99th percentile", "ms", Must::AtMost(2.0));
     let herd = Herd::start("checks", options).await?;
-    let url = format!("http://{}/primary", herd.leader().await?.rest());
-    for run in 1..=runs {
-        let wrk = ["-t", "1", "-c", "8", "-d", "5s", "--latency", &url];
-        let output = tokio::process::Command::new("wrk").args(wrk).output().await;
-        let output = output.context("cannot run wrk; `make bench` installs it")?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure!(
-            output.status.success() && !said.contains("Non-2xx"),
-            "wrk said: {said}"
-        );
-        let (per_second, percentile) = parse(&said).with_context(|| format!("wrk said: {said}"))?;
-        rate.samples.push(per_second);
-        slow.samples.push(percentile);
-        progress("GET /primary", run, runs, &rate);
+    let server = herd.leader().await?.rest();
+    let mut figures = Vec::new();
+    for (path, name, least) in ASKED {
+        let mut rate = Figure::new(name, "/s", Must::AtLeast(least));
+        let mut slow = Figure::new("GET /primary, 99th percentile", "ms", Must::AtMost(2.0));
+        for run in 1..=runs {
+            let (per_second, percentile) = ask(&format!("http://{server}{path}")).await?;
+            rate.samples.push(per_second);
+            slow.samples.push(percentile);
+            progress(&format!("GET {path}"), run, runs, &rate);
+        }
+        figures.push(rate);
+        if path == "/primary" {
+            figures.push(slow);
+        }
     }
-    Ok(vec![rate, slow])
+    Ok(figures)
+}
+
+/// Asks for five seconds over eight connections.
+async fn ask(url: &str) -> Result<(f64, f64)> {
+    let wrk = ["-t", "1", "-c", "8", "-d", "5s", "--latency", url];
+    let output = tokio::process::Command::new("wrk").args(wrk).output().await;
+    let output = output.context("cannot run wrk; `make bench` installs it")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success() && !said.contains("Non-2xx"),
+        "wrk said: {said}"
+    );
+    parse(&said).with_context(|| format!("wrk said: {said}"))
 }
 
 /// Requests per second and the 99th percentile in milliseconds, from wrk's report.
