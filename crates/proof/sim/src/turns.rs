@@ -111,7 +111,7 @@ fn started(start_as: &StartAs) -> String {
 fn work(work: &Work) -> String {
     match work {
         Work::Bootstrap => "make a new cluster".to_owned(),
-        Work::Clone { source } => format!("copy {}", server(Some(source))),
+        Work::Clone { source, .. } => format!("copy {}", server(Some(source))),
         Work::Start { start_as, .. } => format!("start {}", started(start_as)),
         Work::Restart { start_as, .. } => format!("restart {}", started(start_as)),
         Work::Stop { mode, .. } => match mode {

@@ -212,7 +212,10 @@ impl Turn<'_> {
         });
         self.state = Some(PgState::CreatingReplica);
         if left.is_zero() {
-            self.begin(Work::Clone { source });
+            self.begin(Work::Clone {
+                source,
+                basebackup_only: false,
+            });
         } else {
             self.wake_in(left);
         }

@@ -79,7 +79,7 @@ impl Turn<'_> {
                     Bootstrap::Failed
                 };
             }
-            Work::Clone { source } if ok => {
+            Work::Clone { source, .. } if ok => {
                 self.memory.backoff.succeeded();
                 self.memory.reinitialize = None;
                 self.memory.old_directory = OldDirectory::Unknown;

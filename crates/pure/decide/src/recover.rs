@@ -243,6 +243,7 @@ impl Turn<'_> {
         if ready {
             self.begin(Work::Clone {
                 source: leader.clone(),
+                basebackup_only: false,
             });
         } else {
             self.wake_in(Duration::from_millis(500));
@@ -318,7 +319,10 @@ impl Turn<'_> {
         let left = self.memory.backoff.left(self.now());
         if left.is_zero() {
             self.memory.old_directory = OldDirectory::Unknown;
-            self.begin(Work::Clone { source });
+            self.begin(Work::Clone {
+                source,
+                basebackup_only: from_leader,
+            });
         } else {
             self.wake_in(left);
         }

@@ -36,7 +36,7 @@ impl Turn<'_> {
             } if !leading && !self.spec.pause => {
                 self.call_off(kind);
             }
-            Work::Clone { source } | Work::Rewind { source } if self.is_gone(source) => {
+            Work::Clone { source, .. } | Work::Rewind { source } if self.is_gone(source) => {
                 self.say(Reason::Note(format!("called off {kind}: {source} is gone")));
                 self.actions.push(Action::CancelWork);
             }

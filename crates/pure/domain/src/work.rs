@@ -61,6 +61,8 @@ pub enum Work {
     Clone {
         /// The server to copy.
         source: Upstream,
+        /// By pg_basebackup, whatever methods the settings name: a copy of this very server is asked for.
+        basebackup_only: bool,
     },
     /// Fills the empty data directory by the replica methods that need nobody to copy from (`no_leader`).
     Restore,

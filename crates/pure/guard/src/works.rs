@@ -37,7 +37,7 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
             let good = lasts(seen, *valid_until) || spec.pause;
             (!good).then(|| note("G-03", "restarts a primary without the lease"))
         }
-        Work::Clone { source } => not_running("G-04", "copies over", seen)
+        Work::Clone { source, .. } => not_running("G-04", "copies over", seen)
             .or_else(|| not_from_me(spec, source.name.as_ref()))
             .or_else(|| leader_is_known("G-06", seen)),
         Work::Rewind { source } => not_running("G-04", "winds back", seen)

@@ -16,10 +16,11 @@ use crate::server::LocalServer;
 const ATTEMPTS: usize = 2;
 
 impl LocalServer {
-    /// Tries every method in turn. The server is not started.
+    /// Tries every method in turn, or a base backup only. The server is not started.
     pub(super) async fn clone_from(
         &self,
         source: &Upstream,
+        basebackup_only: bool,
         progress: &Progress,
     ) -> Result<(), WorkError> {
         if self.running().await.is_some() {
@@ -33,7 +34,12 @@ impl LocalServer {
             .await
             .doing("write the password file")?;
         let mut troubles = Vec::new();
-        for method in methods(&settings, source) {
+        let methods = if basebackup_only {
+            vec![ReplicaMethod::basebackup()]
+        } else {
+            methods(&settings, source)
+        };
+        for method in methods {
             let copied = if method.name == "basebackup" {
                 self.copy_by_basebackup(source, &settings, progress).await
             } else {

@@ -44,7 +44,10 @@ impl LocalServer {
         };
         match work {
             Work::Bootstrap => Box::pin(self.bootstrap(progress)).await,
-            Work::Clone { source } => Box::pin(self.clone_from(source, progress)).await,
+            Work::Clone {
+                source,
+                basebackup_only,
+            } => Box::pin(self.clone_from(source, *basebackup_only, progress)).await,
             Work::Restore => Box::pin(self.restore(progress)).await,
             Work::Start { start_as, timeout } => self.start(start_as, *timeout).await,
             Work::Restart { start_as, timeout } => self.restart(start_as, *timeout).await,

@@ -145,7 +145,12 @@ impl Member {
     /// Copies `primary` and streams from it.
     pub async fn join(&self, primary: &Self) {
         let source = primary.upstream_of(self);
-        self.carry_out(Work::Clone { source }).await.unwrap();
+        self.carry_out(Work::Clone {
+            source,
+            basebackup_only: false,
+        })
+        .await
+        .unwrap();
         self.stream_from(primary).await;
     }
 

@@ -1,5 +1,7 @@
 //! Copies: progress, slots, and the old directory while the new one is not proven.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use pgherd_domain::{Adjustment, DataDirectory, SlotName, Upstream, Work};
 use pgherd_ports::{LocalPostgres as _, Progress, Wake};
 use pgherd_settings::ReplicaMethod;
@@ -17,7 +19,10 @@ async fn a_copy_tells_its_progress_and_streams_through_its_slot() {
     let wake = Wake::new();
     let progress = Progress::waking(wake);
     let source = primary.upstream_of(&replica);
-    let work = Work::Clone { source };
+    let work = Work::Clone {
+        source,
+        basebackup_only: false,
+    };
     replica.server.carry_out(&work, &progress).await.unwrap();
     let said = progress.said().unwrap();
     assert!(
@@ -93,14 +98,26 @@ async fn the_old_directory_stays_until_the_new_copy_streams() {
         port: 1,
         ..primary.upstream_of(&member)
     };
-    let error = member.carry_out(Work::Clone { source }).await.unwrap_err();
+    let error = member
+        .carry_out(Work::Clone {
+            source,
+            basebackup_only: false,
+        })
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("Connection refused"), "{error}");
     let seen = member.server.observe().await;
     assert_eq!(seen.control().unwrap().system_id, old_id);
     assert!(!bed.path().join("b/data.new").exists());
 
     let source = primary.upstream_of(&member);
-    member.carry_out(Work::Clone { source }).await.unwrap();
+    member
+        .carry_out(Work::Clone {
+            source,
+            basebackup_only: false,
+        })
+        .await
+        .unwrap();
     let old = bed.path().join("b/data.old");
     assert!(old.join("PG_VERSION").exists());
     assert!(!member.server.observe().await.is_running());
@@ -135,7 +152,13 @@ async fn a_method_that_fails_makes_room_for_the_next() {
         settings.changing.postgresql.create_replica_methods = vec![script];
     });
     let source = primary.upstream_of(&other);
-    let error = other.carry_out(Work::Clone { source }).await.unwrap_err();
+    let error = other
+        .carry_out(Work::Clone {
+            source,
+            basebackup_only: false,
+        })
+        .await
+        .unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("--role=replica")
@@ -148,4 +171,110 @@ async fn a_method_that_fails_makes_room_for_the_next() {
         "no password on a command line: {text}"
     );
     assert_eq!(other.server.observe().await.data, DataDirectory::Empty);
+}
+
+/// A script that copies `of` into the directory that it is told, and writes down with what it was called.
+fn copy_script(bed: &Bed, of: &crate::bed::Member) -> String {
+    let script = bed.path().join("copy.sh");
+    let text = format!(
+        "#!/bin/sh\necho \"$*\" >>{book}\nfor word; do case $word in --datadir=*) dir=${{word#*=}};; esac; done\n\
+         test -n \"$dir\" || dir=$1\nmkdir -p $dir && chmod 700 $dir\n\
+         cp -a {data}/. $dir/ && rm -f $dir/postmaster.* $dir/standby.signal\n",
+        book = bed.path().join("book"),
+        data = of.data_dir(),
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let book = bed.path().join("book");
+    std::fs::write(&book, "").unwrap();
+    std::fs::set_permissions(&book, std::fs::Permissions::from_mode(0o666)).unwrap();
+    script.to_string()
+}
+
+#[tokio::test]
+async fn a_method_is_called_as_its_section_says() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let stop = Work::Stop {
+        mode: pgherd_domain::StopMode::Fast,
+        escalate_at: None,
+    };
+    primary.carry_out(stop).await.unwrap();
+    let script = copy_script(&bed, &primary);
+    let called = |change: &dyn Fn(&mut ReplicaMethod)| {
+        let mut method = ReplicaMethod {
+            name: "mine".into(),
+            command: script.clone(),
+            params: [("kind".to_owned(), "full".to_owned())].into(),
+            ..ReplicaMethod::basebackup()
+        };
+        change(&mut method);
+        method
+    };
+    let book = || std::fs::read_to_string(bed.path().join("book")).unwrap();
+
+    // Nobody to copy from: only a method that says that it needs nobody.
+    let alone = bed.member_with("b", |settings| {
+        let methods = &mut settings.changing.postgresql.create_replica_methods;
+        *methods = vec![
+            called(&|method| method.name = "needs a leader".into()),
+            called(&|method| method.no_leader = true),
+        ];
+    });
+    alone.carry_out(Work::Restore).await.unwrap();
+    let told = book();
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(
+        told.starts_with("--kind=full --scope=herd --role=replica --datadir="),
+        "{told}"
+    );
+    assert!(told.trim_end().ends_with("--connstring="), "{told}");
+    let DataDirectory::Cluster(_) = alone.server.observe().await.data else {
+        panic!("nothing was restored");
+    };
+    assert!(alone.data_dir().join("standby.signal").exists());
+
+    // What is there is kept for a method that wants it, also when it fails.
+    let keeps = bed.member_with("c", |settings| {
+        let data = settings.fixed.place.data_dir.clone();
+        let methods = &mut settings.changing.postgresql.create_replica_methods;
+        *methods = vec![called(&|method| {
+            (method.keep_data, method.no_params) = (true, true);
+            method.command = format!("sh -c 'test -e {data}/precious && exit 4'");
+            method.params.clear();
+        })];
+    });
+    std::fs::create_dir_all(keeps.data_dir()).unwrap();
+    std::fs::write(keeps.data_dir().join("precious"), "").unwrap();
+    let source = primary.upstream_of(&keeps);
+    let work = Work::Clone {
+        source,
+        basebackup_only: false,
+    };
+    let error = keeps.carry_out(work).await.unwrap_err().to_string();
+    assert!(error.contains("status: 4"), "{error}");
+    assert!(keeps.data_dir().join("precious").exists());
+}
+
+#[tokio::test]
+async fn a_copy_of_the_leader_on_order_is_a_base_backup() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let replica = bed.member_with("b", |settings| {
+        let mut script = ReplicaMethod::basebackup();
+        (script.name, script.command) = ("mine".into(), "false".into());
+        settings.changing.postgresql.create_replica_methods = vec![script];
+    });
+    let source = primary.upstream_of(&replica);
+    let by_method = Work::Clone {
+        source: source.clone(),
+        basebackup_only: false,
+    };
+    replica.carry_out(by_method).await.unwrap_err();
+    let work = Work::Clone {
+        source,
+        basebackup_only: true,
+    };
+    replica.carry_out(work).await.unwrap();
+    replica.stream_from(&primary).await;
 }

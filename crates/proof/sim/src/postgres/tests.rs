@@ -64,7 +64,15 @@ impl Pair {
         };
         does(&pair.a, Work::Bootstrap).await.unwrap();
         let source = upstream("a");
-        does(&pair.b, Work::Clone { source }).await.unwrap();
+        does(
+            &pair.b,
+            Work::Clone {
+                source,
+                basebackup_only: false,
+            },
+        )
+        .await
+        .unwrap();
         start(&pair.b, replica_of("a")).await.unwrap();
         pair.streaming("b").await;
         pair
@@ -228,7 +236,15 @@ async fn a_copy_keeps_the_old_directory_until_it_is_told_to_forget_it() {
     let pair = Pair::new().await;
     pair.stop(&pair.b, StopMode::Fast).await;
     let source = upstream("a");
-    does(&pair.b, Work::Clone { source }).await.unwrap();
+    does(
+        &pair.b,
+        Work::Clone {
+            source,
+            basebackup_only: false,
+        },
+    )
+    .await
+    .unwrap();
     let kept = |pair: &Pair| {
         let has = |state: &crate::world::State| state.host(&name("b")).server.set_aside.is_some();
         pair.world.look(has)

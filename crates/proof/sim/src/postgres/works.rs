@@ -41,7 +41,7 @@ impl Worker {
     ) -> Result<(), WorkError> {
         match work {
             Work::Bootstrap => self.bootstrap().await,
-            Work::Clone { source } => self.copy(source, progress).await,
+            Work::Clone { source, .. } => self.copy(source, progress).await,
             Work::Start { start_as, timeout } => self.start(start_as, *timeout).await,
             Work::Restart { start_as, timeout } => {
                 self.stop(StopMode::Fast, None).await;

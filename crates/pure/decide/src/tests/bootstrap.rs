@@ -169,7 +169,13 @@ fn an_empty_member_copies_the_leader() {
     let mut world = member("b").leader("a").other("a", PgRole::Primary, 1);
     let decision = world.turn();
     let source = upstream("a");
-    assert_eq!(decision.begins(), Some(&Work::Clone { source }));
+    assert_eq!(
+        decision.begins(),
+        Some(&Work::Clone {
+            source,
+            basebackup_only: false
+        })
+    );
     assert_eq!(decision.line(), "trying to bootstrap from leader 'a'");
     assert_eq!(decision.state, PgState::CreatingReplica);
     assert_eq!(decision.role, PgRole::Uninitialized);
@@ -195,7 +201,13 @@ fn a_member_tagged_clonefrom_is_preferred_as_the_source() {
         })
         .decide();
     let source = upstream("c");
-    assert_eq!(decision.begins(), Some(&Work::Clone { source }));
+    assert_eq!(
+        decision.begins(),
+        Some(&Work::Clone {
+            source,
+            basebackup_only: false
+        })
+    );
     assert_eq!(decision.line(), "trying to bootstrap from replica 'c'");
 }
 
@@ -207,7 +219,13 @@ fn a_failed_copy_is_tried_again_after_a_pause() {
         .leader("a")
         .other("a", PgRole::Primary, 1)
         .memory(|memory| memory.last_leader = Some(name("a")))
-        .ended(Work::Clone { source }, failed);
+        .ended(
+            Work::Clone {
+                source,
+                basebackup_only: false,
+            },
+            failed,
+        );
     let decision = world.turn();
     assert_eq!(decision.begins(), None);
     assert_eq!(decision.wake_at, world.seen.now.plus(secs(1)));

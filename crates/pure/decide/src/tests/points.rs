@@ -182,7 +182,10 @@ impl Point {
                 escalate_at: None,
             },
             Doing::Checkpoint => Work::Checkpoint,
-            Doing::Clone => Work::Clone { source },
+            Doing::Clone => Work::Clone {
+                source,
+                basebackup_only: false,
+            },
         })
     }
 

@@ -1,6 +1,8 @@
 //! A replica is made anew on request (contract §5.13).
 
-use pgherd_domain::{Action, Answer, ControlState, PgRole, PgState, Refusal, StopMode, Work};
+use pgherd_domain::{
+    Action, Answer, ControlState, Operation, PgRole, PgState, Refusal, StopMode, Work,
+};
 
 use super::build::{member, name, upstream};
 use super::requests::{answers, leader, refused, reinitialize, replica};
@@ -24,11 +26,40 @@ fn a_replica_is_made_anew_from_the_leader() {
     let mut world = world.stopped(ControlState::InArchiveRecovery, 1);
     let decision = world.turn();
     let source = upstream("a");
-    assert_eq!(decision.begins(), Some(&Work::Clone { source }));
+    assert_eq!(
+        decision.begins(),
+        Some(&Work::Clone {
+            source,
+            basebackup_only: false
+        })
+    );
     assert_eq!(decision.state, PgState::CreatingReplica);
     let source = upstream("a");
-    let mut world = world.ended(Work::Clone { source }, Ok(()));
+    let mut world = world.ended(
+        Work::Clone {
+            source,
+            basebackup_only: false,
+        },
+        Ok(()),
+    );
     assert!(matches!(world.turn().begins(), Some(Work::Start { .. })));
+}
+
+#[test]
+fn from_the_leader_means_a_base_backup_of_it_and_no_other_method() {
+    let from_leader = Operation::Reinitialize {
+        force: false,
+        from_leader: true,
+    };
+    let mut world = replica().request(from_leader);
+    world.turn();
+    let decision = world.stopped(ControlState::InArchiveRecovery, 1).decide();
+    let (source, basebackup_only) = (upstream("a"), true);
+    let copy = Work::Clone {
+        source,
+        basebackup_only,
+    };
+    assert_eq!(decision.begins(), Some(&copy));
 }
 
 #[test]

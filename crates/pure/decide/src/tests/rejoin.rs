@@ -32,7 +32,11 @@ fn rewinds(decision: &Decision) -> bool {
 
 fn copies(decision: &Decision) -> bool {
     let source = upstream("b");
-    decision.begins() == Some(&Work::Clone { source })
+    decision.begins()
+        == Some(&Work::Clone {
+            source,
+            basebackup_only: false,
+        })
 }
 
 #[test]
@@ -244,7 +248,13 @@ fn a_replica_that_can_not_be_started_is_copied_anew_but_not_again_and_again() {
     }
     assert!(copies(&world.turn()));
     let source = upstream("b");
-    let mut world = world.ended(Work::Clone { source }, Ok(()));
+    let mut world = world.ended(
+        Work::Clone {
+            source,
+            basebackup_only: false,
+        },
+        Ok(()),
+    );
     for _ in 0..5 {
         assert!(follows(&world.turn(), "b"));
         world = world.ended(start(), failed());

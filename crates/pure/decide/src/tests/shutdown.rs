@@ -151,7 +151,10 @@ fn any_other_work_is_called_off() {
         member("b")
             .leader("a")
             .other("a", PgRole::Primary, 1)
-            .works(Work::Clone { source }),
+            .works(Work::Clone {
+                source,
+                basebackup_only: false,
+            }),
     )
     .decide();
     assert_eq!(decision.effects(), [Action::CancelWork, EXIT]);

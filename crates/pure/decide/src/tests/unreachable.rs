@@ -164,7 +164,13 @@ fn an_empty_member_waits_for_the_store() {
 #[test]
 fn a_copy_that_goes_on_goes_on() {
     let source = upstream("a");
-    let decision = member("b").silent().works(Work::Clone { source }).decide();
+    let decision = member("b")
+        .silent()
+        .works(Work::Clone {
+            source,
+            basebackup_only: false,
+        })
+        .decide();
     assert_eq!(decision.effects(), []);
 }
 

@@ -39,7 +39,10 @@ fn a_replicas_work_is_in_progress() {
     let decision = member("b")
         .leader("a")
         .other("a", PgRole::Primary, 1)
-        .works(Work::Clone { source })
+        .works(Work::Clone {
+            source,
+            basebackup_only: false,
+        })
         .decide();
     assert_eq!(decision.effects(), []);
     assert_eq!(decision.line(), "creating replica in progress");
@@ -108,6 +111,7 @@ fn a_copy_whose_source_has_left_is_called_off() {
         .other("a", PgRole::Primary, 1)
         .works(Work::Clone {
             source: source.clone(),
+            basebackup_only: false,
         });
     assert_eq!(gone.clone().decide().effects(), [Action::CancelWork]);
     assert_eq!(
@@ -115,7 +119,10 @@ fn a_copy_whose_source_has_left_is_called_off() {
         [],
         "while it is there it goes on"
     );
-    let leaderless = member("b").works(Work::Clone { source });
+    let leaderless = member("b").works(Work::Clone {
+        source,
+        basebackup_only: false,
+    });
     assert_eq!(
         leaderless.decide().effects(),
         [],

@@ -49,7 +49,10 @@ const fn stop() -> Action {
 
 fn copy(of: &str) -> Action {
     let source = upstream(of);
-    Action::Begin(Work::Clone { source })
+    Action::Begin(Work::Clone {
+        source,
+        basebackup_only: false,
+    })
 }
 
 fn rewind(of: &str) -> Action {
