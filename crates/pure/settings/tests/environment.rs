@@ -227,7 +227,8 @@ fn fitting(key: &Key) -> (&'static str, serde_json::Value) {
         Kind::List => ("a:1, b:2", json!(["a:1", "b:2"])),
         Kind::Texts => ("a: x", json!({"a": "x"})),
         Kind::Text | Kind::Secret | Kind::Any => ("%(message)s", json!("%(message)s")),
-        Kind::Section | Kind::Lines | Kind::Options | Kind::Mapping => panic!("{}", key.path),
+        // None of these has a variable.
+        Kind::Section | Kind::Lines | Kind::Options | Kind::Mapping => ("", json!(null)),
     }
 }
 
@@ -237,6 +238,7 @@ fn every_variable_sets_its_key() {
     assert!(all.len() > 90, "{}", all.len());
     for (variable, key) in all {
         let (text, wanted) = fitting(key);
+        assert!(!text.is_empty(), "{variable}");
         let document = of_environment(&env(&[(&variable, text)])).unwrap();
         let user = variable.split('_').nth(1).unwrap().to_lowercase();
         let pointer = format!("/{}", key.path.replace('*', &user).replace('.', "/"));

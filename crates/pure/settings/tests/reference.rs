@@ -102,8 +102,8 @@ fn the_pages_say_what_the_table_says() {
 fn says(name: &str, page: &str) {
     let path = format!("{FOLDER}/{name}");
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(FOLDER).unwrap();
-        std::fs::write(&path, page).unwrap();
+        let wrote = std::fs::create_dir_all(FOLDER).and_then(|()| std::fs::write(&path, page));
+        assert!(wrote.is_ok(), "{path}: {wrote:?}");
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     let differs = page

@@ -46,25 +46,11 @@ pub fn document(member: &MemberFacts<'_>) -> Value {
     let role = member.shown_role();
     put("role", role.text().into());
     if let Some(live) = member.live {
-        put("server_version", live.version.0.into());
-        put("xlog", positions(live));
-        if live.in_recovery && member.is_listed_in_sync() {
-            match member.spec.synchronous_mode {
-                SyncMode::On => put("sync_standby", true.into()),
-                SyncMode::Quorum => put("quorum_standby", true.into()),
-                SyncMode::Off => {}
-            }
-        }
-        if live.timeline.0 > 0 {
-            put("timeline", live.timeline.0.into());
-        }
-        if let Some(replication) = live.replication_state() {
-            put("replication_state", replication.into());
-        }
-        if !live.replication.is_empty() {
-            put("replication", live.replication.iter().map(sender).collect());
-        }
+        doc.extend(wal(member, live));
     }
+    let mut put = |key: &str, value: Value| {
+        doc.insert(key.to_owned(), value);
+    };
     if member.spec.pause {
         put("pause", true.into());
     }
@@ -112,6 +98,33 @@ fn tell_what_guards(member: &MemberFacts<'_>, doc: &mut Map<String, Value>) {
     if let Some(why) = unfenced {
         doc.insert("fence_failed".to_owned(), why.into());
     }
+}
+
+/// What of the document is about WAL and replication.
+fn wal(member: &MemberFacts<'_>, live: &LiveSeen) -> Map<String, Value> {
+    let mut doc = Map::new();
+    let mut put = |key: &str, value: Value| {
+        doc.insert(key.to_owned(), value);
+    };
+    put("server_version", live.version.0.into());
+    put("xlog", positions(live));
+    if live.in_recovery && member.is_listed_in_sync() {
+        match member.spec.synchronous_mode {
+            SyncMode::On => put("sync_standby", true.into()),
+            SyncMode::Quorum => put("quorum_standby", true.into()),
+            SyncMode::Off => {}
+        }
+    }
+    if live.timeline.0 > 0 {
+        put("timeline", live.timeline.0.into());
+    }
+    if let Some(replication) = live.replication_state() {
+        put("replication_state", replication.into());
+    }
+    if !live.replication.is_empty() {
+        put("replication", live.replication.iter().map(sender).collect());
+    }
+    doc
 }
 
 /// How each callback and hook went the last time, as a text: another `"role": "primary"` in this document would deceive
