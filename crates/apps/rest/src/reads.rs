@@ -36,34 +36,35 @@ pub(crate) async fn look_again(desk: &Desk, age: Duration) {
 }
 
 /// Fresh reads of the store that requests share: however many ask at once, the store is read by one at a time,
-/// and each gets a read that began after it had asked.
+/// and each gets a read that began after it had asked. The document is made once for all of them.
 #[derive(Debug, Default)]
-pub(crate) struct SharedReads(Mutex<Option<(Moment, Option<Arc<ClusterView>>)>>);
+pub(crate) struct SharedReads(Mutex<Option<(Moment, Reply)>>);
 
 impl SharedReads {
-    async fn view(&self, desk: &Desk) -> Option<Arc<ClusterView>> {
+    async fn cluster(&self, desk: &Desk, scope: &str) -> Reply {
         let asked = desk.clock.now();
         let mut last = self.0.lock().await;
-        if let Some((began, view)) = &*last
+        if let Some((began, reply)) = &*last
             && *began >= asked
         {
-            return view.clone();
+            return reply.clone();
         }
         let began = desk.clock.now();
-        let view = fresh(desk).await.ok().map(Arc::new);
-        *last = Some((began, view.clone()));
-        view
+        let read = fresh(desk).await.ok().map(Arc::new);
+        let last_seen =
+            || shown(desk).and_then(|shown| Some(Arc::clone(&shown.cluster.as_ref()?.0)));
+        let reply = match read.or_else(last_seen) {
+            Some(view) => Reply::json(&cluster::document(scope, &view, &Wanted::of(&view))),
+            None => Reply::page(503),
+        };
+        *last = Some((began, reply.clone()));
+        reply
     }
 }
 
 /// `/cluster`: a fresh read, or what was last read when the store does not answer.
 pub(crate) async fn cluster(desk: &Desk, reads: &SharedReads, scope: &str) -> Reply {
-    let last_seen = || shown(desk).and_then(|shown| Some(Arc::clone(&shown.cluster.as_ref()?.0)));
-    let view = reads.view(desk).await.or_else(last_seen);
-    match view {
-        Some(view) => Reply::json(&cluster::document(scope, &view, &Wanted::of(&view))),
-        None => Reply::page(503),
-    }
+    reads.cluster(desk, scope).await
 }
 
 /// `/history`.
