@@ -4,11 +4,15 @@ use anyhow::{Result, ensure};
 use pgherd_e2e::{REJOIN, SOON, mirror, with_herd};
 use pgherd_testbed::{AgentProgram, Herd, HerdOptions, wait_for};
 
-/// Waits until both replicas are synchronous, so that what they say of themselves is the same.
+/// Waits until both replicas say of themselves that they are synchronous: a member of Patroni hears of that only when
+/// its loop comes round.
 async fn both_replicas_are_synchronous(herd: &Herd) -> Result<()> {
     wait_for("two synchronous standbys", REJOIN, async || {
-        let cluster = herd.cluster().await?.to_string();
-        ensure!(cluster.matches("sync_standby").count() == 2, "{cluster}");
+        let leader = herd.leader_index().await?;
+        for at in (0..herd.members.len()).filter(|at| *at != leader) {
+            let status = herd.members[at].status().await?;
+            ensure!(status["sync_standby"] == true, "{status}");
+        }
         Ok(())
     })
     .await
