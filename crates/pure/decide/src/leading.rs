@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use pgherd_domain::documents::FailoverDoc;
-use pgherd_domain::{Action, Adjustment, Lsn, PgRole, Reason, SyncMode, TimelineId, Veto, Work};
+use pgherd_domain::{
+    Action, Adjustment, Lsn, PgRole, Promise, Reason, SyncMode, TimelineId, Veto, Work,
+};
 
 use crate::memory::PrePromote;
 use crate::sync_names::names_setting;
@@ -42,6 +44,13 @@ impl Turn<'_> {
     /// The key says my name, but the lease behind it is not mine, or not proven to be: it was handed over
     /// to me, or a former agent of this member took it. A claim is a conditional write.
     pub(crate) fn claim_my_key(&mut self) {
+        if let Some(Promise { to, .. }) = self.bound().filter(|_| !self.spec.pause).cloned() {
+            if !self.keep_the_promise() {
+                self.stop_now("demoting self because i am not the healthiest node");
+                self.say(Reason::NotRacing(Veto::Promised { to }));
+            }
+            return;
+        }
         // Nobody else can take it while it says my name.
         if !self.pg().runs_as_primary() && self.releases_unguarded() {
             return;
@@ -85,6 +94,11 @@ impl Turn<'_> {
             self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }
+        if let Some(veto) = self.key_came_too_late() {
+            self.say(Reason::NotRacing(veto));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
         if !self.sync_is_ready_for_me() {
             return;
         }
@@ -119,6 +133,16 @@ impl Turn<'_> {
         self.view()
             .and_then(|view| view.failover.as_ref())
             .is_some_and(|failover| failover.value.member.as_ref() == Some(&self.spec.me))
+    }
+
+    /// The request for the key may have taken its time, and somebody may have led and acknowledged commits
+    /// meanwhile: what let this member race is looked at again. A manual failover to it overrides that.
+    pub(crate) fn key_came_too_late(&self) -> Option<Veto> {
+        let order = self.view()?.failover.as_ref().map(|order| &order.value);
+        let ordered = order.is_some_and(|order| {
+            !order.is_switchover() && order.member.as_ref() == Some(&self.spec.me)
+        });
+        self.sync_veto().filter(|_| !ordered)
     }
 
     /// Synchronous mode, before promotion (contract §6.5): `/sync` names me as leader, then

@@ -25,6 +25,9 @@ impl Turn<'_> {
         if self.spec.pause {
             return self.recover_paused(leading);
         }
+        if self.key_says_me() && self.keep_the_promise() {
+            return;
+        }
         if self.key_says_me() && !leading {
             return self.claim_my_key();
         }
@@ -84,6 +87,12 @@ impl Turn<'_> {
     fn recover_leader(&mut self) {
         if self.releases_unguarded() {
             self.memory.role = PgRole::Demoted;
+            return;
+        }
+        if let Some(veto) = self.key_came_too_late() {
+            self.say(Reason::NotRacing(veto));
+            self.memory.role = PgRole::Demoted;
+            self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }
         if self.memory.give_up_key {

@@ -15,6 +15,19 @@ pub(crate) fn names_me(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
     (!mine).then(|| note("G-09", "promotes before /sync names it"))
 }
 
+/// G-19: nobody takes `/sync` over whom it does not name: it may lack what was acknowledged. An operator's manual
+/// failover may have it so.
+fn takeover_fault(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
+    let view = seen.dcs.known()?;
+    let ordered = view.failover.as_ref().is_some_and(|order| {
+        order.value.leader.is_none() && order.value.member.as_ref() == Some(&spec.me)
+    });
+    let replica = !seen.postgres.runs_as_primary();
+    let unnamed = view.sync_state().is_some_and(|sync| !sync.names(&spec.me));
+    (unnamed && replica && !ordered)
+        .then(|| note("G-19", "takes /sync over, which does not name it"))
+}
+
 /// G-09, G-15: `/sync` is written in my name only, and takes in only whom commits wait for already.
 pub(crate) fn document_fault(
     spec: &ClusterSpec,
@@ -23,6 +36,9 @@ pub(crate) fn document_fault(
 ) -> Option<Note> {
     if doc.leader.as_ref() != Some(&spec.me) {
         return Some(note("G-09", "writes /sync in another member's name"));
+    }
+    if let Some(note) = takeover_fault(spec, seen) {
+        return Some(note);
     }
     let known = seen
         .dcs

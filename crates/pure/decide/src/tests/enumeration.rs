@@ -4,7 +4,7 @@ use pgherd_domain::{Action, DataDirectory, StartAs, Work};
 use pgherd_guard::check;
 
 use super::build::World;
-use super::worlds::{Key, Order, Point, points};
+use super::worlds::{Failsafe, Key, Order, Point, points};
 use crate::{Decision, decide};
 
 /// So many worlds there are at least for each holder of the key.
@@ -53,6 +53,7 @@ fn go_through(key: Key) -> usize {
 fn judge(point: Point, world: &World, decision: &Decision) -> Result<(), String> {
     nothing_is_held_back(world, decision)?;
     a_primary_needs_the_lease(point, decision)?;
+    a_promise_and_a_missing_fence_bar_from_leading(point, world, decision)?;
     data_need_a_leader_to_be_replaced(point, world, decision)?;
     the_key_goes_after_the_writes(point, world, decision)?;
     a_primary_without_lease_does_not_go_on(point, world, decision)?;
@@ -88,6 +89,43 @@ fn a_primary_needs_the_lease(point: Point, decision: &Decision) -> Result<(), St
     }
     if decision.does(&Action::AcquireLeader) && point.somebody_else_leads() {
         return Err("wants a key that somebody holds".into());
+    }
+    Ok(())
+}
+
+/// Whoever promised not to race, or has no fence beside it, does not begin to lead; and in failsafe mode nobody
+/// races whom the leader would not have asked.
+fn a_promise_and_a_missing_fence_bar_from_leading(
+    point: Point,
+    world: &World,
+    decision: &Decision,
+) -> Result<(), String> {
+    let takes = decision.does(&Action::AcquireLeader);
+    let begins = takes
+        || decision.any(|action| {
+            matches!(
+                action,
+                Action::Begin(
+                    Work::Promote { .. }
+                        | Work::Start {
+                            start_as: StartAs::Primary { .. },
+                            ..
+                        }
+                )
+            )
+        });
+    let primary = world.seen.postgres.runs_as_primary();
+    if point.pause || primary {
+        return Ok(());
+    }
+    if point.failsafe == Failsafe::Promised && begins {
+        return Err("begins to lead although it promised not to".into());
+    }
+    if point.unfenced && begins {
+        return Err("begins to lead without a fence".into());
+    }
+    if point.failsafe == Failsafe::Unlisted && point.key == Key::Nobody && takes {
+        return Err("races though no leader would have asked it".into());
     }
     Ok(())
 }

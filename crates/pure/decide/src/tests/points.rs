@@ -1,12 +1,12 @@
 //! A point of the space of small worlds, as the world that `a` sees.
 
 use pgherd_domain::{
-    ControlState, DataDirectory, LeaseSeen, Lsn, Standing, StartAs, StopMode, SyncMode, TimelineId,
-    Work,
+    ControlState, DataDirectory, LeaseSeen, Lsn, Promise, Standing, StartAs, StopMode, SyncMode,
+    TimelineId, Work,
 };
 
 use super::build::{END, NOW, PRIMARY, REVISION, World, member, name, secs, unknown, upstream};
-use super::worlds::{Before, Doing, Key, Lease, Order, Peers, Pg, Point, Sync};
+use super::worlds::{Before, Doing, Failsafe, Key, Lease, Order, Peers, Pg, Point, Sync};
 use crate::Memory;
 use crate::memory::{Divergence, SwitchPhase, Switching};
 
@@ -18,6 +18,7 @@ impl Point {
         world = self.answers(world);
         world.seen.lease = self.keeper();
         world.spec.pause = self.pause;
+        world = self.safeguards(world);
         self.remember(&mut world.memory);
         if let Some(work) = self.work() {
             world = world.works(work);
@@ -89,6 +90,35 @@ impl Point {
             Order::ToB => world.order(None, Some("b")),
             Order::FromMe => world.order(Some("a"), None),
         }
+    }
+
+    fn safeguards(self, mut world: World) -> World {
+        let promised = |until| {
+            let to = name("b");
+            Some(Promise { to, until })
+        };
+        let all = ["a", "b", "c"];
+        let listed = match self.failsafe {
+            Failsafe::Off => &all[..0],
+            Failsafe::Unlisted => &all[1..],
+            Failsafe::Listed
+            | Failsafe::Promised
+            | Failsafe::PromisedBefore
+            | Failsafe::Confirmed => &all[..],
+        };
+        world.spec.failsafe_mode = self.failsafe != Failsafe::Off;
+        world.seen.failsafe.promised = match self.failsafe {
+            Failsafe::Promised => promised(NOW.plus(secs(9))),
+            Failsafe::PromisedBefore => promised(NOW.minus(secs(1))),
+            Failsafe::Off | Failsafe::Listed | Failsafe::Unlisted | Failsafe::Confirmed => None,
+        };
+        world.seen.failsafe.confirmed =
+            self.failsafe == Failsafe::Confirmed && self.lease_is_mine();
+        world.seen.unfenced = self.unfenced.then(|| "no pidfd".to_owned());
+        world.view(|view| {
+            let url = |of: &&str| ((*of).to_owned(), super::build::api_url(of));
+            view.failsafe = listed.iter().map(url).collect();
+        })
     }
 
     fn answers(self, world: World) -> World {

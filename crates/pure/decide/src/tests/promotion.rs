@@ -1,7 +1,7 @@
 //! The key is mine and PostgreSQL is a replica: the order of steps to a primary (contract §5.7, §6.5).
 
 use pgherd_domain::documents::SyncDoc;
-use pgherd_domain::{Action, Adjustment, Outcome, PgRole, SyncMode, Work, WorkError};
+use pgherd_domain::{Action, Adjustment, ControlState, Outcome, PgRole, SyncMode, Work, WorkError};
 
 use super::build::{END, NOW, REVISION, World, member, name, secs};
 use crate::Decision;
@@ -54,6 +54,21 @@ fn a_key_that_was_handed_over_is_claimed_and_then_used() {
         .lease(secs(30))
         .effect(Action::AcquireLeader, Outcome::Done);
     assert!(promotes(&world.turn()));
+}
+
+/// The request for the key took its time: meanwhile another member led, and `/sync` does not name this one any more.
+#[test]
+fn a_key_that_came_too_late_is_given_back() {
+    let late = || winner().sync("a", &["c"]);
+    let gives_back = Action::ReleaseLeader { optime: None };
+    let decision = late().decide();
+    assert!(decision.does(&gives_back) && !promotes(&decision));
+    let decision = late().stopped(ControlState::InProduction, 1).decide();
+    assert!(decision.does(&gives_back) && decision.begins().is_none());
+    let named = winner().sync("a", &["b"]).decide();
+    assert!(!named.does(&gives_back));
+    let ordered = late().order(None, Some("b")).decide();
+    assert!(!ordered.does(&gives_back), "a manual failover overrides it");
 }
 
 #[test]

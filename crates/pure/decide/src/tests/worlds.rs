@@ -101,6 +101,22 @@ pub(super) enum Before {
     GivingUp,
 }
 
+/// Failsafe mode: the list in `/failsafe`, and what was promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failsafe {
+    Off,
+    /// On, and the list holds everybody.
+    Listed,
+    /// On, and the list does not hold `a`.
+    Unlisted,
+    /// `a` promised `b` not to race.
+    Promised,
+    /// It did, and the promise has ended.
+    PromisedBefore,
+    /// The lease is good because the others promised.
+    Confirmed,
+}
+
 /// One point of the space.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Point {
@@ -116,6 +132,9 @@ pub(super) struct Point {
     /// `/history` says that the cluster is on timeline 2.
     pub second_timeline: bool,
     pub before: Before,
+    pub failsafe: Failsafe,
+    /// No fence guards beside the agent.
+    pub unfenced: bool,
 }
 
 const LEASES: [Lease; 5] = [
@@ -211,12 +230,15 @@ pub(super) fn points(key: Key) -> impl Iterator<Item = Point> {
                         order,
                         second_timeline,
                         before: Before::Nothing,
+                        failsafe: Failsafe::Off,
+                        unfenced: false,
                     });
                 }
             }
         }
     }
-    all.into_iter().flat_map(with_memories).flat_map(|point| {
+    let all = all.into_iter().flat_map(with_memories);
+    all.flat_map(with_safeguards).flat_map(|point| {
         // The others' answers count where a race or an order is decided.
         let asked = !point.silent && point.pg.runs() && point.doing != Doing::StopFast;
         let kinds = if asked && (point.key == Key::Nobody || point.order != Order::None) {
@@ -246,6 +268,31 @@ fn with_memories(point: Point) -> Vec<Point> {
     kinds
         .iter()
         .map(|&before| Point { before, ..point })
+        .collect()
+}
+
+/// Promises, lists and the fence: they count by themselves too, but for the order of an operator.
+fn with_safeguards(point: Point) -> Vec<Point> {
+    const ALL: [(Failsafe, bool); 8] = [
+        (Failsafe::Off, false),
+        (Failsafe::Off, true),
+        (Failsafe::Listed, false),
+        (Failsafe::Unlisted, false),
+        (Failsafe::Promised, false),
+        (Failsafe::PromisedBefore, false),
+        (Failsafe::Confirmed, false),
+        (Failsafe::Promised, true),
+    ];
+    let plain = point.before == Before::Nothing && !point.second_timeline;
+    let synced = matches!(point.sync, Sync::Off | Sync::WithMe);
+    let kinds = if plain && synced { &ALL[..] } else { &ALL[..1] };
+    kinds
+        .iter()
+        .map(|&(failsafe, unfenced)| Point {
+            failsafe,
+            unfenced,
+            ..point
+        })
         .collect()
 }
 

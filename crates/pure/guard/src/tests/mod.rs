@@ -271,6 +271,28 @@ fn g09_sync_is_written_in_my_name_only() {
 }
 
 #[test]
+fn g19_who_is_not_named_does_not_take_sync_over() {
+    let write = || Action::WriteSync {
+        doc: sync_doc("a", &[]),
+        expected: Some(1),
+    };
+    let replica = |sync: &[&str]| leader().running(true, "").sync("b", sync);
+    assert_eq!(replica(&["a"]).breaks(write()), NOTHING);
+    assert_eq!(replica(&["c"]).breaks(write()), ["G-19"]);
+    let ordered = replica(&["c"]).view(|view| {
+        let order = FailoverDoc {
+            member: Some(name("a")),
+            ..FailoverDoc::default()
+        };
+        view.failover = Some(Versioned {
+            value: order,
+            revision: 1,
+        });
+    });
+    assert_eq!(ordered.breaks(write()), NOTHING);
+}
+
+#[test]
 fn g10_the_leaders_keys_need_the_lease() {
     let status = || Action::WriteStatus(StatusDoc::default());
     assert_eq!(leader().breaks(status()), NOTHING);
