@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
-use pgherd_decide::{Decision, Memory, decide, fence_margin};
+use pgherd_decide::{Decision, Memory, fence_margin};
 use pgherd_domain::{
     Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation,
     PgRole, Plea, Reason, RequestId, WallTime, WatchdogPlan, WorkKind,
 };
-use pgherd_guard::{Note, check};
+use pgherd_guard::Note;
 use pgherd_ports::{
     Asked, Clock, Dcs, Desk, Fence, LocalPostgres, Peers, PromiseBook, PromiseStore, Shown, Wake,
     Watchdog, WatchdogOrder, WatchdogWant,
@@ -26,6 +26,7 @@ use crate::inquiries::Inquiries;
 use crate::keeper::{self, Board};
 use crate::promises::{Appeal, Roll};
 use crate::settings::SettingsSource;
+use crate::think::{Think, Thought, think};
 use crate::worker::Worker;
 use crate::{fence, promises, show, spec, watchdog};
 
@@ -96,6 +97,7 @@ pub struct Agent {
     pub(crate) next_request: u64,
     pub(crate) shutdown: watch::Receiver<bool>,
     memory: Memory,
+    think: Think,
     shown: watch::Sender<Option<Arc<Shown>>>,
     pub(crate) situation: watch::Sender<Situation>,
     plan: watch::Sender<WatchdogPlan>,
@@ -169,6 +171,7 @@ impl Agent {
             next_request: 1,
             shutdown,
             memory: Memory::new(now),
+            think: Box::new(think),
             shown,
             situation: watch::Sender::new(Situation::UNSEEN),
             plan: watch::Sender::new(plan),
@@ -184,6 +187,13 @@ impl Agent {
     #[must_use]
     pub fn on_turn(mut self, on_turn: OnTurn) -> Self {
         self.on_turn = Some(on_turn);
+        self
+    }
+
+    /// Thinks otherwise than an agent does: for proofs that a wrong thought is found.
+    #[must_use]
+    pub fn thinking(mut self, think: Think) -> Self {
+        self.think = think;
         self
     }
 
@@ -240,8 +250,11 @@ impl Agent {
             return (Then::Exit(Err(fatal)), seen.now);
         }
         self.take_config(&seen).await;
-        let decision = decide(&self.spec, self.memory.clone(), &seen);
-        let (actions, notes) = check(&self.spec, &seen, decision.actions.clone());
+        let Thought {
+            decision,
+            actions,
+            notes,
+        } = (self.think)(&self.spec, self.memory.clone(), &seen);
         for note in &notes {
             error!("held back by the guard: {note}");
         }

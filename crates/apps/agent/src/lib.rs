@@ -1,6 +1,6 @@
 //! The agent: observes, decides, guards and acts for one member.
 //!
-//! Read in this order: `agent` (the loop), `observe`, `act`, then the tasks beside the loop: `keeper`
+//! Read in this order: `agent` (the loop), `observe`, `think`, `act`, then the tasks beside the loop: `keeper`
 //! (the lease), `fence` (the end of the lease), `worker` (the one long work), `inquiries` (questions to
 //! others); and `spec`, `settings`, `show` (what goes in and what is shown).
 
@@ -14,8 +14,10 @@ mod promises;
 mod settings;
 mod show;
 mod spec;
+mod think;
 mod watchdog;
 mod worker;
 
 pub use agent::{Agent, Fatal, OnTurn, Ports};
 pub use settings::{ReadLocal, SettingsSource};
+pub use think::{Think, Thought, think};
