@@ -51,8 +51,8 @@ bench: ## outages, second writers, memory, CPU, REST (RUNS=5 ONLY=agent-kill,res
 	@cargo build --release --locked -p pgherd -p pgherd-bench
 	@$(ROOT) $(TARGET)/release/pgherd-bench
 
-sim: ## the simulator: many universes, each from its seed
-	cargo run --release --locked -p pgherd-sim
+sim: ## the simulator: universes from fresh seeds on all cores (MINUTES=5, SEED=7)
+	cargo run --release --locked -p pgherd-sim -- --for $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
 fmt: ## format all code
 	cargo fmt --all

@@ -47,7 +47,8 @@ impl Fence for SimFence {
 fn is_due(state: &State, me: &MemberName) -> bool {
     let host = state.host(me);
     let now = host.pendulum.moment(state.now);
-    host.fenced_at.is_some_and(|deadline| now >= deadline) && host.server.runs_as_primary()
+    let due = host.fenced_at.is_some_and(|deadline| now >= deadline);
+    due && host.server.runs_as_primary() && !host.server.suspended
 }
 
 /// A primary is to be stopped now, and the fence can.

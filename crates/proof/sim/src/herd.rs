@@ -16,6 +16,7 @@ use crate::clock::SimClock;
 use crate::fence::SimFence;
 use crate::network::Place;
 use crate::peers::SimPeers;
+use crate::planted::{self, Planted};
 use crate::postgres::{self, Ending, SimPostgres};
 use crate::process::Process;
 use crate::promises::SimPromises;
@@ -23,6 +24,9 @@ use crate::store::{self, SimDcs};
 use crate::turns;
 use crate::watchdog::{self, SimWatchdog};
 use crate::world::World;
+
+/// How long a fence may take to stop a primary on a host that wakes from a suspend.
+const WAKING: Duration = Duration::from_millis(200);
 
 /// The settings that all members start from.
 #[derive(Debug, Clone, Default)]
@@ -108,6 +112,8 @@ pub(crate) struct Herd {
     /// Shared with the agents, which read their settings again on a reload.
     shape: Arc<Mutex<Shape>>,
     running: BTreeMap<MemberName, Running>,
+    /// The bug that all agents have.
+    pub(crate) planted: Option<Planted>,
     /// Tasks of the world itself, such as clients.
     beside: Vec<JoinHandle<()>>,
 }
@@ -127,6 +133,7 @@ impl Herd {
             world,
             shape: Arc::new(Mutex::new(shape)),
             running: BTreeMap::new(),
+            planted: None,
             beside: Vec::new(),
         }
     }
@@ -184,23 +191,31 @@ impl Herd {
         world.change(|state| state.host_mut(name).life += 1);
         let process = Process::of(&world, name);
         let dcs = SimDcs::new(process.clone(), shape.ttl(), shape.retry_timeout());
-        let ports = Ports {
+        let mut ports = Ports {
             clock: Arc::new(SimClock::new(process.clone())),
-            dcs: Arc::new(dcs),
+            dcs: Arc::new(dcs.clone()),
             postgres: Arc::new(SimPostgres::new(process.clone())),
             peers: Arc::new(SimPeers::new(process.clone())),
             fence: Arc::new(SimFence::new(process.clone())),
             watchdog: Arc::new(SimWatchdog::new(process.clone(), wake.clone())),
             promises: Arc::new(SimPromises::new(process.clone())),
         };
+        if let Some(bug) = self.planted {
+            ports = planted::in_ports(bug, ports, &dcs, &process);
+        }
         let (shutdown, stopping) = watch::channel(false);
         let source = SettingsSource::new(local, Some(read));
         let (agent, desk) = Agent::new(source, ports, wake.clone(), stopping);
-        let agent = agent.on_turn(turns::recorder(&process));
+        let mut agent = agent.on_turn(turns::recorder(&process));
+        if let Some(bug) = self.planted {
+            agent = agent.thinking(planted::in_thoughts(bug, &process));
+        }
         world.change(|state| {
             let host = state.host_mut(name);
             host.agent_runs = true;
             host.frozen = false;
+            host.stuck = false;
+            host.crash = None;
             host.shown = Some(desk.shown.clone());
             host.desk = Some(desk.clone());
         });
@@ -222,12 +237,7 @@ impl Herd {
     pub(crate) fn kill_agent(&mut self, name: &MemberName) {
         self.running.remove(name);
         self.world.change(|state| {
-            let host = state.host_mut(name);
-            host.life += 1;
-            host.agent_runs = false;
-            host.frozen = false;
-            host.shown = None;
-            host.desk = None;
+            state.host_mut(name).agent_is_gone();
         });
     }
 
@@ -260,6 +270,7 @@ impl Herd {
             postgres::kill(state, name, Ending::Killed);
             let host = state.host_mut(name);
             host.powered = false;
+            host.server.suspended = false;
             host.fenced_at = None;
             watchdog::power_is_gone(state, name);
             let place = Place::Member(name.clone());
@@ -278,6 +289,25 @@ impl Herd {
             state.network.power(&place, true);
         });
         self.start_agent(name)
+    }
+
+    /// All of the host stands still (suspend to RAM), or goes on.
+    pub(crate) fn suspend_host(&mut self, name: &MemberName, suspended: bool) {
+        self.world.change(|state| {
+            let now = state.now;
+            let host = state.host_mut(name);
+            if host.server.suspended == suspended || !host.powered {
+                return;
+            }
+            host.server.suspended = suspended;
+            host.server.generation += 1;
+            if !suspended {
+                // Nothing can be stopped before it runs again.
+                host.excused_until = host.excused_until.max(now + WAKING);
+            }
+            let place = Place::Member(name.clone());
+            state.network.power(&place, !suspended);
+        });
     }
 
     /// Gives a host back what it lacks: power, or an agent.

@@ -9,8 +9,9 @@ use pgherd_ports::{Desk, Shown};
 use tokio::sync::watch;
 
 use crate::clock::Pendulum;
-use crate::dice::Dice;
+use crate::dice::{Dice, Span};
 use crate::postgres::Server;
+use crate::process::Crash;
 use crate::watchdog::Device;
 
 /// A host.
@@ -24,6 +25,14 @@ pub(crate) struct Host {
     pub(crate) agent_runs: bool,
     /// The agent's process is stopped (SIGSTOP): it does nothing and learns nothing.
     pub(crate) frozen: bool,
+    /// Fault: the agent's turns do not end any more, while its other tasks go on.
+    pub(crate) stuck: bool,
+    /// Fault: the agent's process ends at one of its next writes.
+    pub(crate) crash: Option<Crash>,
+    /// Fault: the agent's statements take so long at least; commits of clients do not.
+    pub(crate) slow_sql: Duration,
+    /// How much later than it should a planted bug lets the lease end.
+    pub(crate) planted_delay: Duration,
     /// When the fence beside PostgreSQL stops a primary, on this host's clock; never when `None`.
     pub(crate) fenced_at: Option<Moment>,
     /// The fence's process is stopped (SIGSTOP).
@@ -55,6 +64,10 @@ impl Host {
             life: 0,
             agent_runs: false,
             frozen: false,
+            stuck: false,
+            crash: None,
+            planted_delay: Duration::ZERO,
+            slow_sql: Duration::ZERO,
             fenced_at: None,
             fence_frozen: false,
             device: Device::default(),
@@ -68,5 +81,21 @@ impl Host {
             promise_dice: dice.of("promises"),
             dice,
         }
+    }
+
+    /// The agent's process does not exist any more.
+    pub(crate) fn agent_is_gone(&mut self) {
+        self.life += 1;
+        self.agent_runs = false;
+        self.frozen = false;
+        self.stuck = false;
+        self.crash = None;
+        self.shown = None;
+        self.desk = None;
+    }
+
+    /// How long something takes this time that waits for the disk.
+    pub(crate) fn takes(&mut self, usually: Span) -> Duration {
+        self.dice.within(usually) * self.server.disk.slowness
     }
 }

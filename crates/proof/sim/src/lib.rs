@@ -8,6 +8,7 @@
 mod clients;
 mod clock;
 mod dice;
+mod disk;
 mod fence;
 mod herd;
 mod host;
@@ -16,6 +17,7 @@ mod journal;
 mod ledger;
 mod network;
 mod peers;
+pub mod planted;
 mod postgres;
 mod process;
 mod promises;

@@ -8,6 +8,7 @@ use pgherd_domain::{MemberName, Moment};
 use pgherd_ports::PromiseStore;
 
 use crate::dice::Span;
+use crate::disk::NO_SPACE;
 use crate::process::Process;
 
 /// How long the disk takes.
@@ -48,7 +49,13 @@ impl PromiseStore for SimPromises {
     async fn keep(&self, promises: &BTreeMap<MemberName, Moment>) -> Result<(), String> {
         self.wait_for_disk().await;
         let Process { world, me, .. } = &self.process;
-        world.change(|state| state.host_mut(me).promises.clone_from(promises));
-        Ok(())
+        world.change(|state| {
+            let host = state.host_mut(me);
+            if host.server.disk.full {
+                return Err(NO_SPACE.to_owned());
+            }
+            host.promises.clone_from(promises);
+            Ok(())
+        })
     }
 }

@@ -219,8 +219,11 @@ impl World {
 
     /// Waits while the member's agent is frozen.
     pub(crate) async fn thawed(&self, name: &MemberName) {
-        self.until(|state| (!state.host(name).frozen).then_some(()))
-            .await;
+        self.until(|state| {
+            let host = state.host(name);
+            (!host.frozen && !host.server.suspended).then_some(())
+        })
+        .await;
     }
 
     /// What broke so far.

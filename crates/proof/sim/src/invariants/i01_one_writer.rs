@@ -1,9 +1,10 @@
 //! I-01: at no instant would two servers acknowledge a write.
 //!
 //! A server counts when it accepts writes and the standbys that its commits wait for are really connected.
-//! Two kinds do not count, because nobody could know better: one whose lease the DCS ended before its time,
+//! Three kinds do not count, because nobody could know better: one whose lease the DCS ended before its time,
 //! for as long as that lease would have lived; and one whose agent last heard that the cluster is paused: by
-//! contract §13 it goes on without the key, and it has a second to act on the end of the pause.
+//! contract §13 it goes on without the key, and it has a second to act on the end of the pause; and one on a host
+//! that wakes from a suspend, for the moment that its fence needs.
 
 use pgherd_domain::MemberName;
 

@@ -2,6 +2,7 @@
 
 use pgherd_domain::{Lsn, MemberName};
 
+use super::life::{Ending, kill};
 use super::names::Waiting;
 use super::wal::Said;
 use crate::ledger::Acknowledged;
@@ -34,8 +35,8 @@ pub(crate) async fn commit(
             let it = &state.host(server).server;
             if !it.runs(pid) || !it.takes_writes() {
                 // Stopping ends the session without an answer. A hung server answers later, or never.
-                let hung = it.postmaster.as_ref().is_some_and(|it| it.hung);
-                return (!hung).then_some(Commit::Unknown);
+                let halted = it.runs(pid) && (it.hangs() || it.backends_are_frozen());
+                return (!halted).then_some(Commit::Unknown);
             }
             if !it.is_replicated(lsn) {
                 return None;
@@ -54,6 +55,11 @@ fn write(
 ) -> Option<(i32, Lsn)> {
     let it = &mut state.host_mut(server).server;
     if !it.takes_writes() {
+        return None;
+    }
+    if it.disk.full {
+        // PostgreSQL panics when it can not write WAL.
+        kill(state, server, Ending::NoSpace);
         return None;
     }
     let pid = it.postmaster.as_ref()?.pid;
@@ -101,7 +107,7 @@ pub(crate) fn would_acknowledge(state: &State, name: &MemberName) -> bool {
                 .network
                 .is_whole(&here, &Place::Member((*standby).clone()));
             whole
-                && !there.server.stalled
+                && !there.server.takes_no_wal()
                 && receiver.is_some_and(|receiver| receiver.session == sender.session)
         })
         .map(|(standby, _)| (standby.clone(), cluster.wal.end()))

@@ -33,6 +33,8 @@ pub(crate) enum Ending {
     Fenced,
     /// By SIGKILL from outside, or a power cut.
     Killed,
+    /// By a panic: the disk is full.
+    NoSpace,
 }
 
 fn server<'a>(state: &'a mut State, name: &MemberName) -> &'a mut Server {
@@ -52,6 +54,7 @@ pub(super) fn launch(world: &World, name: &MemberName) -> Result<i32, WorkError>
             host.server.failing_starts -= 1;
             return Err(failed("the postmaster exited with code 1"));
         }
+        host.server.disk.has_space()?;
         let Some(cluster) = host.server.cluster() else {
             return Err(WorkError::Hopeless("there is no data directory".to_owned()));
         };
@@ -62,9 +65,7 @@ pub(super) fn launch(world: &World, name: &MemberName) -> Result<i32, WorkError>
         }
         let recovery = cluster.standby_signal;
         let crashed = !recovery && cluster.state != ControlState::ShutDown;
-        let takes = host
-            .dice
-            .within(if crashed { CRASH_RECOVERY } else { START });
+        let takes = host.takes(if crashed { CRASH_RECOVERY } else { START });
         let pid = i32::try_from(number).unwrap_or(i32::MAX);
         host.server.generation += 1;
         host.server.postmaster = Some(Postmaster {
@@ -73,6 +74,9 @@ pub(super) fn launch(world: &World, name: &MemberName) -> Result<i32, WorkError>
             phase: Phase::Starting(now + takes),
             recovery,
             hung: false,
+            frozen: false,
+            backends_frozen: false,
+            stops: false,
             senders: std::collections::BTreeMap::new(),
             receiver: None,
         });
@@ -80,7 +84,7 @@ pub(super) fn launch(world: &World, name: &MemberName) -> Result<i32, WorkError>
     })?;
     let (world, name) = (world.clone(), name.clone());
     world.clone().spawn(async move {
-        at(&world, ready).await;
+        at(&world, &name, ready).await;
         world.change(|state| come_up(state, &name, pid, ready));
     });
     Ok(pid)
@@ -127,7 +131,7 @@ pub(super) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError
         invariants::at_promotion(state, name);
         let now = state.now;
         let host = state.host_mut(name);
-        let takes = host.dice.within(PROMOTION);
+        let takes = host.takes(PROMOTION);
         let Some(postmaster) = host.server.postmaster.as_mut() else {
             return Err(failed("PostgreSQL does not run"));
         };
@@ -141,7 +145,7 @@ pub(super) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError
     })?;
     let (world, name) = (world.clone(), name.clone());
     world.clone().spawn(async move {
-        at(&world, ready).await;
+        at(&world, &name, ready).await;
         world.change(|state| end_recovery(state, &name, pid, ready));
     });
     Ok(pid)
@@ -150,11 +154,15 @@ pub(super) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError
 fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration) {
     let archived = state.archive.unwrap_or_default();
     let server = server(state, name);
+    let full = server.disk.full;
     let Some(postmaster) = server.postmaster.as_mut() else {
         return;
     };
     if postmaster.pid != pid || postmaster.phase != Phase::Promoting(ready) {
         return;
+    }
+    if full {
+        return finish(state, name, pid, Ending::NoSpace);
     }
     postmaster.phase = Phase::Open;
     postmaster.recovery = false;
@@ -182,13 +190,15 @@ fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration)
 pub(super) fn stop_fast(world: &World, name: &MemberName) {
     let told = world.change(|state| {
         let host = state.host_mut(name);
-        let takes = host.dice.within(SHUTDOWN);
+        let takes = host.takes(SHUTDOWN);
         let postmaster = host.server.postmaster.as_mut()?;
         if postmaster.phase == Phase::Stopping {
             return None;
         }
-        postmaster.phase = Phase::Stopping;
         let pid = postmaster.pid;
+        if !postmaster.frozen {
+            postmaster.phase = Phase::Stopping;
+        }
         host.server.generation += 1;
         Some((pid, takes))
     });
@@ -198,6 +208,9 @@ pub(super) fn stop_fast(world: &World, name: &MemberName) {
 }
 
 async fn shut_down(world: World, name: MemberName, pid: i32, takes: Duration) {
+    if !heeds_the_signal(&world, &name, pid).await {
+        return;
+    }
     world.sleep(takes).await;
     let end = world
         .until_change(|state| {
@@ -205,13 +218,16 @@ async fn shut_down(world: World, name: MemberName, pid: i32, takes: Duration) {
             if !server.runs(pid) {
                 return Some(None);
             }
-            if server.postmaster.as_ref().is_some_and(|it| it.hung) {
+            if server.can_not_end() {
                 return None;
             }
-            let primary = server.runs_as_primary();
+            let (primary, full) = (server.runs_as_primary(), server.disk.full);
             let Some(cluster) = server.cluster_mut() else {
                 return Some(None);
             };
+            if full {
+                return Some(None);
+            }
             if !primary {
                 cluster.note_checkpoint();
                 cluster.note_recovery();
@@ -224,7 +240,8 @@ async fn shut_down(world: World, name: MemberName, pid: i32, takes: Duration) {
         })
         .await;
     let Some(end) = end else {
-        return;
+        // Gone already, or nothing can be written: then it ends without a last record.
+        return world.change(|state| finish(state, &name, pid, Ending::NoSpace));
     };
     if let Some(end) = end {
         // The postmaster ends only when every connected standby has the shutdown checkpoint.
@@ -240,11 +257,28 @@ async fn shut_down(world: World, name: MemberName, pid: i32, takes: Duration) {
     world.change(|state| finish(state, &name, pid, Ending::Fast));
 }
 
+/// A postmaster that is stopped by SIGSTOP learns of a signal when it goes on; until then its sessions do too.
+/// `false`: somebody else sees to it, or it is gone.
+async fn heeds_the_signal(world: &World, name: &MemberName, pid: i32) -> bool {
+    world
+        .until_change(|state| {
+            let server = server(state, name);
+            if !server.runs(pid) {
+                return Some(false);
+            }
+            let postmaster = server.postmaster.as_mut().filter(|it| !it.frozen)?;
+            let first = !std::mem::replace(&mut postmaster.stops, true);
+            postmaster.phase = Phase::Stopping;
+            Some(first)
+        })
+        .await
+}
+
 /// Ends the server at once; the next start recovers.
 pub(crate) async fn stop_immediately(world: &World, name: &MemberName, ending: Ending) {
     let told = world.change(|state| {
         let host = state.host_mut(name);
-        let takes = host.dice.within(QUIT);
+        let takes = host.takes(QUIT);
         let pid = host.server.postmaster.as_ref()?.pid;
         Some((pid, takes))
     });
@@ -285,13 +319,17 @@ fn finish(state: &mut State, name: &MemberName, pid: i32, ending: Ending) {
         Ending::Immediate => "stopped at once",
         Ending::Fenced => "fenced",
         Ending::Killed => "killed",
+        Ending::NoSpace => "panics: no space left on device",
     };
     state.tell(name.as_str(), format!("postgres: {role} {how}"));
 }
 
-/// Waits until the virtual time `moment`.
-async fn at(world: &World, moment: Duration) {
+/// Waits until the virtual time `moment`, and until the host is not suspended.
+async fn at(world: &World, name: &MemberName, moment: Duration) {
     world.sleep(moment.saturating_sub(world.now())).await;
+    world
+        .until(|state| (!state.host(name).server.suspended).then_some(()))
+        .await;
 }
 
 pub(super) fn failed(why: &str) -> WorkError {

@@ -17,6 +17,7 @@ use super::seen;
 use super::works::{self, Worker};
 use crate::clock::SimClock;
 use crate::dice::Span;
+use crate::disk::NO_SPACE;
 use crate::invariants;
 use crate::network::Place;
 use crate::process::Process;
@@ -26,6 +27,8 @@ const LOOK: Span = Span::millis(1, 5);
 const CHANGE: Span = Span::millis(5, 20);
 /// How long the heartbeat query may take.
 const QUERY_TAKES_AT_MOST: Duration = Duration::from_secs(2);
+/// How long a small change may take.
+const CHANGE_TAKES_AT_MOST: Duration = Duration::from_secs(5);
 
 /// What the port remembers between two looks.
 #[derive(Debug, Default)]
@@ -66,6 +69,25 @@ impl SimPostgres {
         self.process.world.sleep(takes).await;
     }
 
+    /// Waits for the answer to one of the agent's statements. `false`: it did not come within `limit`.
+    async fn query(&self, limit: Duration) -> bool {
+        let Process { world, me, .. } = &self.process;
+        world
+            .until(|state| (!state.host(me).stuck).then_some(()))
+            .await;
+        let answered = async {
+            let slow = world.look(|state| state.host(me).slow_sql);
+            world.sleep(slow).await;
+            // A server that hangs may come back before the deadline.
+            world
+                .until(|state| (!state.host(me).server.hangs()).then_some(()))
+                .await;
+        };
+        let answered = tokio::time::timeout(limit, answered).await.is_ok();
+        self.process.gate().await;
+        answered
+    }
+
     /// Puts what was seen together with what is remembered of the same postmaster.
     fn remember(
         &self,
@@ -93,6 +115,12 @@ impl SimPostgres {
         (live, memory.postmaster.map(|(_, since)| since))
     }
 
+    fn disk_is_full(&self) -> bool {
+        self.process
+            .world
+            .look(|state| state.host(&self.process.me).server.disk.full)
+    }
+
     /// Makes a change that needs an open server.
     fn on_open<T>(
         &self,
@@ -113,24 +141,15 @@ impl LocalPostgres for SimPostgres {
     async fn observe(&self) -> PostgresSeen {
         self.process.gate().await;
         self.takes(LOOK).await;
-        let hung = |state: &State| {
-            let postmaster = state.host(&self.process.me).server.postmaster.as_ref();
-            postmaster.is_some_and(|postmaster| postmaster.hung)
-        };
-        if self.process.world.look(hung) {
-            let answers = self
-                .process
-                .world
-                .until(|state| (!hung(state)).then_some(()));
-            // A server that hangs may come back before the query's deadline.
-            drop(tokio::time::timeout(QUERY_TAKES_AT_MOST, answers).await);
-        }
-        self.process.gate().await;
+        let answers = self.query(QUERY_TAKES_AT_MOST).await;
         let (data, pid, accepting, (standby_signal, backup_label), answer) =
             self.process.world.look(|state| {
                 let server = &state.host(&self.process.me).server;
                 let pid = server.postmaster.as_ref().map(|it| it.pid);
                 let answer = match (server.live(), pid) {
+                    (Some(_), _) if !answers => {
+                        Err("canceling statement due to statement timeout".to_owned())
+                    }
                     (Some(live), _) => Ok(live),
                     (None, None) => Err("no postmaster runs".to_owned()),
                     (None, Some(_)) if works::is_starting(server) => {
@@ -182,18 +201,23 @@ impl LocalPostgres for SimPostgres {
 
     async fn carry_out(&self, work: &Work, progress: &Progress) -> Result<(), WorkError> {
         self.process.gate().await;
+        self.process.before_write().await;
         let worker = Worker {
             process: self.process.clone(),
         };
         let done = worker.carry_out(work, progress).await;
+        self.process.after_write().await;
         self.process.gate().await;
         done
     }
 
     async fn adjust(&self, change: &Adjustment) -> Result<(), AdjustError> {
         self.process.gate().await;
+        self.process.before_write().await;
         self.takes(CHANGE).await;
+        let in_time = self.query(CHANGE_TAKES_AT_MOST).await;
         let done = match change {
+            _ if self.disk_is_full() => Err(AdjustError::Refused(NO_SPACE.to_owned())),
             Adjustment::ForgetOldDirectory => {
                 self.process
                     .world
@@ -207,9 +231,14 @@ impl LocalPostgres for SimPostgres {
             | Adjustment::DropSlot(_)
             | Adjustment::ResumeReplay
             | Adjustment::AdvanceSlot { .. } => {
-                self.on_open(|state| adjust_open(state, &self.process.me, change))
+                if in_time {
+                    self.on_open(|state| adjust_open(state, &self.process.me, change))
+                } else {
+                    Err(AdjustError::NotAnswering("statement timeout".to_owned()))
+                }
             }
         };
+        self.process.after_write().await;
         self.process.gate().await;
         done
     }

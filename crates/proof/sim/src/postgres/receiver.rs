@@ -28,7 +28,7 @@ struct Wish {
 fn wish(state: &State, me: &MemberName) -> Option<Wish> {
     let server = &state.host(me).server;
     let postmaster = server.postmaster.as_ref()?;
-    if !postmaster.recovery || postmaster.phase != Phase::Open || postmaster.hung {
+    if !postmaster.recovery || postmaster.phase != Phase::Open || server.hangs() {
         return None;
     }
     let upstream = server.cluster()?.upstream.clone()?;
@@ -128,7 +128,8 @@ fn connect(state: &mut State, me: &MemberName, wanted: &Wish, session: u64) -> R
         return Err("there is no data directory".to_owned());
     };
     let upstream = &mut state.host_mut(&wanted.from).server;
-    if !upstream.is_open() {
+    let frozen = upstream.postmaster.as_ref().is_some_and(|it| it.frozen);
+    if !upstream.is_open() || frozen {
         return Err("the server does not accept connections".to_owned());
     }
     let Some(theirs) = upstream.cluster() else {
@@ -199,7 +200,7 @@ fn next_batch(
     if !connected {
         return Some(None);
     }
-    if upstream.postmaster.as_ref().is_some_and(|it| it.hung) || state.host(me).server.stalled {
+    if upstream.hangs() || state.host(me).server.takes_no_wal() {
         return None;
     }
     let mine = state.host(me).server.cluster()?;

@@ -9,6 +9,7 @@ use pgherd_domain::{
 
 use super::names::Waiting;
 use super::wal::{Said, Wal};
+use crate::disk::Disk;
 
 /// A data directory with a cluster in it.
 #[derive(Debug, Clone)]
@@ -135,6 +136,13 @@ pub(crate) struct Postmaster {
     pub(crate) recovery: bool,
     /// Stopped by SIGSTOP or a dead disk: it keeps its connections and answers nothing.
     pub(crate) hung: bool,
+    /// The postmaster alone is stopped by SIGSTOP: sessions go on, no new ones begin, and it heeds no signal
+    /// that can be caught.
+    pub(crate) frozen: bool,
+    /// The backends of clients are stopped by SIGSTOP: nothing is acknowledged, and no fast stop ends.
+    pub(crate) backends_frozen: bool,
+    /// It has taken note of a fast stop.
+    pub(crate) stops: bool,
     pub(crate) senders: BTreeMap<MemberName, Sender>,
     /// The connection to the upstream while it streams.
     pub(crate) receiver: Option<Receiving>,
@@ -158,6 +166,9 @@ pub(crate) struct Server {
     pub(crate) generation: u64,
     /// Fault: the WAL receiver receives nothing.
     pub(crate) stalled: bool,
+    /// Fault: the host is suspended, and everything on it stands still.
+    pub(crate) suspended: bool,
+    pub(crate) disk: Disk,
     /// Fault: so many starts fail.
     pub(crate) failing_starts: u32,
 }
@@ -186,9 +197,33 @@ impl Server {
 
     /// Whether it accepts connections.
     pub(crate) fn is_open(&self) -> bool {
-        self.postmaster.as_ref().is_some_and(|postmaster| {
-            matches!(postmaster.phase, Phase::Open | Phase::Promoting(_)) && !postmaster.hung
-        })
+        self.postmaster
+            .as_ref()
+            .is_some_and(|postmaster| matches!(postmaster.phase, Phase::Open | Phase::Promoting(_)))
+            && !self.hangs()
+    }
+
+    /// Whether it runs and nothing of it moves.
+    pub(crate) fn hangs(&self) -> bool {
+        self.suspended || self.postmaster.as_ref().is_some_and(|it| it.hung)
+    }
+
+    /// Whether no fast stop gets on, because somebody who must end does not move.
+    pub(crate) fn can_not_end(&self) -> bool {
+        let held = |it: &Postmaster| it.frozen || it.backends_frozen;
+        self.hangs() || self.postmaster.as_ref().is_some_and(held)
+    }
+
+    /// Whether the sessions of clients do not move.
+    pub(crate) fn backends_are_frozen(&self) -> bool {
+        self.postmaster
+            .as_ref()
+            .is_some_and(|it| it.backends_frozen)
+    }
+
+    /// Whether its WAL receiver takes nothing.
+    pub(crate) const fn takes_no_wal(&self) -> bool {
+        self.stalled || self.disk.full || self.suspended
     }
 
     /// Whether it takes writes of clients.
@@ -197,7 +232,7 @@ impl Server {
             && self
                 .postmaster
                 .as_ref()
-                .is_some_and(|postmaster| !postmaster.recovery)
+                .is_some_and(|postmaster| !postmaster.recovery && !postmaster.backends_frozen)
     }
 
     /// Whether it runs as a primary, whatever its phase.

@@ -39,6 +39,9 @@ impl Worker {
         work: &Work,
         progress: &Progress,
     ) -> Result<(), WorkError> {
+        if writes_data(work) {
+            self.server(|it| it.disk.has_space())?;
+        }
         match work {
             Work::Bootstrap => self.bootstrap().await,
             Work::Clone { source, .. } => self.copy(source, progress).await,
@@ -77,7 +80,7 @@ impl Worker {
         let takes = self
             .process
             .world
-            .quietly(|state| state.host_mut(&self.process.me).dice.within(span));
+            .quietly(|state| state.host_mut(&self.process.me).takes(span));
         self.process.world.sleep(takes).await;
         self.process.gate().await;
     }
@@ -347,6 +350,18 @@ impl Worker {
             .world
             .change(|state| end_rewind(state, &self.process.me, &from))
     }
+}
+
+/// Whether a work fails on a full disk by itself; a start and a stop see to it where the server does.
+const fn writes_data(work: &Work) -> bool {
+    matches!(
+        work,
+        Work::Bootstrap
+            | Work::Clone { .. }
+            | Work::Checkpoint
+            | Work::CrashRecovery
+            | Work::Rewind { .. }
+    )
 }
 
 /// Whether it is still starting up.

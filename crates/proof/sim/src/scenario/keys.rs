@@ -18,7 +18,13 @@ pub(super) fn on_dcs(state: &mut State, what: &Dcs) {
         Dcs::Revoke(who) => state.store.leader() == Some(who.as_str()),
         Dcs::Delete(key) => key == "leader",
         Dcs::Wipe => true,
-        Dcs::Down | Dcs::Silent | Dcs::Up => false,
+        Dcs::Down
+        | Dcs::Silent
+        | Dcs::Up
+        | Dcs::Put(..)
+        | Dcs::Slow(_)
+        | Dcs::Behind(..)
+        | Dcs::Unwatched(..) => false,
     };
     if breaks_its_word {
         excuse_leader(state);
@@ -30,6 +36,11 @@ pub(super) fn on_dcs(state: &mut State, what: &Dcs) {
         Dcs::Wipe => state.store.wipe(),
         Dcs::Revoke(who) => state.store.revoke_early(who.as_str()),
         Dcs::Delete(key) => state.store.erase_by_hand(key),
+        Dcs::Put(key, value) => state.store.write_by_hand(key, value),
+        Dcs::Slow(most) => state.store.commit_takes = *most,
+        Dcs::Behind(who, behind) => state.store.fall_behind(who, *behind),
+        Dcs::Unwatched(who, true) => drop(state.store.unwatched.insert(who.clone())),
+        Dcs::Unwatched(who, false) => drop(state.store.unwatched.remove(who)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scenarios: text files with commands above `----` and below it the transcript of what came of them.
 
 mod condition;
+mod faults;
 mod keys;
 mod parse;
 mod perform;

@@ -6,9 +6,11 @@ use std::time::Duration;
 use pgherd_domain::MemberName;
 
 use super::condition::Condition;
-use super::span;
+use super::{faults, span};
 use crate::dice::Span;
 use crate::network::Place;
+use crate::planted::Planted;
+use crate::process::Crash;
 
 /// Key to value, as YAML writes them.
 pub(super) type Pairs = BTreeMap<String, String>;
@@ -39,6 +41,14 @@ pub(super) enum Dcs {
     Wipe,
     Revoke(MemberName),
     Delete(String),
+    /// Somebody writes a key by hand.
+    Put(String, String),
+    /// A request takes up to this long in the store.
+    Slow(Duration),
+    /// The node that a member is connected to falls behind, or catches up.
+    Behind(MemberName, bool),
+    /// A member's watch dies while its connection lives, or is made anew.
+    Unwatched(MemberName, bool),
 }
 
 /// One command.
@@ -56,6 +66,8 @@ pub(super) enum Command {
     Seed(u64),
     /// There is a WAL archive: timelines are numbered once in the whole cluster.
     Archive,
+    /// The agents have a planted bug.
+    Plant(Planted),
     /// The members, the one that leads when it begins, and settings.
     Cluster {
         members: Vec<MemberName>,
@@ -93,7 +105,21 @@ pub(super) enum Deed {
     Revive(MemberName),
     Freeze(MemberName, bool),
     FreezeFence(MemberName, bool),
+    /// The agent's turns do not end any more, or they do.
+    Stick(MemberName, bool),
+    /// The agent's process ends at one of its next writes.
+    Crash(MemberName, Crash),
+    /// It does not end at a write any more.
+    Spare(MemberName),
+    /// All of a host stands still, or goes on.
+    Suspend(MemberName, bool),
     Hang(MemberName, bool),
+    /// The postmaster alone is stopped by SIGSTOP.
+    FreezePostmaster(MemberName, bool),
+    FreezeBackends(MemberName, bool),
+    SlowSql(MemberName, Duration),
+    SlowDisk(MemberName, u32),
+    FullDisk(MemberName, bool),
     Stall(MemberName, bool),
     FailStarts(MemberName, u32),
     Disk(MemberName, Damage),
@@ -138,6 +164,7 @@ pub(super) fn command(line: &str) -> Result<Command, String> {
                 .map_err(|_| format!("`{number}` is not a seed"))?,
         ),
         ["archive"] => Command::Archive,
+        ["plant", bug] => Command::Plant(Planted::named(bug)?),
         ["cluster", rest @ ..] => cluster(rest)?,
         ["tags", who, rest @ ..] => Command::Tags(name(who)?, pairs(rest)?),
         ["watchdog", who, mode] => Command::Watchdog(name(who)?, (*mode).to_owned(), true),
@@ -151,9 +178,11 @@ pub(super) fn command(line: &str) -> Result<Command, String> {
         ["expect", condition @ ..] => Command::Expect(Condition::parse(condition)?),
         words => Command::Do(Told {
             line: words.join(" "),
-            deed: deed(words).or_else(|| operator(words)).ok_or_else(|| {
-                format!("`{line}` is not understood; docs/simulator.md lists the commands")
-            })??,
+            deed: faults::deed(words)
+                .or_else(|| operator(words))
+                .ok_or_else(|| {
+                    format!("`{line}` is not understood; docs/simulator.md lists the commands")
+                })??,
         }),
     })
 }
@@ -174,49 +203,6 @@ fn cluster(words: &[&str]) -> Result<Command, String> {
         members,
         leader,
         settings: pairs(&settings)?,
-    })
-}
-
-/// Faults. `None`: not one of them.
-fn deed(words: &[&str]) -> Option<Result<Deed, String>> {
-    Some(match words {
-        ["cut", who, "from", others] => cut(who, others, true),
-        ["cut", who, "to", others] => cut(who, others, false),
-        ["heal"] => Ok(Deed::Heal),
-        ["dcs", "down"] => Ok(Deed::Dcs(Dcs::Down)),
-        ["dcs", "silent"] => Ok(Deed::Dcs(Dcs::Silent)),
-        ["dcs", "up"] => Ok(Deed::Dcs(Dcs::Up)),
-        ["dcs", "wipe"] => Ok(Deed::Dcs(Dcs::Wipe)),
-        ["dcs", "revoke", who] => name(who).map(|who| Deed::Dcs(Dcs::Revoke(who))),
-        ["dcs", "delete", key] => Ok(Deed::Dcs(Dcs::Delete((*key).to_owned()))),
-        ["kill", what, who] => process(what, who).map(|(what, who)| Deed::Kill(what, who)),
-        ["start", what, who] => process(what, who).map(|(what, who)| Deed::Start(what, who)),
-        ["revive", who] => name(who).map(Deed::Revive),
-        ["stop", "agent", who] => name(who).map(Deed::Stop),
-        ["freeze", "agent", who] => name(who).map(|who| Deed::Freeze(who, true)),
-        ["thaw", "agent", who] => name(who).map(|who| Deed::Freeze(who, false)),
-        ["freeze", "fence", who] => name(who).map(|who| Deed::FreezeFence(who, true)),
-        ["thaw", "fence", who] => name(who).map(|who| Deed::FreezeFence(who, false)),
-        ["hang", "postgres", who] => name(who).map(|who| Deed::Hang(who, true)),
-        ["unhang", "postgres", who] => name(who).map(|who| Deed::Hang(who, false)),
-        ["stall", who] => name(who).map(|who| Deed::Stall(who, true)),
-        ["unstall", who] => name(who).map(|who| Deed::Stall(who, false)),
-        ["fail", count, "starts", "of", who] => name(who).and_then(|who| {
-            let count = count
-                .parse()
-                .map_err(|_| format!("`{count}` is not a number"))?;
-            Ok(Deed::FailStarts(who, count))
-        }),
-        ["latency", least, most] => latency(least, most),
-        ["jump", who, "by", seconds] => {
-            name(who).and_then(|who| Ok(Deed::Jump(who, number(seconds)?)))
-        }
-        ["drift", who, ppm] => name(who).and_then(|who| Ok(Deed::Drift(who, number(ppm)?))),
-        ["wipe", "disk", "of", who] => name(who).map(|who| Deed::Disk(who, Damage::Wiped)),
-        ["spoil", "disk", "of", who] => name(who).map(|who| Deed::Disk(who, Damage::Spoilt)),
-        ["write", size, "at", who] => name(who).and_then(|who| Ok(Deed::Write(bytes(size)?, who))),
-        ["show"] => Ok(Deed::Show),
-        _ => return None,
     })
 }
 
@@ -255,37 +241,6 @@ fn switchover(words: &[&str]) -> Result<Deed, String> {
     })
 }
 
-fn cut(who: &str, others: &str, both_ways: bool) -> Result<Deed, String> {
-    let place = |text: &str| Place::parse(text).ok_or_else(|| format!("`{text}` is no place"));
-    Ok(Deed::Cut {
-        from: place(who)?,
-        to: others.split(',').map(place).collect::<Result<_, _>>()?,
-        both_ways,
-    })
-}
-
-fn number(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| format!("`{text}` is no number"))
-}
-
-fn latency(least: &str, most: &str) -> Result<Deed, String> {
-    let millis = |text| {
-        let span = span(text)?.as_millis();
-        u64::try_from(span).map_err(|error| error.to_string())
-    };
-    Ok(Deed::Latency(Span::millis(millis(least)?, millis(most)?)))
-}
-
-fn process(what: &str, who: &str) -> Result<(Process, MemberName), String> {
-    let what = match what {
-        "postgres" => Process::Postgres,
-        "agent" => Process::Agent,
-        "host" => Process::Host,
-        other => return Err(format!("`{other}` is not postgres, agent or host")),
-    };
-    Ok((what, name(who)?))
-}
-
 pub(super) fn name(text: &str) -> Result<MemberName, String> {
     MemberName::new(text).map_err(|error| error.to_string())
 }
@@ -300,18 +255,6 @@ fn pairs(words: &[&str]) -> Result<Pairs, String> {
             Ok((key.to_owned(), value.to_owned()))
         })
         .collect()
-}
-
-fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is not a size; use for example 512kB or 16MB");
-    let digits = text.trim_end_matches(char::is_alphabetic);
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    match text.get(digits.len()..) {
-        Some("B") => Ok(number),
-        Some("kB") => Ok(number << 10),
-        Some("MB") => Ok(number << 20),
-        Some(_) | None => Err(wrong()),
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::keys::{config, on_dcs, order};
 use super::parse::{self, Command, Damage, Deed, Pairs, Process, Told};
 use crate::clients;
 use crate::herd::{Herd, Shape};
+use crate::planted::Planted;
 use crate::postgres::{self, Directory, Ending};
 use crate::world::State;
 
@@ -27,6 +28,7 @@ pub(crate) struct Stage {
     /// The moment that the transcript counts from.
     pub(crate) zero: Duration,
     archive: bool,
+    planted: Option<Planted>,
     /// When the last deed was done.
     last_deed: Duration,
 }
@@ -39,6 +41,7 @@ impl Stage {
             herd: None,
             zero: Duration::ZERO,
             archive: false,
+            planted: None,
             last_deed: Duration::ZERO,
         }
     }
@@ -61,6 +64,10 @@ impl Stage {
             Command::Seed(_) => Ok(()),
             Command::Archive => {
                 self.archive = true;
+                Ok(())
+            }
+            Command::Plant(bug) => {
+                self.planted = Some(*bug);
                 Ok(())
             }
             Command::Cluster {
@@ -124,6 +131,7 @@ impl Stage {
     ) -> Result<(), String> {
         self.shape.dynamic.clone_from(settings);
         let mut herd = Herd::new(self.seed, self.shape.clone(), members);
+        herd.planted = self.planted;
         if self.archive {
             herd.world
                 .change(|state| state.archive = Some(TimelineId(1)));
@@ -180,7 +188,8 @@ impl Stage {
             | Deed::Stop(_)
             | Deed::Revive(_)
             | Deed::Freeze(..)
-            | Deed::FreezeFence(..) => {
+            | Deed::FreezeFence(..)
+            | Deed::Suspend(..) => {
                 process(herd, &told.deed)?;
             }
             Deed::Restart(who) => herd.request(who, restart()),
@@ -220,6 +229,7 @@ fn process(herd: &mut Herd, deed: &Deed) -> Result<(), String> {
         Deed::Revive(who) => herd.revive(who)?,
         Deed::Freeze(who, frozen) => herd.freeze_agent(who, *frozen),
         Deed::FreezeFence(who, frozen) => herd.freeze_fence(who, *frozen),
+        Deed::Suspend(who, suspended) => herd.suspend_host(who, *suspended),
         _ => {}
     }
     Ok(())
@@ -256,6 +266,22 @@ fn on_world(state: &mut State, deed: &Deed) {
                 postmaster.hung = *hung;
             }
         }
+        Deed::FreezePostmaster(who, frozen) => {
+            if let Some(postmaster) = &mut state.host_mut(who).server.postmaster {
+                postmaster.frozen = *frozen;
+            }
+        }
+        Deed::FreezeBackends(who, frozen) => {
+            if let Some(postmaster) = &mut state.host_mut(who).server.postmaster {
+                postmaster.backends_frozen = *frozen;
+            }
+        }
+        Deed::Stick(who, stuck) => state.host_mut(who).stuck = *stuck,
+        Deed::Crash(who, crash) => state.host_mut(who).crash = Some(*crash),
+        Deed::Spare(who) => state.host_mut(who).crash = None,
+        Deed::SlowSql(who, span) => state.host_mut(who).slow_sql = *span,
+        Deed::SlowDisk(who, times) => state.host_mut(who).server.disk.slowness = *times,
+        Deed::FullDisk(who, full) => state.host_mut(who).server.disk.full = *full,
         Deed::Stall(who, stalled) => state.host_mut(who).server.stalled = *stalled,
         Deed::Disk(who, damage) => {
             postgres::kill(state, who, Ending::Killed);

@@ -95,6 +95,14 @@ impl SimDcs {
         }
     }
 
+    /// The same for a write of the loop, around which the process may end.
+    async fn write<T: Send + 'static>(&self, deed: Deed<T>) -> Result<T, DcsError> {
+        self.process.before_write().await;
+        let done = self.ask(self.patience(), deed).await;
+        self.process.after_write().await;
+        done
+    }
+
     /// One request on its way there and back.
     async fn deliver<T: Send + 'static>(
         self,
@@ -105,6 +113,10 @@ impl SimDcs {
         let (here, there) = (Place::Member(self.process.me.clone()), Place::Dcs);
         if !self.process.world.carry(&here, &there).await {
             return;
+        }
+        let queued = self.process.world.quietly(|state| state.store.queue());
+        if !queued.is_zero() {
+            self.process.world.sleep(queued).await;
         }
         let done = self
             .process
@@ -123,6 +135,22 @@ impl SimDcs {
             // Nobody waits any more when the answer comes too late.
             drop(answer.send(done));
         }
+    }
+
+    /// What a serializable read would give: from a node that fell behind, what it knew then. Nobody reads like
+    /// this but a planted bug.
+    pub(crate) async fn load_serializable(&self) -> Result<ClusterView, DcsError> {
+        let me = self.process.me.clone();
+        self.ask(
+            self.patience(),
+            Box::new(move |store, _, caller| store.view_at_node_of(&me, caller.lease)),
+        )
+        .await
+    }
+
+    /// Writes the leader key whoever holds it. Nobody does that but a planted bug.
+    pub(crate) async fn seize_leader(&self) -> Result<Acquisition, DcsError> {
+        self.ask_leased(Store::seize).await
     }
 
     /// Makes sure that there is a lease.
@@ -145,10 +173,7 @@ impl SimDcs {
             self.leased().await?;
             let deed = deed.clone();
             let result = self
-                .ask(
-                    self.patience(),
-                    Box::new(move |store, _, caller| deed(store, caller)),
-                )
+                .write(Box::new(move |store, _, caller| deed(store, caller)))
                 .await?;
             if !is_lost_lease(&result) {
                 return result;
@@ -188,19 +213,15 @@ impl Dcs for SimDcs {
     }
 
     async fn release_leader(&self) -> Result<bool, DcsError> {
-        self.ask(
-            self.patience(),
-            Box::new(|store, _, caller| store.release(caller)),
-        )
-        .await
+        self.write(Box::new(|store, _, caller| store.release(caller)))
+            .await
     }
 
     async fn hand_over(&self, to: &MemberName) -> Result<HandOver, DcsError> {
         let to = to.clone();
-        self.ask(
-            self.patience(),
-            Box::new(move |store, _, caller| store.hand_over(caller, &to)),
-        )
+        self.write(Box::new(move |store, _, caller| {
+            store.hand_over(caller, &to)
+        }))
         .await
     }
 
@@ -211,19 +232,15 @@ impl Dcs for SimDcs {
         if leased {
             return self.ask_leased(deed).await;
         }
-        self.ask(
-            self.patience(),
-            Box::new(move |store, _, caller| deed(store, caller)),
-        )
-        .await?
+        self.write(Box::new(move |store, _, caller| deed(store, caller)))
+            .await?
     }
 
     async fn delete(&self, key: &Key, when: Condition) -> Result<Written, DcsError> {
         let key = key.clone();
-        self.ask(
-            self.patience(),
-            Box::new(move |store, _, caller| store.delete(caller, &key, when)),
-        )
+        self.write(Box::new(move |store, _, caller| {
+            store.delete(caller, &key, when)
+        }))
         .await
     }
 

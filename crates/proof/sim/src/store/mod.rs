@@ -9,10 +9,10 @@ pub(crate) use watch::watch;
 
 pub(crate) use client::SimDcs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pgherd_domain::Revision;
+use pgherd_domain::{MemberName, Revision};
 
 use crate::dice::{Dice, Span};
 use crate::world::{State, World};
@@ -55,6 +55,12 @@ pub(crate) struct Store {
     leases: BTreeMap<u64, Lease>,
     next_lease: u64,
     pub(crate) service: Service,
+    /// Fault: a request takes up to this long in the store before it is carried out.
+    pub(crate) commit_takes: Duration,
+    /// Fault: members whose watch is dead while its connection lives.
+    pub(crate) unwatched: BTreeSet<MemberName>,
+    /// Fault: members who are connected to a node of the store that fell behind, and what it has.
+    pub(crate) behind: BTreeMap<MemberName, BTreeMap<String, Entry>>,
     /// How late an expired lease is noticed; never early.
     pub(crate) slack: Span,
     /// How often something changed that wakes members.
@@ -72,6 +78,9 @@ impl Store {
             leases: BTreeMap::new(),
             next_lease: 100,
             service: Service::Up,
+            commit_takes: Duration::ZERO,
+            unwatched: BTreeSet::new(),
+            behind: BTreeMap::new(),
             slack: Span::millis(0, 600),
             waking: 0,
             dice,
@@ -195,6 +204,30 @@ impl Store {
             self.waking += 1;
         }
         self.service = service;
+    }
+
+    /// The node of the store that `member` is connected to falls behind, or catches up. It answers no
+    /// linearizable read then, so the member is served by others; but its watch hears nothing.
+    pub(crate) fn fall_behind(&mut self, member: &MemberName, behind: bool) {
+        if behind {
+            self.behind.insert(member.clone(), self.keys.clone());
+        } else {
+            self.behind.remove(member);
+        }
+    }
+
+    /// Whether the watch of `member` hears what happens.
+    fn is_watching(&self, member: &MemberName) -> bool {
+        !self.unwatched.contains(member) && !self.behind.contains_key(member)
+    }
+
+    /// How long the next request waits before it is carried out.
+    fn queue(&mut self) -> Duration {
+        let most = u64::try_from(self.commit_takes.as_millis()).unwrap_or(u64::MAX);
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        self.dice.within(Span::millis(0, most))
     }
 
     /// Ends the leases of `owner` before their time (a fault).

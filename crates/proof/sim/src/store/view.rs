@@ -47,6 +47,22 @@ impl Store {
         }
     }
 
+    /// What the node knows that `member` is connected to, current or not.
+    pub(super) fn view_at_node_of(
+        &mut self,
+        member: &MemberName,
+        mine: Option<u64>,
+    ) -> ClusterView {
+        let Some(known) = self.behind.remove(member) else {
+            return self.view(mine);
+        };
+        let current = std::mem::replace(&mut self.keys, known);
+        let view = self.view(mine);
+        let known = std::mem::replace(&mut self.keys, current);
+        self.behind.insert(member.clone(), known);
+        view
+    }
+
     fn document<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Versioned<T>> {
         let Entry {
             value, revision, ..

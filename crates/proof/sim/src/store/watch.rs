@@ -36,7 +36,10 @@ pub(crate) async fn watch(process: Process, wake: Wake) {
     let mut seen = world.look(|state| state.store.waking);
     loop {
         let now = world
-            .until(|state| (state.store.waking != seen).then_some(state.store.waking))
+            .until(|state| {
+                let news = state.store.waking != seen && state.store.is_watching(me);
+                news.then_some(state.store.waking)
+            })
             .await;
         seen = now;
         while !world.carry(&Place::Dcs, &my_place).await {}

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use pgherd_domain::MemberName;
 
+use super::lasting::{self, Lasting};
+use super::operator;
 use crate::dice::Dice;
 
 /// How a universe begins.
@@ -81,12 +83,13 @@ pub(super) struct Weather {
     fences_frozen: BTreeSet<MemberName>,
     hung: BTreeSet<MemberName>,
     stalled: BTreeSet<MemberName>,
+    lasting: Lasting,
     dcs_is_away: bool,
     paused: bool,
 }
 
 impl Weather {
-    pub(super) const fn new(members: Vec<MemberName>, synchronous: bool, watched: bool) -> Self {
+    pub(super) fn new(members: Vec<MemberName>, synchronous: bool, watched: bool) -> Self {
         Self {
             members,
             synchronous,
@@ -97,6 +100,7 @@ impl Weather {
             fences_frozen: BTreeSet::new(),
             hung: BTreeSet::new(),
             stalled: BTreeSet::new(),
+            lasting: Lasting::default(),
             dcs_is_away: false,
             paused: false,
         }
@@ -114,7 +118,7 @@ impl Weather {
             self.paused = false;
             return "resume".to_owned();
         }
-        match dice.below(100) {
+        match dice.below(125) {
             0..12 => self.network(dice, &who),
             12..22 => "heal".to_owned(),
             22..32 => self.dcs(dice, &who),
@@ -131,7 +135,9 @@ impl Weather {
                 "jump {who} by {}",
                 [-600, -30, 30, 600][Self::of_four(dice)]
             ),
-            _ => self.operator(dice, &who),
+            85..100 => self.operator(dice, &who),
+            100..107 => self.crash(dice, &who),
+            _ => self.lasting.next(dice, &who),
         }
     }
 
@@ -163,7 +169,7 @@ impl Weather {
             self.dcs_is_away = false;
             return "dcs up".to_owned();
         }
-        match dice.below(10) {
+        match dice.below(13) {
             0..3 => format!("dcs revoke {who}"),
             3 => "dcs delete leader".to_owned(),
             4 => "dcs delete history".to_owned(),
@@ -171,6 +177,7 @@ impl Weather {
                 self.dcs_is_away = true;
                 "dcs down".to_owned()
             }
+            8..11 => format!("dcs slow {}ms", [0, 500, 2000, 6000][Self::of_four(dice)]),
             _ => {
                 self.dcs_is_away = true;
                 "dcs silent".to_owned()
@@ -271,18 +278,29 @@ impl Weather {
 
     fn operator(&mut self, dice: &mut Dice, who: &str) -> String {
         let other = self.anybody(dice);
-        match dice.below(12) {
-            0..3 => format!("switchover {who}"),
-            3..6 if other != who => format!("switchover {who} to {other}"),
-            6 if !self.synchronous => format!("failover to {who}"),
-            7 | 8 => format!("restart {who}"),
-            9 => format!("reinit {who}"),
-            10 => {
+        match dice.below(20) {
+            0 => {
                 self.paused = true;
                 "pause".to_owned()
             }
-            _ => format!("write 64kB at {who}"),
+            1 => {
+                self.name(who).map(|name| self.without_agent.insert(name));
+                format!("stop agent {who}")
+            }
+            2 => {
+                self.synchronous = true;
+                "config synchronous_mode=true".to_owned()
+            }
+            _ => operator::order(dice, who, &other, self.synchronous)
+                .unwrap_or_else(|| format!("write 64kB at {who}")),
         }
+    }
+
+    /// Somewhere between two writes.
+    fn crash(&mut self, dice: &mut Dice, who: &str) -> String {
+        self.name(who).map(|name| self.without_agent.insert(name));
+        let when = if dice.chance(500) { "before" } else { "after" };
+        format!("crash agent {who} {when} write {}", 1 + dice.below(6))
     }
 
     /// Ends everything that is wrong.
@@ -290,16 +308,23 @@ impl Weather {
         let mut lines = vec![
             "heal".to_owned(),
             "dcs up".to_owned(),
+            "dcs slow 0ms".to_owned(),
             "latency 1ms 4ms".to_owned(),
             "resume".to_owned(),
         ];
         for name in &self.members {
             lines.push(format!("fail 0 starts of {name}"));
+            lines.extend(lasting::ends(name.as_str()));
+            lines.push(format!("spare agent {name}"));
             lines.push(format!("unhang postgres {name}"));
             lines.push(format!("unstall {name}"));
             lines.push(format!("thaw fence {name}"));
             lines.push(format!("thaw agent {name}"));
             lines.push(format!("revive {name}"));
+            if self.without_agent.contains(name) {
+                // It may be stopping yet.
+                lines.push(format!("start agent {name}"));
+            }
         }
         // Should an agent that had not heard of the end of a pause put its configuration back.
         lines.push("wait 20s".to_owned());

@@ -4,6 +4,8 @@
 //! seed found can be kept as a file.
 
 mod faults;
+mod lasting;
+mod operator;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use pgherd_domain::MemberName;
 use crate::dice::{Dice, Span};
 use crate::invariants::{self, Violation};
 use crate::journal;
+use crate::planted::Planted;
 use crate::scenario::Stage;
 use crate::world::World;
 
@@ -41,6 +44,28 @@ pub enum Archive {
     None,
 }
 
+/// What a universe is like beside its dice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// How long the faults go on.
+    pub span: Duration,
+    /// Whether there is a WAL archive.
+    pub archive: Archive,
+    /// The bug that all agents have.
+    pub planted: Option<Planted>,
+}
+
+impl Kind {
+    /// Faults for so long, with an archive and without a planted bug.
+    pub const fn lasting(span: Duration) -> Self {
+        Self {
+            span,
+            archive: Archive::Kept,
+            planted: None,
+        }
+    }
+}
+
 /// What came of one universe.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -54,19 +79,21 @@ pub struct Report {
     pub acknowledged: usize,
     /// How many promotions there were.
     pub promotions: usize,
+    /// How much virtual time passed.
+    pub lasted: Duration,
 }
 
-/// Runs the universe of `seed`: `span` of faults, then peace.
+/// Runs the universe of `seed`: faults, then peace. It ends when something breaks.
 ///
 /// # Errors
 /// When it can not begin: the cluster does not come up, or there is no runtime.
-pub fn run(seed: u64, span: Duration, archive: Archive) -> Result<Report, String> {
+pub fn run(seed: u64, kind: Kind) -> Result<Report, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(Universe::new(seed).run(span, archive))
+    runtime.block_on(Universe::new(seed).run(kind))
 }
 
 /// One universe on its way.
@@ -85,9 +112,12 @@ impl Universe {
         }
     }
 
-    async fn run(mut self, span: Duration, archive: Archive) -> Result<Report, String> {
-        if archive == Archive::Kept {
+    async fn run(mut self, kind: Kind) -> Result<Report, String> {
+        if kind.archive == Archive::Kept {
             self.perform("archive").await?;
+        }
+        if let Some(bug) = kind.planted {
+            self.perform(&format!("plant {}", bug.name())).await?;
         }
         let shape = faults::shape(&mut self.dice);
         let members: Vec<MemberName> = NAMES
@@ -109,13 +139,16 @@ impl Universe {
         }
         let pauses = *self.dice.pick(&PAUSES).unwrap_or(&PAUSES[0]);
         let mut weather = Weather::new(members, shape.synchronous, shape.watchdog.is_some());
-        let end = world.now() + span;
-        while world.now() < end {
+        let end = world.now() + kind.span;
+        while world.now() < end && world.violations().is_empty() {
             let pause = self.dice.within(pauses);
             self.perform(&format!("wait {}ms", pause.as_millis()))
                 .await?;
             let line = weather.fault(&mut self.dice);
             self.perform(&line).await?;
+        }
+        if !world.violations().is_empty() {
+            return Ok(self.report(&world));
         }
         for line in weather.peace() {
             self.perform(&line).await?;
@@ -163,6 +196,7 @@ impl Universe {
             transcript: journal::render(&state.journal.entries, self.stage.zero, 3),
             commands: self.commands,
             violations: state.violations.clone(),
+            lasted: state.now,
             acknowledged: state.ledger.acknowledged.len(),
             promotions: state
                 .journal
