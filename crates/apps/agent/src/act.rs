@@ -232,7 +232,7 @@ impl Agent {
 
     /// The key goes, and no primary runs here: nobody need wait for the end of what it promised.
     async fn give_promises_back(&self) {
-        if !self.situation.borrow().primary {
+        if !self.situation.get().primary {
             let appeal = self.appeal.borrow().clone();
             promises::give_back(appeal, &self.board, &self.ports).await;
         }

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::act::{Then, needs_the_lease};
+use crate::fan::Fan;
 use crate::fence::Situation;
 use crate::inquiries::Inquiries;
 use crate::keeper::{self, Board};
@@ -99,7 +100,7 @@ pub struct Agent {
     memory: Memory,
     think: Think,
     shown: watch::Sender<Option<Arc<Shown>>>,
-    pub(crate) situation: watch::Sender<Situation>,
+    pub(crate) situation: Fan<Situation>,
     plan: watch::Sender<WatchdogPlan>,
     reload: Wake,
     on_turn: Option<OnTurn>,
@@ -173,7 +174,7 @@ impl Agent {
             memory: Memory::new(now),
             think: Box::new(think),
             shown,
-            situation: watch::Sender::new(Situation::UNSEEN),
+            situation: Fan::new(Situation::UNSEEN),
             plan: watch::Sender::new(plan),
             reload,
             on_turn: None,
@@ -359,7 +360,7 @@ impl Agent {
     /// Tells the fences and the watchdog what they are to guard, before anything of the decision is done.
     async fn place(&self, seen: &Observation, actions: &[Action]) {
         let serves = self.may_write(seen) || becomes_primary(seen, actions);
-        let before = self.situation.borrow().serves;
+        let before = self.situation.get().serves;
         // Backends may outlive their postmaster; only when none is left nothing writes any more.
         let serves = serves || (before && !self.has_ended(seen).await);
         let situation = Situation {
@@ -367,7 +368,7 @@ impl Agent {
             primary: seen.postgres.runs_as_primary() && !self.memory.bootstraps(),
             serves,
         };
-        self.situation.send_if_modified(|before| {
+        self.situation.modify_if(|before| {
             let changed = *before != situation;
             *before = situation;
             changed
@@ -495,7 +496,7 @@ impl Agent {
     async fn leave(&mut self, result: &Result<(), Fatal>) {
         self.worker.cancel().await;
         let keeps_running = self.spec.pause || result.is_err();
-        let serves = self.situation.borrow().serves;
+        let serves = self.situation.get().serves;
         if result.is_ok() && (self.spec.pause || !serves) {
             // The task that tells it may not have had a moment since the last turn.
             let plan = self.plan.borrow().clone();

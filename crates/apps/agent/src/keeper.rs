@@ -13,6 +13,8 @@ use pgherd_ports::{Clock, Dcs, DcsError, Leading, Renewal, Wake};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{error, info, warn};
 
+use crate::fan::Fan;
+
 /// How many renewals fit into one ttl.
 const RENEWALS_PER_TTL: u32 = 6;
 
@@ -20,7 +22,7 @@ const RENEWALS_PER_TTL: u32 = 6;
 #[derive(Debug)]
 pub(crate) struct Board {
     me: MemberName,
-    seen: watch::Sender<LeaseSeen>,
+    seen: Fan<LeaseSeen>,
     ttl_millis: AtomicU64,
     last_turn: AtomicU64,
     /// Counts what the loop does to the key; a renewal that was under way meanwhile proves nothing.
@@ -35,7 +37,7 @@ impl Board {
     pub(crate) fn new(me: MemberName, ttl: Duration, now: Moment) -> Arc<Self> {
         Arc::new(Self {
             me,
-            seen: watch::Sender::new(LeaseSeen::NONE),
+            seen: Fan::new(LeaseSeen::NONE),
             ttl_millis: AtomicU64::new(millis(ttl)),
             last_turn: AtomicU64::new(now.as_nanos()),
             epoch: AtomicU64::new(0),
@@ -50,7 +52,7 @@ impl Board {
     }
 
     pub(crate) fn seen(&self) -> LeaseSeen {
-        self.seen.borrow().clone()
+        self.seen.get()
     }
 
     pub(crate) fn ttl(&self) -> Duration {
@@ -69,7 +71,7 @@ impl Board {
     /// The key is given away: whatever a renewal under way says, it is not mine.
     pub(crate) fn gave_away(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.seen.send_replace(LeaseSeen::NONE);
+        self.seen.replace(LeaseSeen::NONE);
     }
 
     /// Counts what the loop does to the key.
@@ -83,7 +85,7 @@ impl Board {
         self.promised_until
             .fetch_max(until.as_nanos(), Ordering::SeqCst);
         let mut good = false;
-        self.seen.send_if_modified(|seen| {
+        self.seen.modify_if(|seen| {
             let lives = seen.standing == Standing::Held
                 && seen.good_until.is_some_and(|good| now < good)
                 && self.epoch() == epoch;
@@ -99,7 +101,7 @@ impl Board {
 
     /// Whether the lease is good only because the others promised.
     pub(crate) fn led_by_promises(&self) -> bool {
-        let seen = self.seen.borrow();
+        let seen = self.seen.get();
         let until = Moment::from_nanos(self.promised_until.load(Ordering::SeqCst));
         seen.standing == Standing::Held && seen.good_until == Some(until)
     }
@@ -117,7 +119,7 @@ impl Board {
 
     /// The primary that a loss concerned does not run any more.
     pub(crate) fn loss_is_settled(&self) {
-        self.seen.send_if_modified(|seen| {
+        self.seen.modify_if(|seen| {
             let lost = seen.standing == Standing::Lost;
             if lost {
                 *seen = LeaseSeen::NONE;
@@ -192,12 +194,13 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
     }
     let mut changed = false;
     // In one step: promises may extend the lease at this moment.
-    board.seen.send_modify(|seen| {
+    board.seen.modify_if(|seen| {
         let after = outcome(&board.me, seen, &answer, sent.plus(ttl));
         tell(seen, &after);
         changed =
             seen.standing != after.standing || seen.trouble.is_some() != after.trouble.is_some();
         *seen = after;
+        true
     });
     if changed {
         wake.wake();

@@ -6,6 +6,7 @@
 
 mod act;
 mod agent;
+mod fan;
 mod fence;
 mod inquiries;
 mod keeper;
