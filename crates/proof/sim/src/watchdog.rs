@@ -138,13 +138,10 @@ fn reset(state: &mut State, me: &MemberName) {
     let host = state.host_mut(me);
     host.device.resets_at = None;
     host.powered = false;
+    host.server.suspended = false;
     host.fenced_at = None;
     host.fence_frozen = false;
-    host.life += 1;
-    host.agent_runs = false;
-    host.frozen = false;
-    host.shown = None;
-    host.desk = None;
+    host.agent_is_gone();
     state.network.power(&Place::Member(me.clone()), false);
 }
 
