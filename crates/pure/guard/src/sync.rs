@@ -15,7 +15,7 @@ pub(crate) fn names_me(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
     (!mine).then(|| note("G-09", "promotes before /sync names it"))
 }
 
-/// G-19: nobody takes `/sync` over whom it does not name: it may lack what was acknowledged. An operator's manual
+/// G-20: nobody takes `/sync` over whom it does not name: it may lack what was acknowledged. An operator's manual
 /// failover may have it so.
 fn takeover_fault(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
     let view = seen.dcs.known()?;
@@ -25,7 +25,7 @@ fn takeover_fault(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
     let replica = !seen.postgres.runs_as_primary();
     let unnamed = view.sync_state().is_some_and(|sync| !sync.names(&spec.me));
     (unnamed && replica && !ordered)
-        .then(|| note("G-19", "takes /sync over, which does not name it"))
+        .then(|| note("G-20", "takes /sync over, which does not name it"))
 }
 
 /// G-09, G-15: `/sync` is written in my name only, and takes in only whom commits wait for already.

@@ -271,14 +271,14 @@ fn g09_sync_is_written_in_my_name_only() {
 }
 
 #[test]
-fn g19_who_is_not_named_does_not_take_sync_over() {
+fn g20_who_is_not_named_does_not_take_sync_over() {
     let write = || Action::WriteSync {
         doc: sync_doc("a", &[]),
         expected: Some(1),
     };
     let replica = |sync: &[&str]| leader().running(true, "").sync("b", sync);
     assert_eq!(replica(&["a"]).breaks(write()), NOTHING);
-    assert_eq!(replica(&["c"]).breaks(write()), ["G-19"]);
+    assert_eq!(replica(&["c"]).breaks(write()), ["G-20"]);
     let ordered = replica(&["c"]).view(|view| {
         let order = FailoverDoc {
             member: Some(name("a")),

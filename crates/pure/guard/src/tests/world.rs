@@ -99,7 +99,6 @@ pub(super) fn leader() -> World {
             postmaster: None,
             accepting: false,
             standby_signal: false,
-            backup_label: false,
             live: unknown(),
             up_since: None,
         },
