@@ -61,7 +61,6 @@ struct Disk {
     is_empty: io::Result<bool>,
     running: Option<PidFile>,
     standby_signal: bool,
-    backup_label: bool,
     control_written: Option<SystemTime>,
 }
 
@@ -71,7 +70,6 @@ impl Disk {
             is_empty: place.is_empty(),
             running: process::running(place.data_dir(), &place.names().postgres),
             standby_signal: place.is_standby(),
-            backup_label: place.data_dir().join("backup_label").exists(),
             control_written: written(place),
         }
     }
@@ -105,15 +103,12 @@ impl Look {
 impl LocalServer {
     /// One look.
     pub(crate) async fn look(&self) -> PostgresSeen {
-        let (data, running, standby_signal, backup_label) = match self.look.at(&self.place).await {
+        let (data, running, standby_signal) = match self.look.at(&self.place).await {
             Some(disk) => {
                 let data = self.data(&disk).await;
-                (data, disk.running, disk.standby_signal, disk.backup_label)
+                (data, disk.running, disk.standby_signal)
             }
-            None => {
-                let (data, running, standby_signal) = self.last_look();
-                (data, running, standby_signal, false)
-            }
+            None => self.last_look(),
         };
         let held = running
             .as_ref()
@@ -127,7 +122,6 @@ impl LocalServer {
             postmaster: running.map(|file| file.pid),
             accepting,
             standby_signal,
-            backup_label,
             live,
             up_since: held.map(|postmaster| postmaster.since),
         }

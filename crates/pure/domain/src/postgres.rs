@@ -382,8 +382,6 @@ pub struct PostgresSeen {
     pub accepting: bool,
     /// standby.signal or recovery.signal is there.
     pub standby_signal: bool,
-    /// backup_label is there: a copy that has not come up yet, whose control file is its source's.
-    pub backup_label: bool,
     /// What its answer to the heartbeat query was.
     pub live: Fact<LiveSeen>,
     /// When the current postmaster was first seen.

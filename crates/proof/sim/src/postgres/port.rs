@@ -142,38 +142,34 @@ impl LocalPostgres for SimPostgres {
         self.process.gate().await;
         self.takes(LOOK).await;
         let answers = self.query(QUERY_TAKES_AT_MOST).await;
-        let (data, pid, accepting, (standby_signal, backup_label), answer) =
-            self.process.world.look(|state| {
-                let server = &state.host(&self.process.me).server;
-                let pid = server.postmaster.as_ref().map(|it| it.pid);
-                let answer = match (server.live(), pid) {
-                    (Some(_), _) if !answers => {
-                        Err("canceling statement due to statement timeout".to_owned())
-                    }
-                    (Some(live), _) => Ok(live),
-                    (None, None) => Err("no postmaster runs".to_owned()),
-                    (None, Some(_)) if works::is_starting(server) => {
-                        Err("the database system is starting up".to_owned())
-                    }
-                    (None, Some(_)) => Err("no answer".to_owned()),
-                };
-                (
-                    seen::directory(&server.directory),
-                    pid,
-                    server.postmaster.as_ref().is_some_and(works::accepts),
-                    server
-                        .cluster()
-                        .map_or((false, false), |it| (it.standby_signal, it.backup_label)),
-                    answer,
-                )
-            });
+        let (data, pid, accepting, standby_signal, answer) = self.process.world.look(|state| {
+            let server = &state.host(&self.process.me).server;
+            let pid = server.postmaster.as_ref().map(|it| it.pid);
+            let answer = match (server.live(), pid) {
+                (Some(_), _) if !answers => {
+                    Err("canceling statement due to statement timeout".to_owned())
+                }
+                (Some(live), _) => Ok(live),
+                (None, None) => Err("no postmaster runs".to_owned()),
+                (None, Some(_)) if works::is_starting(server) => {
+                    Err("the database system is starting up".to_owned())
+                }
+                (None, Some(_)) => Err("no answer".to_owned()),
+            };
+            (
+                seen::directory(&server.directory),
+                pid,
+                server.postmaster.as_ref().is_some_and(works::accepts),
+                server.cluster().is_some_and(|it| it.standby_signal),
+                answer,
+            )
+        });
         let (live, up_since) = self.remember(pid, answer);
         PostgresSeen {
             data,
             postmaster: pid,
             accepting,
             standby_signal,
-            backup_label,
             live,
             up_since,
         }

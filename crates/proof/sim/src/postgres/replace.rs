@@ -79,8 +79,6 @@ pub(super) fn end_rewind(
     mine.state = ControlState::InArchiveRecovery;
     mine.standby_signal = true;
     mine.torn = false;
-    mine.backup_label = true;
-    mine.newer.clear();
     state.tell(me.as_str(), format!("postgres: rewound to be like {from}"));
     Ok(())
 }

@@ -26,10 +26,6 @@ pub(crate) struct Cluster {
     pub(crate) min_recovery: (Lsn, TimelineId),
     /// standby.signal is there.
     pub(crate) standby_signal: bool,
-    /// backup_label is there: a copy that has not come up yet.
-    pub(crate) backup_label: bool,
-    /// The history files in pg_wal of timelines newer than its own: PostgreSQL follows the newest.
-    pub(crate) newer: BTreeMap<TimelineId, TimelineHistory>,
     /// The upstream that the configuration names.
     pub(crate) upstream: Option<Upstream>,
     /// `synchronous_standby_names` in the configuration.
@@ -53,8 +49,6 @@ impl Cluster {
             checkpoint: (TimelineId(1), Lsn::new(0), Lsn::new(0)),
             min_recovery: (Lsn::default(), TimelineId(0)),
             standby_signal: false,
-            backup_label: false,
-            newer: BTreeMap::new(),
             upstream: None,
             synchronous: String::new(),
             slots: BTreeMap::new(),

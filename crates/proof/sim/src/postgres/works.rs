@@ -126,8 +126,6 @@ impl Worker {
             mine.slots.clear();
             mine.upstream = None;
             mine.standby_signal = true;
-            mine.backup_label = true;
-            mine.newer.clear();
             mine.proven = false;
             set_aside(state, &self.process.me)?;
             state.host_mut(&self.process.me).server.directory = Directory::Cluster(Box::new(mine));

@@ -70,7 +70,6 @@ pub(super) fn member(me: &str) -> World {
                 postmaster: None,
                 accepting: false,
                 standby_signal: false,
-                backup_label: false,
                 live: unknown(),
                 up_since: None,
             },

@@ -46,7 +46,6 @@ impl World {
             postmaster: Some(4711),
             accepting: true,
             standby_signal: live.in_recovery,
-            backup_label: false,
             live: Fact::seen(live, self.seen.now),
             up_since: Some(NOW.minus(secs(60))),
         };
@@ -76,7 +75,6 @@ impl World {
             postmaster: None,
             accepting: false,
             standby_signal: !state.was_primary(),
-            backup_label: false,
             live: unknown(),
             up_since: None,
         };
