@@ -27,8 +27,8 @@ pub fn remedy(reason: &str) -> &'static str {
     } else if starts("not in /sync") {
         "let it catch up and be chosen as a synchronous standby, or raise synchronous_node_count"
     } else if starts("not in /failsafe") {
-        "wait until the leader lists it; with no leader start a listed member, or, when none can lead again, \
-         `pgherd edit-config -s failsafe_mode=false`"
+        "wait until the leader lists it; with no leader start a listed member, or, when the servers of all listed \
+         ones are off for certain, `pgherd edit-config -s failsafe_mode=false`"
     } else if starts("promised ") {
         "nothing, while the leader it promised still serves; it ends ttl after that leader was last heard"
     } else if starts("no fence guards it") {
