@@ -38,11 +38,19 @@ impl Turn<'_> {
     }
 
     /// Who is listed, while the mode is on: name to api_url.
-    pub(crate) fn listed(&self) -> BTreeMap<String, String> {
+    fn listed(&self) -> BTreeMap<String, String> {
+        if self.spec.failsafe_mode {
+            self.in_the_list()
+        } else {
+            BTreeMap::new()
+        }
+    }
+
+    /// Who stands in the list, also while the mode is off: a leader among them may live on promises yet, so
+    /// they are asked in a race.
+    pub(crate) fn in_the_list(&self) -> BTreeMap<String, String> {
         let view = self.view().or_else(|| self.seen.dcs.last());
-        view.filter(|_| self.spec.failsafe_mode)
-            .map(|view| view.failsafe.clone())
-            .unwrap_or_default()
+        view.map(|view| view.failsafe.clone()).unwrap_or_default()
     }
 
     /// A member that promised goes on as it is. `true`: that is what this turn does.

@@ -23,7 +23,7 @@ impl Turn<'_> {
             .chain(now.into_iter().flatten())
             .filter(|(name, member)| **name != self.spec.me && !member.api_url.is_empty())
             .map(|(name, member)| (name.clone(), member.api_url.clone()))
-            .chain(self.listed().into_iter().filter_map(|(name, url)| {
+            .chain(self.in_the_list().into_iter().filter_map(|(name, url)| {
                 let name = MemberName::new(&name).ok()?;
                 (name != self.spec.me).then_some((name, url))
             }))
@@ -83,7 +83,10 @@ impl Turn<'_> {
         let present = self
             .view()
             .is_some_and(|view| view.members.contains_key(name));
-        if present {
+        // The list binds nobody while the mode is off, and a leader on promises is slow to answer.
+        let may_live_on_promises =
+            !self.spec.failsafe_mode && self.in_the_list().contains_key(name.as_str());
+        if present || may_live_on_promises {
             PATIENCE_MAX.min(self.spec.ttl / 4)
         } else {
             PATIENCE_VANISHED_MAX.min(self.spec.ttl / 16)
