@@ -117,10 +117,8 @@ fn a_replica_is_left_alone_until_it_is_promoted() {
 fn a_crashed_primary_comes_back_as_a_replica_under_a_deadline_that_passed() {
     let mut server = Server::primary();
     let mut keeper = keeper(&server);
-    let (first, backend) = (server.postmaster(), server.busy());
-    signal(first, Signal::KILL);
-    signal(backend, Signal::KILL);
-    server.gone(SOON);
+    server.busy();
+    server.killed();
     keeper.set(Some(now()), MARGIN).unwrap();
     wait_for("the order is heard", SOON, || keeper.is_heard());
     // Recovery waits for the archive before it writes its state: pg_control still says "in production".

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::iter;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub(crate) fn now() -> Moment {
 }
 
 /// Waits until `condition` holds.
+#[track_caller]
 pub(crate) fn wait_for(what: &str, patience: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = now().plus(patience);
     while !condition() {
@@ -237,10 +239,29 @@ impl Server {
             .collect()
     }
 
+    /// Kills the postmaster and all its processes: one that is left may wait for ever for a lock of one that is dead.
+    #[track_caller]
+    pub(crate) fn killed(&self) {
+        for pid in iter::once(self.postmaster()).chain(self.backends()) {
+            let pid = Pid::from_raw(pid).unwrap();
+            kill_process(pid, Signal::KILL).ok();
+        }
+        self.gone(READY);
+    }
+
     /// Waits until nothing of it runs; returns when that was.
+    #[track_caller]
     pub(crate) fn gone(&self, patience: Duration) -> Moment {
-        wait_for("nothing runs", patience, || self.backends().is_empty());
-        now()
+        let deadline = now().plus(patience);
+        loop {
+            let left = self.backends();
+            if left.is_empty() {
+                return now();
+            }
+            let who = left.iter().map(|pid| described(*pid)).collect::<Vec<_>>();
+            assert!(now() < deadline, "after {patience:?} there runs {who:#?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn psql(&self, query: &str) -> Command {
@@ -282,6 +303,16 @@ impl Drop for Server {
             }
         }
     }
+}
+
+/// What a process is and what it waits for.
+fn described(pid: i32) -> String {
+    let told = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let command = told("cmdline").replace('\0', " ");
+    let state = told("stat");
+    let state = state.rsplit(')').next().unwrap_or_default();
+    let state: String = state.chars().take(8).collect();
+    format!("{pid} {command}: {state} in {}", told("wchan"))
 }
 
 fn bin_dir() -> PathBuf {
