@@ -106,7 +106,7 @@ impl LocalServer {
             () = self.ready() => Ok(()),
             () = sleep_until(deadline) => match self.running().await {
                 Some(file) => Err(WorkError::Failed(format!(
-                    "PostgreSQL (process {}) is still starting up and goes on: {}", file.pid, log.tail()
+                    "PostgreSQL (process {}) is still starting up and goes on: {}", file.pid, cause(&log.said())
                 ))),
                 None => Err(log.failure("it did not start in time")),
             },
@@ -183,27 +183,23 @@ impl StartLog {
     }
 
     fn failure(&self, why: &str) -> WorkError {
-        let tail = self.tail();
-        if tail.is_empty() {
-            return WorkError::Failed(format!("PostgreSQL could not be started: {why}"));
-        }
-        WorkError::Failed(format!("PostgreSQL could not be started: {tail}"))
+        let said = cause(&self.said());
+        let why = if said.is_empty() { why } else { &said };
+        let path = &self.path;
+        WorkError::Failed(format!(
+            "PostgreSQL could not be started: {why} (all of it is in {path})"
+        ))
     }
 
-    /// The last lines of this start: what the postmaster wrote here, or in a log of its own.
-    fn tail(&self) -> String {
+    /// What the postmaster said at this start, here or in a log of its own.
+    fn said(&self) -> String {
         let mut lines = read_from(&self.path, self.from);
         if lines.contains("logging collector")
             && let Some(newest) = self.newest_other()
         {
             lines.push_str(&read_from(&newest, 0));
         }
-        let kept: Vec<&str> = lines
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        kept[kept.len().saturating_sub(TAIL_LINES)..].join("; ")
+        lines
     }
 
     fn newest_other(&self) -> Option<Utf8PathBuf> {
@@ -217,6 +213,36 @@ impl StartLog {
     }
 }
 
+/// What was fatal, with the detail and the hint that belong to it; the last lines where nothing is marked so, as in
+/// another language.
+fn cause(said: &str) -> String {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut told: Vec<&str> = Vec::new();
+    let mut belongs = false;
+    for line in lines() {
+        let from = |marks: &[&str]| {
+            let at = marks.iter().find_map(|mark| line.find(mark));
+            at.map(|at| line.split_at(at).1)
+        };
+        if line.contains("the database system is ") {
+            // said to a client that came too early
+            belongs = false;
+        } else if let Some(fatal) = from(&["FATAL: ", "PANIC: "]) {
+            told.push(fatal);
+            belongs = true;
+        } else if belongs && let Some(more) = from(&["DETAIL: ", "HINT: "]) {
+            told.push(more);
+        } else {
+            belongs = false;
+        }
+    }
+    if told.is_empty() {
+        let all: Vec<&str> = lines().collect();
+        told.extend(&all[all.len().saturating_sub(TAIL_LINES)..]);
+    }
+    told.join("; ")
+}
+
 fn read_from(path: &Utf8PathBuf, from: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = fs::File::open(path)?;
@@ -228,4 +254,30 @@ fn read_from(path: &Utf8PathBuf, from: u64) -> String {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     read().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cause;
+
+    #[test]
+    fn what_was_fatal_is_told_and_not_what_went_before() {
+        let said = "2026-01-01 10:00:00 UTC [9] LOG:  database system was interrupted while in recovery\n\
+            2026-01-01 10:00:00 UTC [9] HINT:  This probably means that some data is corrupted.\n\
+            2026-01-01 10:00:00 UTC [8] FATAL:  the database system is starting up\n\
+            2026-01-01 10:00:01 UTC [9] FATAL:  could not write to file \"pg_wal/xlogtemp.9\": No space left on device\n\
+            2026-01-01 10:00:01 UTC [9] HINT:  Free some.\n\
+            2026-01-01 10:00:01 UTC [7] LOG:  database system is shut down\n";
+        let wanted = "FATAL:  could not write to file \"pg_wal/xlogtemp.9\": No space left on device; HINT:  Free some.";
+        assert_eq!(cause(said), wanted);
+    }
+
+    #[test]
+    fn the_last_lines_are_told_where_nothing_is_marked() {
+        assert_eq!(
+            cause("postgres: command not known\n\nSEGV\n"),
+            "postgres: command not known; SEGV"
+        );
+        assert_eq!(cause(""), "");
+    }
 }
