@@ -8,7 +8,7 @@ use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_peers::HttpPeers;
 use pgherd_ports::{Clock, Dcs, LocalPostgres, Peers, PromiseFile, SystemClock, Wake};
 use pgherd_postgres::{Launcher, LocalServer};
-use pgherd_rest::Server;
+use pgherd_rest::RestBeside;
 use pgherd_settings::Settings;
 use pgherd_watchdog::WatchdogBeside;
 use tokio::signal::unix::{SignalKind, signal};
@@ -97,7 +97,7 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     if !faults.is_empty() {
         return Err(faults.join("\n"));
     }
-    let rest = Server::bind(Arc::clone(&settings))
+    let mut rest = RestBeside::bind(Arc::clone(&settings))
         .await
         .map_err(|error| chain(&error))?;
     let wake = Wake::new();
@@ -113,11 +113,7 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     let reload = desk.reload.clone();
     let (course, courses) = watch::channel(Course::Running);
     let telling = tokio::spawn(Notify::from_environment().tell(desk.shown.clone(), courses));
-    let (done, ended) = tokio::sync::oneshot::channel::<()>();
-    let rest = tokio::spawn(rest.run(desk, async move {
-        // The other end is dropped when the agent has ended, and that is the message.
-        ended.await.ok();
-    }));
+    rest.answer(desk);
     let signals = tokio::spawn(watch_signals(stop, reload, course));
     info!(
         "pgherd {} begins as {}",
@@ -125,11 +121,10 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
         settings.fixed.name
     );
     let result = agent.run().await;
-    drop(done);
     signals.abort();
     telling.abort();
-    if let Err(error) = rest.await {
-        error!("the REST server broke off: {error}");
+    if let Err(why) = rest.end().await {
+        error!("the REST server broke off: {why}");
     }
     watchdog.retire();
     // After an error PostgreSQL is left as it is, and so is what guards it.

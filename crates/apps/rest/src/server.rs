@@ -54,6 +54,9 @@ pub enum ServeError {
     /// TLS can not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There is no thread to be had for it.
+    #[error("start the thread of the REST API")]
+    Thread(#[source] io::Error),
 }
 
 /// A server that listens. Nothing is answered before [`Server::run`].
