@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pgherd_settings::Ctl;
+use pgherd_tls::Nameless;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{self, CryptoProvider};
+use rustls::crypto;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, Error, RootCertStore};
 
 /// How far a server's certificate is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,10 +102,7 @@ impl Trust {
             }
             Self::Anybody => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Nameless {
-                    chain: None,
-                    provider,
-                })),
+                .with_custom_certificate_verifier(Arc::new(Nameless::new(None, provider))),
             Self::Chain(path) => {
                 let roots = Arc::new(roots_of(path)?);
                 let chain =
@@ -119,10 +114,10 @@ impl Trust {
                         })?;
                 builder
                     .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(Nameless {
-                        chain: Some(chain),
+                    .with_custom_certificate_verifier(Arc::new(Nameless::new(
+                        Some(chain),
                         provider,
-                    }))
+                    )))
             }
         };
         let Some(certfile) = &ctl.certfile else {
@@ -132,63 +127,6 @@ impl Trust {
         builder
             .with_client_auth_cert(certificates(certfile)?, private_key(keyfile)?)
             .map_err(tls(certfile))
-    }
-}
-
-/// Checks the chain at most, never the host name: members know each other by address.
-#[derive(Debug)]
-struct Nameless {
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Nameless {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let Some(chain) = &self.chain else {
-            return Ok(ServerCertVerified::assertion());
-        };
-        let checked =
-            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match checked {
-            // the chain is checked before the name
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, cert, dss, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, cert, dss, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
 
