@@ -8,6 +8,7 @@ mod access;
 mod app;
 mod beside;
 mod checks;
+mod ciphers;
 mod manner;
 mod orders;
 mod places;

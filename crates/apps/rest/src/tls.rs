@@ -4,13 +4,16 @@ use std::io;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pgherd_settings::{Restapi, VerifyClient};
-use rustls::crypto::ring;
+use pgherd_keyfile::KeyError;
+use pgherd_settings::{Restapi, Secret, VerifyClient};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::ciphers;
 
 /// Why TLS can not be set up. What to do is in the text.
 #[derive(Debug, thiserror::Error)]
@@ -32,17 +35,16 @@ pub enum TlsError {
         setting: &'static str,
         /// Which.
         path: Utf8PathBuf,
-        /// `certificate` or `private key`.
+        /// `certificate`.
         what: &'static str,
     },
-    /// The key is encrypted.
-    #[error(
-        "the private key in {path} is encrypted; restapi.keyfile_password is not supported: \
-         decrypt it with `openssl pkey -in {path} -out KEY` and protect the file by its mode"
-    )]
-    Encrypted {
+    /// The key's file does not give it.
+    #[error("restapi.keyfile {path} {source}")]
+    Key {
         /// Which.
         path: Utf8PathBuf,
+        /// Why; a passphrase is `restapi.keyfile_password`.
+        source: KeyError,
     },
     /// Clients are to be checked, against nothing.
     #[error(
@@ -64,17 +66,11 @@ pub(crate) fn config(restapi: &Restapi) -> Result<Option<Arc<ServerConfig>>, Tls
     let Some(certfile) = &restapi.certfile else {
         return Ok(None);
     };
-    if restapi.ciphers.is_some() {
-        tracing::warn!(
-            "restapi.ciphers has no effect: only the safe ciphers of TLS 1.2 and 1.3 are offered"
-        );
-    }
     let refused = |source: rustls::Error| TlsError::Refused {
         path: certfile.clone(),
         source: Box::new(source),
     };
-    let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider(restapi)))
         .with_safe_default_protocol_versions()
         .map_err(refused)?;
     let builder = match verifier(restapi)? {
@@ -84,9 +80,38 @@ pub(crate) fn config(restapi: &Restapi) -> Result<Option<Arc<ServerConfig>>, Tls
     let keyfile = restapi.keyfile.as_ref().unwrap_or(certfile);
     let chain = certificates("restapi.certfile", certfile)?;
     let config = builder
-        .with_single_cert(chain, private_key(keyfile)?)
+        .with_single_cert(
+            chain,
+            private_key(keyfile, restapi.keyfile_password.as_ref())?,
+        )
         .map_err(refused)?;
     Ok(Some(Arc::new(config)))
+}
+
+/// The ciphers that are offered: those of TLS 1.3, and of TLS 1.2 those that `restapi.ciphers` leaves.
+fn provider(restapi: &Restapi) -> CryptoProvider {
+    let mut provider = ring::default_provider();
+    let Some(list) = &restapi.ciphers else {
+        return provider;
+    };
+    let selected = ciphers::selected(list);
+    if selected.is_empty() {
+        tracing::warn!(
+            "restapi.ciphers {list} leaves no cipher of TLS 1.2 that is offered here: clients need TLS 1.3"
+        );
+    }
+    let place = |suite: &SupportedCipherSuite| match suite {
+        SupportedCipherSuite::Tls13(_) => Some(0),
+        SupportedCipherSuite::Tls12(_) => {
+            let place = selected.iter().position(|id| *id == suite.suite());
+            place.map(|place| place + 1)
+        }
+    };
+    provider
+        .cipher_suites
+        .retain(|suite| place(suite).is_some());
+    provider.cipher_suites.sort_by_key(place);
+    provider
 }
 
 fn verifier(restapi: &Restapi) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
@@ -133,20 +158,15 @@ fn certificates(
     Ok(found)
 }
 
-fn private_key(path: &Utf8Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let setting = "restapi.keyfile";
-    let pem = read(setting, path)?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        let path = path.to_owned();
-        if String::from_utf8_lossy(&pem).contains("ENCRYPTED") {
-            TlsError::Encrypted { path }
-        } else {
-            TlsError::Empty {
-                setting,
-                path,
-                what: "private key",
-            }
-        }
+fn private_key(
+    path: &Utf8Path,
+    passphrase: Option<&Secret>,
+) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let pem = read("restapi.keyfile", path)?;
+    let key = pgherd_keyfile::private_key(&pem, passphrase.map(Secret::reveal));
+    key.map_err(|source| TlsError::Key {
+        path: path.to_owned(),
+        source,
     })
 }
 
@@ -156,4 +176,25 @@ fn read(setting: &'static str, path: &Utf8Path) -> Result<Vec<u8>, TlsError> {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_tls_1_2_only_what_the_list_leaves_is_offered() {
+        let offered = |list: &str| {
+            let restapi = Restapi {
+                ciphers: Some(list.to_owned()),
+                ..Restapi::default()
+            };
+            let suites = provider(&restapi).cipher_suites;
+            let old = suites.iter().filter(|suite| suite.tls13().is_none());
+            (suites.len(), old.count())
+        };
+        assert_eq!(offered("ECDHE-RSA-AES128-GCM-SHA256"), (4, 1));
+        assert_eq!(offered("DEFAULT"), (9, 6));
+        assert_eq!(offered("AES256-SHA"), (3, 0));
+    }
 }

@@ -4,6 +4,7 @@
 //! store does: `view` reads, `write` writes, `leader` and `renew` hold the lease, `watch` wakes the loop. Below
 //! them `pool` asks several endpoints at once and `endpoint` holds one connection.
 
+mod discovery;
 mod endpoint;
 mod event;
 mod fault;

@@ -10,6 +10,7 @@ use etcd_client::Client;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use pgherd_ports::DcsError;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::endpoint::Endpoint;
@@ -25,13 +26,17 @@ const ENDPOINTS_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Pool {
     login: Arc<Login>,
-    configured: usize,
+    seed: String,
     state: Mutex<State>,
+    /// Told when endpoints were found.
+    found: Notify,
 }
 
 #[derive(Debug)]
 struct State {
+    /// The configured ones first.
     endpoints: Vec<Arc<Endpoint>>,
+    configured: usize,
     /// The one that answered last is asked first.
     sticky: String,
 }
@@ -50,31 +55,78 @@ impl Tries {
 impl Pool {
     /// Endpoints as configured. `seed` spreads clients over them: each begins with another one.
     pub(crate) fn new(urls: &[String], login: Login, seed: &str) -> Self {
-        let login = Arc::new(login);
-        let endpoints: Vec<_> = urls
-            .iter()
-            .take(ENDPOINTS_MAX)
-            .map(|url| Arc::new(Endpoint::new(url.clone(), Arc::clone(&login))))
-            .collect();
-        let mut hasher = DefaultHasher::new();
-        seed.hash(&mut hasher);
-        let first = hasher.finish() % u64::try_from(endpoints.len().max(1)).unwrap_or(1);
-        let sticky = usize::try_from(first)
-            .ok()
-            .and_then(|first| endpoints.get(first))
-            .map(|endpoint| endpoint.url().to_owned())
-            .unwrap_or_default();
-        Self {
-            login,
-            configured: endpoints.len(),
-            state: Mutex::new(State { endpoints, sticky }),
+        let pool = Self {
+            login: Arc::new(login),
+            seed: seed.to_owned(),
+            state: Mutex::new(State {
+                endpoints: Vec::new(),
+                configured: 0,
+                sticky: String::new(),
+            }),
+            found: Notify::new(),
+        };
+        pool.configure(urls);
+        pool
+    }
+
+    /// Takes `urls` in the place of the addresses that were configured before; what is known of one that stays
+    /// is kept.
+    pub(crate) fn configure(&self, urls: &[String]) {
+        let mut state = self.state();
+        let configured = state.configured;
+        let learned = state.endpoints.split_off(configured);
+        let before = std::mem::take(&mut state.endpoints);
+        let known: Vec<_> = before.iter().chain(&learned).cloned().collect();
+        for url in urls.iter().take(ENDPOINTS_MAX) {
+            let endpoint = self.endpoint(&known, url);
+            state.endpoints.push(endpoint);
+        }
+        state.configured = state.endpoints.len();
+        let others = learned
+            .into_iter()
+            .filter(|one| !urls.iter().any(|url| url == one.url()));
+        let room = ENDPOINTS_MAX - state.configured;
+        state.endpoints.extend(others.take(room));
+        if !state.endpoints.iter().any(|one| one.url() == state.sticky) {
+            let mut hasher = DefaultHasher::new();
+            self.seed.hash(&mut hasher);
+            let first = hasher.finish() % u64::try_from(state.configured.max(1)).unwrap_or(1);
+            state.sticky = usize::try_from(first)
+                .ok()
+                .and_then(|first| state.endpoints.get(first))
+                .map(|endpoint| endpoint.url().to_owned())
+                .unwrap_or_default();
+        }
+        drop(state);
+        self.found.notify_waiters();
+    }
+
+    /// How connections are made.
+    pub(crate) fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// The one of `known` with this address, or a new one.
+    fn endpoint(&self, known: &[Arc<Endpoint>], url: &str) -> Arc<Endpoint> {
+        let found = known.iter().find(|there| there.url() == url);
+        found.map_or_else(
+            || Arc::new(Endpoint::new(url.to_owned(), Arc::clone(&self.login))),
+            Arc::clone,
+        )
+    }
+
+    /// Waits until there is somebody to ask, no longer than until `deadline`: endpoints may still be looked for.
+    async fn wait_for_endpoints(&self, deadline: Instant) {
+        let found = self.found.notified();
+        if self.state().endpoints.is_empty() {
+            tokio::time::timeout_at(deadline, found).await.ok();
         }
     }
 
     /// The addresses that were configured.
     pub(crate) fn configured(&self) -> Vec<String> {
         let state = self.state();
-        let configured = state.endpoints.iter().take(self.configured);
+        let configured = state.endpoints.iter().take(state.configured);
         configured
             .map(|endpoint| endpoint.url().to_owned())
             .collect()
@@ -84,16 +136,14 @@ impl Pool {
     /// are dropped.
     pub(crate) fn learn(&self, urls: &[String]) {
         let mut state = self.state();
-        let known = state.endpoints.split_off(self.configured);
+        let configured = state.configured;
+        let known = state.endpoints.split_off(configured);
         for url in urls {
             let listed = state.endpoints.iter().any(|there| there.url() == url);
             if listed || state.endpoints.len() >= ENDPOINTS_MAX {
                 continue;
             }
-            let endpoint = match known.iter().find(|there| there.url() == url) {
-                Some(endpoint) => Arc::clone(endpoint),
-                None => Arc::new(Endpoint::new(url.clone(), Arc::clone(&self.login))),
-            };
+            let endpoint = self.endpoint(&known, url);
             state.endpoints.push(endpoint);
         }
     }
@@ -123,6 +173,7 @@ impl Pool {
         Fut: Future<Output = Result<T, Fault>> + Send,
         T: Send,
     {
+        self.wait_for_endpoints(pace.deadline).await;
         let mut race = Race::new(self.order(), pace, self.penalty(), Instant::now());
         let tries = Tries::default();
         let mut running = FuturesUnordered::new();

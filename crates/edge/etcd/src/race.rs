@@ -151,7 +151,11 @@ impl Race {
             };
             said.push(format!("{}: {why}", lane.endpoint.url()));
         }
-        let said = said.join("; ");
+        let said = if said.is_empty() {
+            "no endpoint is known yet".to_owned()
+        } else {
+            said.join("; ")
+        };
         if silent {
             DcsError::TimedOut(self.pace.total(), said)
         } else {

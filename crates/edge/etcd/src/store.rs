@@ -12,6 +12,7 @@ use pgherd_ports::{
 };
 use tokio::task::JoinSet;
 
+use crate::discovery;
 use crate::lease::{Lease, Leases};
 use crate::members;
 use crate::options::EtcdOptions;
@@ -38,10 +39,14 @@ impl Etcd {
     /// reads and writes, which has no lease and watches nothing. `wake` is called on changes that a loop
     /// must look at (contract §4.8). To be called within a tokio runtime.
     pub fn connect(options: EtcdOptions, me: Option<MemberName>, wake: Wake) -> Self {
+        let discovery = options.etcd.discovery.clone();
         let store = Arc::new(Store::new(options, me));
         let mut tasks = JoinSet::new();
         if !store.use_proxies {
             tasks.spawn(members::refresh(Arc::clone(&store)));
+        }
+        if let Some(discovery) = discovery {
+            tasks.spawn(discovery::refresh(Arc::clone(&store), discovery));
         }
         if store.me.is_some() {
             tasks.spawn(watch::follow(Arc::clone(&store), wake));

@@ -1,10 +1,13 @@
 //! Certificates and user towards etcd, made into connection options.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8Path;
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 use pgherd_settings::{EtcdTls, Secret};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::timeout;
 
 use crate::fault::{Fault, needs_no_login};
@@ -72,6 +75,41 @@ impl Login {
         }
         Ok(options.with_tls(tls))
     }
+}
+
+/// A client for what etcd's members say over HTTP, which checks and shows the certificates of `login`.
+pub(crate) fn http_client(login: &Login, patience: Duration) -> Result<reqwest::Client, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let mut roots = rustls::RootCertStore::empty();
+    match &login.tls.cacert {
+        Some(path) => roots.add_parsable_certificates(certificates(path)?),
+        None => roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+    };
+    let builder = builder.with_root_certificates(roots);
+    let config = match &login.tls.cert {
+        None => builder.with_no_client_auth(),
+        Some(cert) => {
+            let path = login.tls.key.as_ref().unwrap_or(cert);
+            let key =
+                PrivateKeyDer::from_pem_file(path).map_err(|error| format!("{path}: {error}"))?;
+            builder
+                .with_client_auth_cert(certificates(cert)?, key)
+                .map_err(|error| error.to_string())?
+        }
+    };
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(config)
+        .timeout(patience)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+fn certificates(path: &Utf8Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    read.map_err(|error| format!("{path}: {error}"))
 }
 
 fn read(path: &Utf8Path) -> Result<Vec<u8>, Fault> {

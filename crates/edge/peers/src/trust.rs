@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pgherd_settings::Ctl;
+use pgherd_keyfile::KeyError;
+use pgherd_settings::{Ctl, Secret};
 use pgherd_tls::Nameless;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto;
@@ -42,14 +43,13 @@ pub enum SetupError {
         /// `certificate` or `private key`.
         what: &'static str,
     },
-    /// The key is encrypted.
-    #[error(
-        "the private key in {path} is encrypted, which is not supported; \
-         decrypt it with `openssl pkey -in {path} -out KEY` and protect the file by its mode"
-    )]
-    Encrypted {
+    /// The key's file does not give it.
+    #[error("ctl.keyfile {path} {source}")]
+    Key {
         /// Which.
         path: Utf8PathBuf,
+        /// Why; a passphrase is `ctl.keyfile_password`.
+        source: KeyError,
     },
     /// rustls refuses what the files hold.
     #[error("set up TLS with {path}")]
@@ -125,7 +125,10 @@ impl Trust {
         };
         let keyfile = ctl.keyfile.as_ref().unwrap_or(certfile);
         builder
-            .with_client_auth_cert(certificates(certfile)?, private_key(keyfile)?)
+            .with_client_auth_cert(
+                certificates(certfile)?,
+                private_key(keyfile, ctl.keyfile_password.as_ref())?,
+            )
             .map_err(tls(certfile))
     }
 }
@@ -161,18 +164,15 @@ fn certificates(path: &Utf8Path) -> Result<Vec<CertificateDer<'static>>, SetupEr
     Ok(found)
 }
 
-fn private_key(path: &Utf8Path) -> Result<PrivateKeyDer<'static>, SetupError> {
+fn private_key(
+    path: &Utf8Path,
+    passphrase: Option<&Secret>,
+) -> Result<PrivateKeyDer<'static>, SetupError> {
     let pem = read(path)?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        let path = path.to_owned();
-        if String::from_utf8_lossy(&pem).contains("ENCRYPTED") {
-            SetupError::Encrypted { path }
-        } else {
-            SetupError::Empty {
-                path,
-                what: "private key",
-            }
-        }
+    let key = pgherd_keyfile::private_key(&pem, passphrase.map(Secret::reveal));
+    key.map_err(|source| SetupError::Key {
+        path: path.to_owned(),
+        source,
     })
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use pgherd_settings::Login;
+use pgherd_settings::{Login, Secret};
 use pgherd_tls::Nameless;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, Error, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 
 /// Where `sslrootcert=system` finds certificates.
 const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -80,12 +80,15 @@ pub fn client_config(login: &Login) -> Result<Option<ClientConfig>, TlsError> {
     let config = match (&login.sslcert, &login.sslkey) {
         (Some(cert), Some(key)) => {
             let chain = certificates("sslcert", cert.as_str())?;
-            let wrong = |error: rustls_pki_types::pem::Error| TlsError::File {
+            let wrong = |why: String| TlsError::File {
                 what: "sslkey",
                 path: key.to_string(),
-                why: error.to_string(),
+                why,
             };
-            let key = PrivateKeyDer::from_pem_file(key).map_err(wrong)?;
+            let pem = fs_err::read(key).map_err(|error| wrong(error.to_string()))?;
+            let passphrase = login.sslpassword.as_ref().map(Secret::reveal);
+            let key = pgherd_keyfile::private_key(&pem, passphrase)
+                .map_err(|error| wrong(error.to_string()))?;
             builder.with_client_auth_cert(chain, key).map_err(refused)?
         }
         (Some(_), None) | (None, Some(_)) | (None, None) => builder.with_no_client_auth(),

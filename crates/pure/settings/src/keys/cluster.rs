@@ -19,7 +19,7 @@ pub(super) const KEYS: &[Key] = &[
     dynamic("max_timelines_history", Whole(0, U32_MAX), "0", "entries kept in `/history`; 0 = all"),
     dynamic("primary_start_timeout", Seconds(0), "300", "time a starting primary may take before failover; 0 = at once when possible"),
     dynamic("master_start_timeout", Seconds(0), "300", "old name of `primary_start_timeout`"),
-    dynamic("primary_stop_timeout", Seconds(0), "0", "in synchronous mode, time before a slow stop of a primary becomes an immediate one; 0 = never"),
+    dynamic("primary_stop_timeout", Seconds(0), "0", "in synchronous mode, time before a slow stop of a primary becomes an immediate one, after which a synchronous standby takes over; 0 = never"),
     dynamic("master_stop_timeout", Seconds(0), "0", "old name of `primary_stop_timeout`"),
     dynamic("primary_race_backoff", Seconds(0), "0", "replicas postpone the race that long while WAL still arrives"),
     dynamic("synchronous_mode", Choice(SYNC_MODES), "off", "`on` or `quorum`: commits wait for standbys"),

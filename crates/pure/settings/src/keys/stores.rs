@@ -8,7 +8,7 @@ const PROTOCOLS: &[&str] = &["http", "https"];
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
     local("etcd3", Section, "", "etcd, the DCS"),
-    local("etcd3.hosts", List, "", "endpoints, `host:port` or URL; a list or a text with commas; one of `hosts`, `host`, `url`, `proxy` is required"),
+    local("etcd3.hosts", List, "", "endpoints, `host:port` or URL; a list or a text with commas; one of `hosts`, `host`, `url`, `proxy`, `srv` is required"),
     local("etcd3.host", Text, "", "the only endpoint, `host:port`"),
     local("etcd3.url", Text, "", "the only endpoint as a URL, which may hold user and password"),
     local("etcd3.proxy", Text, "", "URL of a proxy in front of etcd; turns `use_proxies` on"),
@@ -20,10 +20,10 @@ pub(super) const KEYS: &[Key] = &[
     local("etcd3.cacert", Text, "", "certificates the servers are checked against"),
     local("etcd3.cert", Text, "", "the client's certificate"),
     local("etcd3.key", Text, "", "the client's key"),
-    local("etcd3.srv", Text, "", "DNS discovery; not supported by this version, use `hosts`").accepted(),
-    local("etcd3.srv_suffix", Text, "", "DNS discovery; not supported by this version, use `hosts`").accepted(),
-    local("etcd3.discovery_srv", Text, "", "DNS discovery; not supported by this version, use `hosts`").accepted(),
-    local("etcd3.srv_domain", Text, "", "DNS discovery; not supported by this version, use `hosts`").accepted(),
+    local("etcd3.srv", Text, "", "domain whose SRV records name the endpoints: `_etcd-client-ssl`, `_etcd-client`, `_etcd-ssl`, `_etcd`, `_etcd-server-ssl`, `_etcd-server`, the first that has any"),
+    local("etcd3.srv_suffix", Text, "", "appended to the names of these services, behind a `-`"),
+    local("etcd3.discovery_srv", Text, "", "old name of `srv`"),
+    local("etcd3.srv_domain", Text, "", "old name of `srv`"),
 
     local("etcd", Section, "", "etcd under its old name; the v3 API is used all the same"),
     local("etcd.hosts", List, "", "as `etcd3.hosts`"),
@@ -38,10 +38,10 @@ pub(super) const KEYS: &[Key] = &[
     local("etcd.cacert", Text, "", "as `etcd3.cacert`"),
     local("etcd.cert", Text, "", "as `etcd3.cert`"),
     local("etcd.key", Text, "", "as `etcd3.key`"),
-    local("etcd.srv", Text, "", "as `etcd3.srv`").accepted(),
-    local("etcd.srv_suffix", Text, "", "as `etcd3.srv_suffix`").accepted(),
-    local("etcd.discovery_srv", Text, "", "as `etcd3.discovery_srv`").accepted(),
-    local("etcd.srv_domain", Text, "", "as `etcd3.srv_domain`").accepted(),
+    local("etcd.srv", Text, "", "as `etcd3.srv`"),
+    local("etcd.srv_suffix", Text, "", "as `etcd3.srv_suffix`"),
+    local("etcd.discovery_srv", Text, "", "as `etcd3.discovery_srv`"),
+    local("etcd.srv_domain", Text, "", "as `etcd3.srv_domain`"),
 
     local("consul", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
     local("zookeeper", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),

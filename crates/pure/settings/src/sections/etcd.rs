@@ -10,6 +10,8 @@ use crate::{HostPort, Place, Secret};
 pub struct Etcd {
     /// `scheme://host:port` of every endpoint, in the order given.
     pub hosts: Vec<String>,
+    /// Where more are found; what is found there goes before `hosts`.
+    pub discovery: Option<Discovery>,
     /// The endpoints are proxies: do not ask them for the member list.
     pub use_proxies: bool,
     /// User of etcd's own authentication.
@@ -18,6 +20,15 @@ pub struct Etcd {
     pub password: Option<Secret>,
     /// Certificates and key.
     pub tls: EtcdTls,
+}
+
+/// Endpoints that are looked for in DNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    /// The domain whose SRV records are asked.
+    pub domain: String,
+    /// What is appended to the names of the services, behind a `-`.
+    pub suffix: Option<String>,
 }
 
 /// Certificates and key towards etcd.
@@ -33,7 +44,8 @@ pub struct EtcdTls {
 
 /// The sections of stores that this version does not speak to.
 const OTHER_STORES: [&str; 5] = ["consul", "zookeeper", "exhibitor", "kubernetes", "raft"];
-const DISCOVERY: [&str; 4] = ["srv", "srv_suffix", "discovery_srv", "srv_domain"];
+/// The key of the domain, and its old names.
+const DOMAIN: [&str; 3] = ["srv", "discovery_srv", "srv_domain"];
 const PORT: u16 = 2379;
 
 impl Etcd {
@@ -82,14 +94,15 @@ impl Etcd {
 
     fn read_section(reader: &mut Reader<'_>, section: &str) -> Self {
         let key = |name: &str| format!("{section}.{name}");
-        let discovery = DISCOVERY.map(|name| (name, reader.has(&key(name))));
-        for (name, _) in discovery.into_iter().filter(|(_, given)| *given) {
-            let problem = "discovery through DNS is not supported by this version; list the \
-                           endpoints under `hosts`";
-            reader.fault(&key(name), problem);
+        let domain = DOMAIN.iter().find_map(|name| reader.given(&key(name)));
+        let suffix = reader.given(&key("srv_suffix"));
+        if suffix.is_some() && domain.is_none() {
+            reader.warn(&key("srv_suffix"), "has no effect without `srv`");
         }
+        let domain = domain.map(|domain| domain.trim_matches('.').to_owned());
         let mut read = Self {
             hosts: Vec::new(),
+            discovery: domain.map(|domain| Discovery { domain, suffix }),
             use_proxies: reader.flag(&key("use_proxies")) || reader.has(&key("proxy")),
             username: reader.given(&key("username")),
             password: reader.secret(&key("password")),
@@ -102,10 +115,10 @@ impl Etcd {
         let port = u16::try_from(reader.whole(&key("port"))).unwrap_or(PORT);
         let scheme = reader.choice(&key("protocol"));
         let Some((name, endpoints)) = endpoints(reader, section) else {
-            if discovery.iter().all(|(_, given)| !given) {
+            if read.discovery.is_none() {
                 reader.fault(
                     section,
-                    "names no endpoint; give `hosts` as a list of `host:port`",
+                    "names no endpoint; give `hosts` as a list of `host:port`, or the domain to look in as `srv`",
                 );
             }
             return read;

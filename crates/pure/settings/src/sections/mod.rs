@@ -16,7 +16,7 @@ mod watchdog;
 pub use bootstrap::{Bootstrap, BootstrapUser, CustomBootstrap};
 pub use cluster::Cluster;
 pub(crate) use etcd::Endpoint;
-pub use etcd::{Etcd, EtcdTls};
+pub use etcd::{Discovery, Etcd, EtcdTls};
 pub use log::{Log, LogFormat, LogType};
 pub use login::{Authentication, Login};
 pub use postgresql::{
