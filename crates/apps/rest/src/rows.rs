@@ -16,6 +16,8 @@ pub struct Row {
     pub example: &'static str,
     /// The code of that answer.
     pub code: u16,
+    /// What differs from Patroni; empty: as Patroni.
+    pub ours: &'static str,
 }
 
 const fn check(path: &'static str, code: u16, answers: &'static str) -> Row {
@@ -26,6 +28,7 @@ const fn check(path: &'static str, code: u16, answers: &'static str) -> Row {
         answers,
         example: "",
         code,
+        ours: "",
     }
 }
 
@@ -46,6 +49,7 @@ const fn order(
         answers,
         example,
         code,
+        ours: "",
     }
 }
 
@@ -59,6 +63,10 @@ impl Row {
             example,
             ..self
         }
+    }
+
+    const fn ours(self, ours: &'static str) -> Self {
+        Self { ours, ..self }
     }
 }
 
@@ -89,21 +97,21 @@ pub const CHECKS: &[Row] = &[
 /// Everything else that reads.
 #[rustfmt::skip]
 pub const DOCUMENTS: &[Row] = &[
-    document("/liveness", 200, "no body; 200 while the agent's loop goes on, else 503"),
-    document("/readiness", 200, "no body; 200 when it leads, or streams and is near enough, else 503").taking("`lag=SIZE`, `mode=apply` or `write`", "?lag=1MB&mode=write"),
-    document("/patroni", 200, "the status document"),
-    document("/cluster", 200, "the cluster, read from the DCS at once; 503 when it was never read"),
+    document("/liveness", 200, "no body; 200 while the agent's loop goes on, else 503").ours("HEAD and OPTIONS answer as GET"),
+    document("/readiness", 200, "no body; 200 when it leads, or streams and is near enough, else 503").taking("`lag=SIZE`, `mode=apply` or `write`", "?lag=1MB&mode=write").ours("HEAD and OPTIONS answer as GET"),
+    document("/patroni", 200, "the status document").ours("`fence_failed` and `hooks` at the end"),
+    document("/cluster", 200, "the cluster, read from the DCS at once; 503 when it was never read").ours("503 where Patroni breaks off with a traceback"),
     document("/history", 200, "former timelines"),
-    document("/config", 200, "the dynamic configuration; 502 without one"),
+    document("/config", 200, "the dynamic configuration; 502 without one").ours("HEAD and OPTIONS answer as GET"),
     document("/failsafe", 502, "the members of failsafe mode and their URLs; 502 without"),
-    document("/metrics", 200, "samples for Prometheus ([metrics](metrics.md))"),
+    document("/metrics", 200, "samples for Prometheus ([metrics](metrics.md))").ours("HEAD and OPTIONS answer as GET; some metrics"),
 ];
 
 /// What changes something.
 #[rustfmt::skip]
 pub const ORDERS: &[Row] = &[
-    order(("PATCH", "/config"), "the changes; null deletes", (r#"{"loop_wait": 5}"#, 200), "200 and the result; 400 for one that does not fit; 409 when somebody was faster; 503 without a configuration"),
-    order(("PUT", "/config"), "the whole configuration", (r#"{"ttl": 20}"#, 200), "200 and the result; 400 for one that does not fit; 502 when the DCS does not take it"),
+    order(("PATCH", "/config"), "the changes; null deletes", (r#"{"loop_wait": 5}"#, 200), "200 and the result; 400 for one that does not fit; 409 when somebody was faster; 503 without a configuration").ours("400 for values that do not fit"),
+    order(("PUT", "/config"), "the whole configuration", (r#"{"ttl": 20}"#, 200), "200 and the result; 400 for one that does not fit; 502 when the DCS does not take it").ours("400 for values that do not fit"),
     order(("POST", "/reload"), "", ("", 202), "202: settings are read again"),
     order(("POST", "/sigterm"), "", ("", 202), "202, and nothing else"),
     order(("POST", "/restart"), "`role`, `postgres_version`, `restart_pending`, `timeout`, `schedule`", (r#"{"role": "king"}"#, 400), "200 when done, 202 when scheduled; 400 and 422 for what can not be; 409 when one is scheduled already; 503 when conditions do not hold or it failed"),
@@ -113,8 +121,8 @@ pub const ORDERS: &[Row] = &[
     order(("DELETE", "/switchover"), "", ("", 404), "200; 404 when none is scheduled; 409 when somebody was faster"),
     order(("POST", "/failover"), "`candidate` (or `member`), `leader`", (r#"{"candidate": "nobody"}"#, 412), "as `/switchover`"),
     order(("POST", "/failsafe"), "`name`, `api_url`, `conn_url`, `slots`", ("{}", 502), "200 \"Accepted\"; 500 from a primary; 502 while failsafe mode is off"),
-    order(("POST", "/citus"), "`type`, `group`", (r#"{"type": "x"}"#, 200), "200, and nothing else"),
-    order(("POST", "/mpp"), "`type`, `group`", (r#"{"type": "x"}"#, 200), "as `/citus`"),
+    order(("POST", "/citus"), "`type`, `group`", (r#"{"type": "x"}"#, 200), "200, and nothing else").ours("Citus is not supported"),
+    order(("POST", "/mpp"), "`type`, `group`", (r#"{"type": "x"}"#, 200), "as `/citus`").ours("Citus is not supported"),
 ];
 
 #[cfg(test)]
@@ -137,6 +145,9 @@ This page is written from the table of requests in `crates/apps/rest`; `UPDATE=1
 anew. Paths, parameters, codes and texts are Patroni's; an end-to-end test asks a member of Patroni 4.1.5 and one of
 ours the same in one cluster.
 
+*as* says whose word a request is: **Patroni**'s, with the same paths, parameters, codes and texts, and what of it is
+**ours**.
+
 The first segment of a path counts: `/patroni/x` is `/patroni`. HEAD and OPTIONS give the status of GET without a body.
 Of a query the first value of a name counts, and an empty one is as if not given. Errors of HTTP itself have a page of
 HTML as body: 400 malformed, 408 body too slow, 409, 411 a body is needed, 413 body over 1 MiB, 501 unknown order, 502,
@@ -158,7 +169,7 @@ are on.
 
     fn table(title: &str, rows: &[Row], page: &mut String) {
         page.push_str(&format!(
-            "\n## {title}\n\n| request | takes | answers |\n|---|---|---|\n"
+            "\n## {title}\n\n| request | takes | answers | as |\n|---|---|---|---|\n"
         ));
         for row in rows {
             let Row {
@@ -166,10 +177,18 @@ are on.
                 path,
                 takes,
                 answers,
+                ours,
                 ..
             } = row;
+            let whose = if ours.is_empty() {
+                "Patroni".to_owned()
+            } else {
+                format!("Patroni; ours: {ours}")
+            };
             let path = if *path == "/nonsense" { "/…" } else { path };
-            page.push_str(&format!("| `{method} {path}` | {takes} | {answers} |\n"));
+            page.push_str(&format!(
+                "| `{method} {path}` | {takes} | {answers} | {whose} |\n"
+            ));
         }
     }
 

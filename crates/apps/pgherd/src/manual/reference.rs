@@ -27,6 +27,8 @@ their own names, and some that are only ours.
 DCS of the file. `PATRONI_*` variables count as for the agent. LOGLEVEL, PATRONI_LOGLEVEL or PATRONI_LOG_LEVEL of
 ERROR or CRITICAL silences warnings. EDITOR, PAGER and NO_COLOR are honoured.
 
+In the tables, *as* says whose word an argument is: **Patroni**'s, meaning the same, or **ours**.
+
 Data goes to standard output, complaints to standard error. Exit codes: 0 done, 1 not done, 2 wrong command line.
 
 ## What differs from patronictl 4.1
@@ -57,6 +59,52 @@ endpoints: AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_ENDPOINT_URL_EC2.
 
 /// Commands that patronictl does not have.
 const OURS: [&str; 4] = ["explain", "agent", "completions", "man"];
+
+/// What the programs of Patroni 4.1.5 take, by command: long options, short ones that have no long form, and arguments
+/// in capitals. `-k`, `-c`, `-d` and `--group` stand at the program.
+#[rustfmt::skip]
+const PATRONIS: &[(&str, &[&str])] = &[
+    ("pgherd", &["config-file", "dcs-url", "insecure", "group"]),
+    ("patronictl", &["config-file", "dcs-url", "insecure", "group"]),
+    ("agent", &["CONFIGFILE", "validate-config", "generate-sample-config", "generate-config", "dsn", "ignore-listen-port", "print"]),
+    ("patroni", &["CONFIGFILE", "validate-config", "generate-sample-config", "generate-config", "dsn", "ignore-listen-port", "print"]),
+    ("list", &["CLUSTER", "extended", "timestamp", "format", "W", "watch"]),
+    ("topology", &["CLUSTER", "W", "watch"]),
+    ("dsn", &["CLUSTER", "role", "member"]),
+    ("query", &["CLUSTER", "format", "file", "password", "username", "W", "watch", "role", "member", "delimiter", "command", "dbname"]),
+    ("remove", &["CLUSTER", "format"]),
+    ("reload", &["CLUSTER", "MEMBER", "role", "force"]),
+    ("restart", &["CLUSTER", "MEMBER", "role", "any", "scheduled", "pg-version", "pending", "timeout", "force"]),
+    ("reinit", &["CLUSTER", "MEMBER", "force", "from-leader", "wait"]),
+    ("switchover", &["CLUSTER", "leader", "candidate", "scheduled", "force"]),
+    ("failover", &["CLUSTER", "candidate", "force"]),
+    ("flush", &["CLUSTER", "MEMBER", "role", "force"]),
+    ("pause", &["CLUSTER", "wait"]),
+    ("resume", &["CLUSTER", "wait"]),
+    ("edit-config", &["CLUSTER", "quiet", "set", "pg", "apply", "replace", "force"]),
+    ("show-config", &["CLUSTER"]),
+    ("history", &["CLUSTER", "format"]),
+    ("version", &["CLUSTER", "MEMBER"]),
+    ("demote-cluster", &["CLUSTER", "force", "host", "port", "restore-command", "primary-slot-name"]),
+    ("promote-cluster", &["CLUSTER", "force"]),
+    ("patroni_barman", &["api-url", "cert-file", "key-file", "retry-wait", "max-retries", "log-file"]),
+    ("recover", &["barman-server", "ssh-command", "data-directory", "backup-id", "loop-wait"]),
+    ("config-switch", &["ACTION", "ROLE", "CLUSTER", "barman-server", "barman-model", "reset", "switch-when"]),
+    ("patroni_wale_restore", &["scope", "datadir", "connstring", "envdir", "role", "retries", "threshold_megabytes", "threshold_backup_size_percentage", "use_iam", "no_leader"]),
+];
+
+fn patronis(command: &str) -> &'static [&'static str] {
+    let found = PATRONIS.iter().find(|(name, _)| *name == command);
+    found.map_or(&[], |(_, takes)| takes)
+}
+
+/// How an argument is called in the table of what Patroni takes.
+fn name_of(argument: &Arg) -> String {
+    let long = argument.get_long().map(str::to_owned);
+    let long = long.or_else(|| argument.get_short().map(String::from));
+    let value = || argument.get_value_names()?.first().map(ToString::to_string);
+    long.or_else(value).unwrap_or_default()
+}
 
 fn page() -> String {
     let mut page = String::from(INTRODUCTION);
@@ -101,9 +149,10 @@ fn section(command: &Command, title: &str, depth: usize, page: &mut String) {
     if arguments.is_empty() {
         return;
     }
-    page.push_str("| argument | default | meaning |\n|---|---|---|\n");
+    page.push_str("| argument | default | meaning | as |\n|---|---|---|---|\n");
     for argument in arguments {
-        page.push_str(&row(argument));
+        let is_patronis = patronis(command.get_name()).contains(&name_of(argument).as_str());
+        page.push_str(&row(argument, if is_patronis { "Patroni" } else { "ours" }));
     }
     page.push('\n');
 }
@@ -114,7 +163,7 @@ fn is_everywhere(argument: &Arg, depth: usize) -> bool {
         || (depth > 2 && argument.is_global_set())
 }
 
-fn row(argument: &Arg) -> String {
+fn row(argument: &Arg, whose: &str) -> String {
     let values = argument
         .get_value_names()
         .filter(|_| argument.get_action().takes_values())
@@ -150,9 +199,33 @@ fn row(argument: &Arg) -> String {
         meaning.push_str(&format!(" ({})", choices.join(" ")));
     }
     format!(
-        "| `{shown}` | {} | {meaning} |\n",
+        "| `{shown}` | {} | {meaning} | {whose} |\n",
         default.unwrap_or_default()
     )
+}
+
+#[test]
+fn everything_that_patronis_programs_take_is_taken() {
+    let mut programs = programs();
+    programs.iter_mut().for_each(Command::build);
+    let commands: Vec<&Command> = programs
+        .iter()
+        .flat_map(|program| program.get_subcommands().chain([program]))
+        .collect();
+    for (command, takes) in PATRONIS {
+        let same: Vec<_> = commands
+            .iter()
+            .filter(|found| found.get_name() == *command)
+            .collect();
+        assert!(!same.is_empty(), "{command}");
+        for found in same {
+            let ours: Vec<String> = found.get_arguments().map(name_of).collect();
+            let missing = takes
+                .iter()
+                .find(|name| !ours.iter().any(|ours| ours == *name));
+            assert_eq!(missing, None, "{command} of {ours:?}");
+        }
+    }
 }
 
 #[test]
