@@ -143,7 +143,7 @@ pub fn command() -> clap::Command {
 }
 
 /// Runs the program. Exit codes: recover 0 done, 1 failed, 2 no answer; config-switch 0 done, 1 not wanted now,
-/// 2 failed, 3 no answer; 254 the API is not well, 255 no command; 2 for a wrong command line.
+/// 2 failed, 3 no answer, 4 no model named; 254 the API is not well, 255 no command; 2 for a wrong command line.
 pub fn run(line: Vec<OsString>) -> ExitCode {
     let line = Line::parse_from(lenient::known(&Line::command(), line));
     let Some(command) = &line.command else {
@@ -200,6 +200,10 @@ async fn switch(api: &Api, args: &ConfigSwitch) -> u8 {
         return 1;
     }
     let body = match &args.what.barman_model {
+        Some(model) if model.is_empty() => {
+            error!("--barman-model names no model: give one, or --reset");
+            return 4;
+        }
         Some(model) => json!({"type": "config_switch", "model_name": model}),
         None => json!({"type": "config_switch", "reset": true}),
     };
@@ -423,6 +427,8 @@ mod tests {
             );
             assert_eq!(code(&api, &rest).await, wanted, "{role} {when}");
         }
+        let nameless = "config-switch on_role_change primary c --barman-server main --barman-model= --switch-when always";
+        assert_eq!(code(&api, nameless).await, 4);
         let bodies = api.asked();
         let body = r#"{"type":"config_switch","reset":true}"#;
         assert_eq!(
