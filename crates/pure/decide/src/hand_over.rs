@@ -46,7 +46,7 @@ impl Turn<'_> {
             .control()
             .filter(|control| control.state == ControlState::ShutDown);
         let Some(last) = control.map(LastRecord::of) else {
-            return self.resume(&switching, "PostgreSQL did not stop in good order");
+            return self.after_rough_stop(&switching, since);
         };
         if switching.race {
             self.say(Reason::Switching {
@@ -59,6 +59,47 @@ impl Turn<'_> {
             return;
         }
         self.find_successor(&switching, since, last);
+    }
+
+    /// There is no last record: the stop took longer than `primary_stop_timeout`, or PostgreSQL died in it. With a
+    /// synchronous standby nothing that was acknowledged is missing elsewhere, and the key is free for those in
+    /// `/sync`, as after the loss of this server; it would be away for longer while it recovers, and the operator
+    /// wants to be rid of it. Otherwise it resumes.
+    fn after_rough_stop(&mut self, switching: &Switching, since: Moment) {
+        const WHY: &str = "PostgreSQL did not stop in good order";
+        let Some(view) = self.view() else { return };
+        let Some(sync) = self.sync_in_force() else {
+            return self.resume(switching, WHY);
+        };
+        let mut others: BTreeMap<_, _> = self.others();
+        others.retain(|name, _| view.members.contains_key(name) && sync.names(name));
+        if let Some(to) = &switching.to {
+            others.retain(|name, _| name == to);
+        }
+        let is_able = |name: &MemberName| {
+            let answer = self.answer_of(name, since);
+            answer.is_some_and(|peer| !self.is_barred(name, peer))
+        };
+        if others.keys().any(is_able) {
+            self.say(Reason::Switching {
+                to: switching.to.clone(),
+                phase: "PostgreSQL did not stop in good order; releasing the leader key to a synchronous standby",
+            });
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
+        if others.is_empty() || self.now().since(since) > SUCCESSOR_MAX {
+            return self.resume(switching, WHY);
+        }
+        self.say(Reason::Switching {
+            to: switching.to.clone(),
+            phase: "asking the synchronous standbys",
+        });
+        let pause = Duration::from_millis(50);
+        let ask_since = self.now().minus(pause).max(since);
+        if self.ask_again(&others, ask_since, since) == 0 {
+            self.wake_in(pause);
+        }
     }
 
     fn find_successor(&mut self, switching: &Switching, since: Moment, last: LastRecord) {

@@ -1,9 +1,12 @@
 //! PostgreSQL has stopped for a switchover: the key goes to who has the last record, or the old primary
 //! resumes (contract §5.8).
 
-use pgherd_domain::{Action, ControlState, Lsn, Outcome, PgRole, StartAs, StopMode, Work};
+use pgherd_domain::documents::SyncDoc;
+use pgherd_domain::{
+    Action, ControlState, Lsn, Outcome, PgRole, StartAs, StopMode, SyncMode, Work,
+};
 
-use super::build::{END, World, millis, name, secs};
+use super::build::{END, World, millis, name, secs, versioned};
 use super::switchover::{checkpointed, clears, ordered, stops};
 use crate::Decision;
 
@@ -243,4 +246,43 @@ fn after_the_hand_over_the_old_primary_follows() {
         })
     ));
     assert_eq!(decision.role, PgRole::Demoted);
+}
+
+/// The stop of a switchover was cut short: the control file says that the server still writes.
+fn cut_short(synchronous: bool) -> World {
+    let mut world = checkpointed();
+    if synchronous {
+        world = world
+            .spec(|spec| spec.synchronous_mode = SyncMode::On)
+            .view(|view| {
+                view.sync = Some(versioned(SyncDoc {
+                    leader: Some(name("a")),
+                    quorum: 0,
+                    standbys: [name("b")].into(),
+                }));
+            });
+    }
+    world.turn();
+    world
+        .stopped(ControlState::InProduction, 1)
+        .later(millis(300))
+}
+
+#[test]
+fn after_a_stop_that_was_cut_short_a_synchronous_standby_takes_over() {
+    let mut world = cut_short(true);
+    let first = world.turn();
+    assert_eq!(first.asks(), ["b"]);
+    assert_eq!(first.begins(), None);
+    let decision = world.clone().answered("b", |_| {}).decide();
+    assert!(decision.does(&Action::ReleaseLeader { optime: None }));
+    let mut silent = world.later(secs(6));
+    assert!(starts_primary(&silent.turn()), "nobody can take over");
+}
+
+#[test]
+fn after_a_stop_that_was_cut_short_an_asynchronous_primary_resumes() {
+    let decision = cut_short(false).turn();
+    assert!(starts_primary(&decision));
+    assert!(clears(&decision));
 }
