@@ -126,9 +126,9 @@ impl Agent {
                 self.delete(&Key::Initialize, Condition::unchanged(Some(*expected)))
                     .await
             }
-            Action::RestoreConfig(config) => {
-                self.put(&Key::Config, &config.to_string(), Condition::ABSENT)
-                    .await
+            Action::RestoreConfig { config, expected } => {
+                let when = Condition::unchanged(*expected);
+                self.put(&Key::Config, &config.to_string(), when).await
             }
             Action::WriteStatus(status) => self.write_status(status).await,
             Action::WriteSync { doc, expected } => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pgherd_decide::{Decision, Memory, fence_margin};
 use pgherd_domain::{
     Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation,
-    PgRole, Plea, Reason, RequestId, WallTime, WatchdogPlan, WorkKind,
+    PgRole, Plea, RequestId, Revision, WallTime, WatchdogPlan, WorkKind,
 };
 use pgherd_guard::Note;
 use pgherd_ports::{
@@ -29,10 +29,8 @@ use crate::promises::{Appeal, Roll};
 use crate::settings::SettingsSource;
 use crate::think::{Think, Thought, think};
 use crate::worker::Worker;
-use crate::{fence, promises, show, spec, watchdog};
+use crate::{fence, promises, show, spec, tell, watchdog};
 
-/// After so long without a turn a person wants to know why.
-const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// Requests that wait for a turn, at most.
 const REQUESTS_MAX: usize = 16;
 /// The shortest time from one turn to the next, so that a storm of events costs little.
@@ -63,6 +61,9 @@ pub enum Fatal {
     /// The decision was to end; the text says why and what to do.
     #[error("{0}")]
     Decided(String),
+    /// etcd does not know the user or the password, and no primary runs here that would be left alone.
+    #[error("Etcd3 authentication failed: {0}. Correct `username` and `password` of section etcd3")]
+    LockedOut(String),
     /// Another agent runs under this name.
     #[error(
         "Can't start; there is already a node named '{name}' running at {api_url}. Give this one another name, or stop the other"
@@ -105,7 +106,11 @@ pub struct Agent {
     reload: Wake,
     on_turn: Option<OnTurn>,
     name_is_checked: bool,
-    last_line: (String, Moment),
+    pub(crate) last_line: (String, Moment),
+    /// Why etcd does not let this agent in, when it never has.
+    pub(crate) locked_out: Option<String>,
+    /// The revision of a `/config` that was of no use, as last told.
+    pub(crate) lost_config: Option<Revision>,
 }
 
 impl fmt::Debug for Agent {
@@ -180,6 +185,8 @@ impl Agent {
             on_turn: None,
             name_is_checked: false,
             last_line: (String::new(), now),
+            locked_out: None,
+            lost_config: None,
         };
         (agent, desk)
     }
@@ -229,7 +236,7 @@ impl Agent {
             self.ports.clone(),
             self.wake.clone(),
         ));
-        beside.spawn(tell_who_waits(
+        beside.spawn(tell::who_waits(
             self.shown.subscribe(),
             Arc::clone(&self.ports.clock),
         ));
@@ -247,6 +254,9 @@ impl Agent {
     /// One turn.
     async fn turn(&mut self) -> (Then, Moment) {
         let seen = self.observe().await;
+        if let Some(why) = self.locked_out.take() {
+            return (Then::Exit(Err(Fatal::LockedOut(why))), seen.now);
+        }
         if let Err(fatal) = self.check_name().await {
             return (Then::Exit(Err(fatal)), seen.now);
         }
@@ -262,14 +272,16 @@ impl Agent {
         if let Some(on_turn) = &self.on_turn {
             on_turn(&seen, &decision, &notes);
         }
-        self.log(&decision, seen.now);
+        self.tell(&decision, &seen);
         self.show(&seen, &decision);
         let wake_at = decision.wake_at;
         self.memory = decision.memory;
         self.place(&seen, &actions).await;
         self.call_the_roll(&seen, &actions);
         let then = self.act(actions).await;
-        self.board.turned(self.ports.clock.now());
+        let ended = self.ports.clock.now();
+        self.tell_overrun(seen.now, ended);
+        self.board.turned(ended);
         (then, wake_at)
     }
 
@@ -324,9 +336,11 @@ impl Agent {
 
     /// Takes a changed `/config` in force, and hands settings and role to PostgreSQL.
     async fn take_config(&mut self, seen: &Observation) {
-        let config = seen.dcs.known().and_then(|view| view.config.as_ref());
+        let view = seen.dcs.known();
+        self.tell_lost_config(view);
+        let config = view.and_then(ClusterView::dynamic);
         if let Some(config) = config
-            && self.settings.take_dynamic(&config.value)
+            && self.settings.take_dynamic(config)
         {
             info!("dynamic configuration changed");
             self.settle();
@@ -352,7 +366,7 @@ impl Agent {
                 .configure(settings, role, seen.dcs.known())
                 .await;
             if let Some(config) = config {
-                self.ports.postgres.keep_dynamic(&config.value).await;
+                self.ports.postgres.keep_dynamic(config).await;
             }
         }
     }
@@ -463,25 +477,6 @@ impl Agent {
         }
     }
 
-    /// One line per turn; the same line again only every `loop_wait`.
-    fn log(&mut self, decision: &Decision, now: Moment) {
-        let line = decision.line();
-        let prefix = if self.spec.pause { "PAUSE: " } else { "" };
-        let due = now.since(self.last_line.1) >= self.spec.loop_wait;
-        if line == self.last_line.0 && !due {
-            return;
-        }
-        info!("{prefix}{line}");
-        if line != self.last_line.0 {
-            // How a work failed was logged when it did.
-            let told = |reason: &&Reason| !matches!(reason, Reason::WorkFailed { .. });
-            for reason in decision.because.iter().skip(1).filter(told) {
-                info!("{prefix}  {reason}");
-            }
-        }
-        self.last_line = (line, now);
-    }
-
     fn show(&self, seen: &Observation, decision: &Decision) {
         let settings = self.settings.in_force();
         let cluster = self.last_read.clone();
@@ -523,14 +518,6 @@ impl Agent {
                 warn!("what this agent holds in the DCS will run out by itself: no answer");
             }
         }
-    }
-}
-
-/// A first turn that waits for the DCS shows nothing yet: say what it waits for.
-async fn tell_who_waits(shown: watch::Receiver<Option<Arc<Shown>>>, clock: Arc<dyn Clock>) {
-    clock.sleep(FIRST_ANSWER).await;
-    if shown.borrow().is_none() {
-        info!("waiting on etcd: no answer yet");
     }
 }
 

@@ -15,6 +15,7 @@ mod promises;
 mod settings;
 mod show;
 mod spec;
+mod tell;
 mod think;
 mod watchdog;
 mod worker;

@@ -19,7 +19,11 @@ impl Agent {
                 self.last_read = Some((std::sync::Arc::new(view.clone()), now, wall));
                 pgherd_domain::Fact::seen(view, now)
             }
-            Err(error) => fact.failed(error.to_string(), now),
+            Err(error) => {
+                let knows = self.last_read.is_some() || postgres.runs_as_primary();
+                self.locked_out = locked_out(&error).filter(|_| !knows);
+                fact.failed(error.to_string(), now)
+            }
         };
         if !postgres.runs_as_primary() {
             self.board.loss_is_settled();
@@ -89,5 +93,34 @@ impl Agent {
             requests.push(Request { id, operation });
         }
         requests
+    }
+}
+
+/// What etcd says of a user or a password that it does not know. Waiting does not heal that; a user who may not read
+/// these keys is another matter.
+fn locked_out(error: &DcsError) -> Option<String> {
+    match error {
+        DcsError::Denied(why) if why.contains("authentication failed") => Some(why.clone()),
+        DcsError::Denied(_)
+        | DcsError::TimedOut(..)
+        | DcsError::Unreachable(_)
+        | DcsError::Answered(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_wrong_user_or_password_is_hopeless() {
+        let wrong = "e1: etcdserver: authentication failed, invalid user ID or password";
+        assert_eq!(
+            locked_out(&DcsError::Denied(wrong.to_owned())),
+            Some(wrong.to_owned())
+        );
+        let barred = DcsError::Denied("e1: etcdserver: permission denied".to_owned());
+        assert_eq!(locked_out(&barred), None);
+        assert_eq!(locked_out(&DcsError::Unreachable(wrong.to_owned())), None);
     }
 }

@@ -7,7 +7,7 @@ use pgherd_settings::{Loaded, Local, Settings};
 use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
-/// Reads the local files again. The error is for people.
+/// Reads the local files again. The error is for people, and begins with where they are.
 pub type ReadLocal = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
 
 /// The local settings, how to read them again, and the dynamic configuration over which they are laid.
@@ -89,7 +89,9 @@ impl SettingsSource {
                 self.merge()
             }
             Err(faults) => {
-                error!("Exception when reloading local configuration, the old one stays: {faults}");
+                error!(
+                    "Exception when reloading local configuration from {faults}\nThe old one stays"
+                );
                 false
             }
         }

@@ -60,7 +60,9 @@ fn start(args: &AgentArgs, as_patroni: bool) -> Result<(), String> {
     let read_local: ReadLocal = {
         let env = env.clone();
         Box::new(move || {
-            let loaded = files::read(config.as_deref(), &env)?;
+            let loaded = files::read(config.as_deref(), &env).map_err(|faults| {
+                format!("{}: {faults}", config.as_deref().unwrap_or("environment"))
+            })?;
             pgherd_log::change(&loaded.local.log());
             Ok(loaded)
         })
@@ -132,7 +134,7 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
         fence.retire();
     }
     result.map_err(|fatal| {
-        error!("{fatal}");
+        error!(critical = true, "{fatal}");
         fatal.to_string()
     })
 }

@@ -29,6 +29,7 @@ pub(crate) fn cluster(items: &[Item], my_leases: &[i64]) -> ClusterView {
             "initialize" => view.initialize = Some(versioned(value.to_owned(), item)),
             "leader" => view.leader = leader(item, my_leases),
             "config" => {
+                view.config_revision = Some(item.revision);
                 view.config = serde_map(value).map(|value| versioned(value, item));
             }
             "status" => status = Some(StatusDoc::parse(value)),
@@ -141,7 +142,7 @@ mod tests {
             ],
             &[],
         );
-        assert_eq!(view.config, None);
+        assert_eq!((&view.config, view.config_revision), (&None, Some(7)));
         assert_eq!(view.leader, None);
         assert_eq!(view.history, None);
         assert!(view.members.is_empty());

@@ -78,7 +78,10 @@ fn begin(settings: &Log, directives: Option<&str>, queue: impl FnOnce() -> Queue
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         // whoever reads the file does not see standard error
-        tracing::error!(critical = true, "{panic}");
+        tracing::error!(
+            critical = true,
+            "Unexpected exception raised, please report it as a BUG: {panic}"
+        );
         usual(panic);
     }));
 }

@@ -57,7 +57,7 @@ impl LocalServer {
         let files = self.place.files();
         let mut changed = files.write(&self.place.conf(), &conf.to_string())?;
         if changed {
-            tell_changes(&held, &parameters);
+            self.tell_changes(&held, &parameters).await;
         }
         for (name, parameter, lists) in [
             ("pg_hba.conf", "hba_file", &pg.pg_hba),
@@ -165,17 +165,6 @@ impl LocalServer {
                 .await?;
         }
         Ok(Some(follow(upstream.as_ref())))
-    }
-}
-
-/// One line for each parameter that an earlier file had with another value (contract §3.3).
-fn tell_changes(held: &BTreeMap<String, String>, parameters: &BTreeMap<String, String>) {
-    for (name, wanted) in parameters {
-        if let Some(old) = held.get(name)
-            && old != wanted
-        {
-            tracing::info!("Changed {name} from '{old}' to '{wanted}'");
-        }
     }
 }
 

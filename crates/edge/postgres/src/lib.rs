@@ -8,6 +8,7 @@
 mod act;
 mod aside;
 mod backups;
+mod changes;
 mod configuration;
 mod connect;
 mod control;

@@ -11,6 +11,7 @@ use pgherd_pgconf::{PidFile, ServerStatus, wanted_controlled};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
+use crate::changes::tell_foreign;
 use crate::connect::{Door, SqlError};
 use crate::control::written;
 use crate::place::Place;
@@ -20,7 +21,7 @@ use crate::server::LocalServer;
 /// How long the file system may take before the last look counts on: a hung disk must not hang the loop.
 pub(crate) const DISK_PATIENCE: Duration = Duration::from_millis(1_000);
 /// How long the server may take to answer (contract §2.2).
-const ANSWER_PATIENCE: Duration = Duration::from_millis(2_000);
+pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_millis(2_000);
 
 /// What is kept from one look to the next.
 #[derive(Debug)]
@@ -216,6 +217,9 @@ impl LocalServer {
         }
         seen.live = match answer {
             Ok(live) => {
+                if let Some(before) = seen.live.last() {
+                    tell_foreign(before, &live, &settings);
+                }
                 // A replica without a receiver reads its timeline from pg_control, which may lag behind
                 // what it replayed. One postmaster never goes back to an older timeline.
                 let before = seen

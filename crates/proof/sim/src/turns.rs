@@ -78,7 +78,7 @@ fn action(action: &Action) -> Option<String> {
         | Action::TakeInitialize
         | Action::WriteInitialize { .. }
         | Action::DeleteInitialize { .. }
-        | Action::RestoreConfig(_)
+        | Action::RestoreConfig { .. }
         | Action::WriteStatus(_)
         | Action::WriteSync { .. }
         | Action::DeleteSync { .. }

@@ -78,9 +78,7 @@ impl Turn<'_> {
                     .map(|initialize| initialize.revision),
             });
         }
-        if let (None, Some(config)) = (&view.config, &self.spec.dynamic_config) {
-            self.actions.push(Action::RestoreConfig(config.clone()));
-        }
+        self.restore_config();
         self.actions.push(Action::AcquireLeader);
         self.say(Reason::Says("initialized a new cluster"));
         self.wake_in(Duration::from_millis(500));

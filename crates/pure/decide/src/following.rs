@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, Adjustment, LiveSeen, MemberName, PgRole, Reason, StartAs, StopMode, Upstream, Work,
+    Action, Adjustment, LiveSeen, MemberName, Outcome, PgRole, Reason, StartAs, StopMode, Upstream,
+    Work,
 };
 
 use crate::memory::{Divergence, OldDirectory};
@@ -20,16 +21,24 @@ impl Turn<'_> {
                 self.say(Reason::Says("continue to run as primary without lock"));
             } else {
                 self.memory.divergence = Divergence::Unchecked;
-                self.stop_now("demoting self because I do not have the lock and I was a leader");
+                self.stop_now(if self.was_overtaken() {
+                    "demoted self after trying and failing to obtain lock"
+                } else {
+                    "demoting self because I do not have the lock and I was a leader"
+                });
             }
             return;
         }
         if self.restart_on_schedule() {
             return;
         }
-        let following = Reason::Following {
-            me: self.spec.me.clone(),
-            leader: leader.clone(),
+        let following = if self.was_overtaken() {
+            Reason::Says("following new leader after trying and failing to obtain lock")
+        } else {
+            Reason::Following {
+                me: self.spec.me.clone(),
+                leader: leader.clone(),
+            }
         };
         if self.spec.tags.nostream {
             return self.follow_archive(following);
@@ -58,6 +67,13 @@ impl Turn<'_> {
         } else if !self.heal_replication(leader, &following) {
             self.say(following);
         }
+    }
+
+    /// I asked for the leader key a moment ago, and somebody else has it.
+    fn was_overtaken(&self) -> bool {
+        self.seen.effects.iter().any(|effect| {
+            effect.action == Action::AcquireLeader && effect.outcome == Outcome::Refused
+        })
     }
 
     /// Replay that waits for larger parameters waits for ever: told to go on, the server ends, and its next

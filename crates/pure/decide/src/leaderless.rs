@@ -30,6 +30,7 @@ impl Turn<'_> {
         if vetoes.is_empty() {
             self.say(Reason::Says("trying to acquire the leader key"));
             self.actions.push(Action::AcquireLeader);
+            self.memory.raced = true;
             self.memory.round = None;
             self.wake_in(Duration::from_millis(500));
         } else {
@@ -171,14 +172,25 @@ impl Turn<'_> {
         None
     }
 
+    fn tell_backoff(&mut self) {
+        let since = self.memory.leaderless_since.unwrap_or(self.now());
+        let left = since.plus(self.spec.primary_race_backoff).since(self.now());
+        self.say(Reason::Note(format!(
+            "My ({}) wal position moved since last heart beat loop, {} seconds until leader race",
+            self.spec.me,
+            left.as_secs()
+        )));
+    }
+
     /// Not this member, not now: it stays a replica of whoever it follows. A server that still runs as a
     /// primary may not go on without the key.
     fn stay_back(&mut self, vetoes: &[Veto]) {
         let asking = vetoes.contains(&Veto::AskingPeers);
         let primary = self.pg().runs_as_primary() && !self.spec.pause;
-        let barred = vetoes.contains(&Veto::TaggedNoFailover);
+        let barred = self.spec.tags.nofailover;
         let line = match (primary, barred) {
-            (true, _) => "demoting self because i am not the healthiest node",
+            (true, true) => "demoting self because I am not allowed to become primary",
+            (true, false) => "demoting self because i am not the healthiest node",
             (false, true) => "following a different leader because I am not allowed to promote",
             (false, false) => "following a different leader because i am not the healthiest node",
         };
@@ -198,6 +210,9 @@ impl Turn<'_> {
         }
         for veto in vetoes {
             self.say(Reason::NotRacing(veto.clone()));
+        }
+        if vetoes.contains(&Veto::StillReceiving) {
+            self.tell_backoff();
         }
         if vetoes.iter().any(comes_from_peers) {
             self.ask_again_later();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pgherd_domain::documents::FailoverDoc;
 use pgherd_domain::{
-    Action, Adjustment, Lsn, PgRole, Promise, Reason, SyncMode, TimelineId, Veto, Work,
+    Action, Adjustment, Lsn, Outcome, PgRole, Promise, Reason, Standing, SyncMode, TimelineId,
+    Veto, Work,
 };
 
 use crate::memory::PrePromote;
@@ -29,7 +30,9 @@ impl Turn<'_> {
                 me: self.spec.me.clone(),
             });
             self.say(Reason::Note(
-                "PostgreSQL does not answer the heartbeat query".into(),
+                "Error communicating with PostgreSQL. Will try again later: it does not answer the heartbeat \
+                 query"
+                    .into(),
             ));
             self.wake_in(Duration::from_secs(1));
             return;
@@ -55,7 +58,13 @@ impl Turn<'_> {
         if !self.pg().runs_as_primary() && self.releases_unguarded() {
             return;
         }
-        self.say(Reason::Says("trying to acquire the leader key"));
+        let lost = self.seen.lease.standing == Standing::Lost;
+        self.say(Reason::Says(match (lost, self.pg().runs_as_primary()) {
+            (false, _) => "trying to acquire the leader key",
+            // Outside pause it has been stopped before this question.
+            (true, true) => "continue to run as primary after failing to update leader lock in DCS",
+            (true, false) => "not promoting because failed to update leader lock in DCS",
+        }));
         self.actions.push(Action::AcquireLeader);
         self.wake_in(Duration::from_millis(500));
     }
@@ -113,9 +122,11 @@ impl Turn<'_> {
             self.say(Reason::Says("running pre_promote before the promotion"));
             return self.begin(Work::PrePromote);
         }
-        self.say(Reason::Says(
-            "promoted self to leader by acquiring session lock",
-        ));
+        self.say(Reason::Says(if self.memory.raced {
+            "promoted self to leader by acquiring session lock"
+        } else {
+            "promoted self to leader because I had the session lock"
+        }));
         self.memory.checkpointed = None;
         self.begin(Work::Promote { valid_until });
     }
@@ -167,7 +178,11 @@ impl Turn<'_> {
         if !mine {
             let doc = self.sync_for_promotion();
             let expected = view.sync.as_ref().map(|sync| sync.revision);
-            self.say(Reason::Says("writing /sync before the promotion"));
+            self.say(Reason::Says(if self.sync_was_overtaken() {
+                "Postponing promotion because synchronous replication state was updated by somebody else"
+            } else {
+                "writing /sync before the promotion"
+            }));
             self.actions.push(Action::WriteSync { doc, expected });
             self.wake_in(Duration::from_millis(200));
             return false;
@@ -190,6 +205,13 @@ impl Turn<'_> {
             return false;
         }
         true
+    }
+
+    /// My last write of `/sync` came too late.
+    fn sync_was_overtaken(&self) -> bool {
+        self.seen.effects.iter().any(|effect| {
+            matches!(effect.action, Action::WriteSync { .. }) && effect.outcome == Outcome::Refused
+        })
     }
 
     /// A primary with the key: everything in order.
@@ -255,8 +277,20 @@ impl Turn<'_> {
                     .map(|initialize| initialize.revision),
             });
         }
-        if let (None, Some(config)) = (&view.config, &self.spec.dynamic_config) {
-            self.actions.push(Action::RestoreConfig(config.clone()));
+        self.restore_config();
+    }
+
+    /// What is in force goes back where it was lost; an empty configuration says nothing that could be kept.
+    pub(crate) fn restore_config(&mut self) {
+        let (Some(view), Some(config)) = (self.view(), &self.spec.dynamic_config) else {
+            return;
+        };
+        let says_something = config.as_object().is_some_and(|keys| !keys.is_empty());
+        if view.config.is_none() || (view.dynamic().is_none() && says_something) {
+            self.actions.push(Action::RestoreConfig {
+                config: config.clone(),
+                expected: view.config_revision,
+            });
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Memory {
     pub(crate) stepped_down: bool,
     /// Stay out of the race until then, so that somebody else wins.
     pub(crate) sit_out_until: Option<Moment>,
+    /// The leader key was asked for in a race, and nobody else has led since.
+    pub(crate) raced: bool,
     /// What came of `pre_promote` since the key became mine.
     pub(crate) pre_promote: PrePromote,
     /// Failed attempts of the work that heals this member, and when the next may begin.
@@ -111,6 +113,7 @@ impl Memory {
             give_up_key: false,
             stepped_down: false,
             sit_out_until: None,
+            raced: false,
             pre_promote: PrePromote::Due,
             backoff: Backoff::NONE,
             checkpoint_backoff: Backoff::NONE,

@@ -61,7 +61,7 @@ impl Turn<'_> {
             return self.refuse(id, Refusal::Unavailable, "switchover already in progress");
         }
         if self.restart.is_some() {
-            return self.refuse(id, Refusal::Unavailable, "restarting already in progress");
+            return self.refuse(id, Refusal::Unavailable, "restart already in progress");
         }
         if self.pg().is_running() && !self.pg().accepting {
             return self.refuse(id, Refusal::Unavailable, "postgres is still starting");

@@ -174,6 +174,7 @@ impl Turn<'_> {
             self.memory.pre_promote = PrePromote::Due;
         }
         if let Some(leader) = view.leader_name() {
+            self.memory.raced &= *leader == self.spec.me;
             self.memory.leaderless_since = None;
             self.memory.round = None;
             self.memory.last_position = None;

@@ -234,6 +234,11 @@ impl Turn<'_> {
                 false
             }
             Some(_) => {
+                self.say(Reason::Says(if order.is_switchover() {
+                    "switchover: demoting myself"
+                } else {
+                    "manual failover: demoting myself"
+                }));
                 self.stop_for_switch(switching);
                 true
             }

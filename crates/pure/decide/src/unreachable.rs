@@ -22,7 +22,7 @@ impl Turn<'_> {
         }
         if let Fact::Unknown { why, last, .. } = &self.seen.dcs {
             let waiting = if last.is_none() {
-                "waiting on etcd: "
+                "waiting on etcd: Can not get cluster from dcs: "
             } else {
                 ""
             };

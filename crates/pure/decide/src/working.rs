@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pgherd_domain::{Action, PgState, Reason, StartAs, Work, WorkKind};
 
-use crate::memory::SwitchPhase;
+use crate::memory::{Bootstrap, SwitchPhase};
 use crate::turn::Turn;
 
 impl Turn<'_> {
@@ -49,12 +49,23 @@ impl Turn<'_> {
             | Work::Restart { .. }
             | Work::PrePromote
             | Work::Promote { .. }
-            | Work::CrashRecovery => self.say(Reason::WorkInProgress { kind, leading }),
+            | Work::CrashRecovery => self.tell_progress(kind, leading),
         }
         // Progress is shown about once a second.
         let shown = since.plus(Duration::from_secs(self.now().since(*since).as_secs() + 1));
         self.wake_at(shown);
         true
+    }
+
+    fn tell_progress(&mut self, kind: WorkKind, leading: bool) {
+        if leading && kind == WorkKind::Promote && self.spec.pause {
+            return self.say(Reason::Says("waiting to become primary after promote..."));
+        }
+        self.say(Reason::WorkInProgress { kind, leading });
+        let leaderless = self.view().is_some_and(|view| view.leader.is_none());
+        if leaderless && self.memory.bootstrap == Bootstrap::No {
+            self.say(Reason::Says("not healthy enough for leader race"));
+        }
     }
 
     fn watch_stop(&mut self, leading: bool) {
@@ -83,7 +94,12 @@ impl Turn<'_> {
     }
 
     fn call_off(&mut self, kind: WorkKind) {
-        self.say(Reason::LostLockDuring(kind));
+        let promotes = matches!(kind, WorkKind::PrePromote | WorkKind::Promote);
+        self.say(if promotes && !self.pg().runs_as_primary() {
+            Reason::Says("lost leader before promote")
+        } else {
+            Reason::LostLockDuring(kind)
+        });
         if self.pg().runs_as_primary() && !self.spec.pause {
             // What was to become a primary, or is one already, goes with the work.
             return self

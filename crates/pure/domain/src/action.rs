@@ -41,8 +41,13 @@ pub enum Action {
         /// The revision this deletes.
         expected: Revision,
     },
-    /// Writes `config`, if there is none, while leading.
-    RestoreConfig(Value),
+    /// Writes `config` in the place of none, or of one that is of no use, while leading.
+    RestoreConfig {
+        /// The dynamic configuration.
+        config: Value,
+        /// The revision this replaces; `None`: there is no such key.
+        expected: Option<Revision>,
+    },
     /// Writes `status`, while leading.
     WriteStatus(StatusDoc),
     /// Writes `sync`, if it is still at `expected`, while leading.

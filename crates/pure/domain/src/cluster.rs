@@ -41,6 +41,8 @@ pub struct ClusterView {
     pub members: BTreeMap<MemberName, MemberDoc>,
     /// `config`: the dynamic configuration; `None` when absent or not a map.
     pub config: Option<Versioned<Value>>,
+    /// The revision of the `config` key, also when what it holds is not a map.
+    pub config_revision: Option<Revision>,
     /// `status`, or the legacy `optime/leader`.
     pub status: StatusDoc,
     /// `failover`; `None` when absent or cleared.
@@ -70,6 +72,13 @@ impl ClusterView {
     pub fn system_id(&self) -> Option<&str> {
         let text = self.initialize.as_ref()?.value.as_str();
         (text.len() >= 10 && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+    }
+
+    /// The dynamic configuration, when there is anything in it: an empty one counts as lost (contract §5.1,
+    /// step 4).
+    pub fn dynamic(&self) -> Option<&Value> {
+        let config = self.config.as_ref().map(|config| &config.value);
+        config.filter(|config| config.as_object().is_some_and(|keys| !keys.is_empty()))
     }
 
     /// The synchronous state when it is not empty (it names a leader, contract §4.3).

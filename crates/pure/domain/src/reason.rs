@@ -95,6 +95,48 @@ pub enum Veto {
     StillReceiving,
 }
 
+impl Veto {
+    /// The line that Patroni logs for it, where it has one (contract §5.4): what people search logs for.
+    pub fn as_patroni(&self) -> Option<String> {
+        Some(match self {
+            Self::Lagging { .. } => "My wal position exceeds maximum replication lag".to_owned(),
+            Self::OldTimeline { has, wants } => {
+                format!("My timeline {has} is behind last known cluster timeline {wants}")
+            }
+            Self::PeerAhead { peer, .. } => {
+                format!("Wal position of {peer} is ahead of my wal position")
+            }
+            Self::PeerPreferred {
+                peer,
+                priority,
+                mine,
+            } => format!(
+                "{peer} has equally tolerable WAL position and priority {priority}, while this node has \
+                 priority {mine}"
+            ),
+            Self::NoWatchdog { .. } => "Watchdog device is not usable".to_owned(),
+            Self::PrimaryAlive { peer } => format!("Primary ({peer}) is still alive"),
+            Self::TaggedNoFailover
+            | Self::NoData
+            | Self::NotRunning
+            | Self::NotAnswering
+            | Self::Starting
+            | Self::Busy(_)
+            | Self::Paused
+            | Self::OtherCluster
+            | Self::NotSynchronous { .. }
+            | Self::NotInFailsafe
+            | Self::Promised { .. }
+            | Self::NoFence { .. }
+            | Self::SomebodyElseNamed { .. }
+            | Self::SteppingDown
+            | Self::AskingPeers
+            | Self::UnknownPosition
+            | Self::StillReceiving => return None,
+        })
+    }
+}
+
 impl fmt::Display for Veto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -354,6 +396,26 @@ mod tests {
             veto.to_string(),
             "lag 784 MB > 1 MB (maximum_lag_on_failover)"
         );
+    }
+
+    #[test]
+    fn a_veto_is_told_in_patronis_words_too() {
+        let peer = MemberName::new("b").unwrap();
+        let told = |veto: Veto| veto.as_patroni().unwrap();
+        let (has, wants) = (TimelineId(3), TimelineId(4));
+        assert_eq!(
+            told(Veto::OldTimeline { has, wants }),
+            "My timeline 3 is behind last known cluster timeline 4"
+        );
+        assert_eq!(
+            told(Veto::PeerPreferred {
+                peer,
+                priority: 2,
+                mine: 1
+            }),
+            "b has equally tolerable WAL position and priority 2, while this node has priority 1"
+        );
+        assert_eq!(Veto::Paused.as_patroni(), None);
     }
 
     #[test]

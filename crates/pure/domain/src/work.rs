@@ -158,7 +158,7 @@ impl fmt::Display for WorkKind {
             Self::Bootstrap => "bootstrap",
             Self::Clone | Self::Restore => "creating replica",
             Self::Start => "starting",
-            Self::Restart => "restarting",
+            Self::Restart => "restart",
             Self::Stop => "stopping",
             Self::PrePromote => "pre_promote",
             Self::Promote => "promote",

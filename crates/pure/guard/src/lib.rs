@@ -69,7 +69,7 @@ fn makes_safer(action: &Action) -> bool {
         | Action::TakeInitialize
         | Action::WriteInitialize { .. }
         | Action::DeleteInitialize { .. }
-        | Action::RestoreConfig(_)
+        | Action::RestoreConfig { .. }
         | Action::WriteStatus(_)
         | Action::WriteSync { .. }
         | Action::DeleteSync { .. }
@@ -112,8 +112,9 @@ fn fault(
         | Action::WriteHistory(_)
         | Action::WriteFailsafe(_)
         | Action::DeleteFailsafe
-        | Action::RestoreConfig(_) => {
-            let lease = seen.lease.is_mine(seen.now) || matches!(action, Action::RestoreConfig(_));
+        | Action::RestoreConfig { .. } => {
+            let lease =
+                seen.lease.is_mine(seen.now) || matches!(action, Action::RestoreConfig { .. });
             (!lease).then(|| note("G-10", "writes the leader's keys without the lease"))
         }
         Action::PublishMember(_)

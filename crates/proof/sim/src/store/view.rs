@@ -34,6 +34,7 @@ impl Store {
                 let value: Value = serde_json::from_str(text).ok()?;
                 value.is_object().then_some(value)
             }),
+            config_revision: self.keys.get("config").map(|entry| entry.revision),
             status: self
                 .value("status")
                 .or_else(|| self.value("optime/leader"))

@@ -97,16 +97,13 @@ fn what_a_member_says_of_itself_comes_first_and_only_once() {
         eligible: false,
         because: vec![
             "lag 8 MB > 1 MB (maximum_lag_on_failover)".into(),
-            "busy: restarting".into(),
+            "busy: restart".into(),
         ],
     });
     let found = &explain("demo", &view(vec![("b", doc)], json!({}))).members[1];
     assert_eq!(
         found.because,
-        [
-            "lag 8 MB > 1 MB (maximum_lag_on_failover)",
-            "busy: restarting"
-        ]
+        ["lag 8 MB > 1 MB (maximum_lag_on_failover)", "busy: restart"]
     );
 }
 

@@ -76,7 +76,10 @@ fn a_bootstrapped_server_gets_identity_configuration_and_key_in_this_order() {
                 system_id: SYSTEM_ID.into(),
                 expected: Some(REVISION),
             },
-            Action::RestoreConfig(config),
+            Action::RestoreConfig {
+                config,
+                expected: None,
+            },
             Action::AcquireLeader,
         ]
     );

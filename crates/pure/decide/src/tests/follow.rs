@@ -1,6 +1,6 @@
 //! Somebody else leads and PostgreSQL runs as a replica (contract §5.6, "Someone else").
 
-use pgherd_domain::{Action, Adjustment, Lsn, PgRole, PgState, Upstream, Work};
+use pgherd_domain::{Action, Adjustment, Lsn, Outcome, PgRole, PgState, Upstream, Work};
 
 use super::build::{END, World, member, millis, name, secs, upstream};
 use crate::memory::{Divergence, OldDirectory};
@@ -27,6 +27,28 @@ fn a_streaming_replica_does_nothing() {
         "no action. I am (b), a secondary, and following a leader (a)"
     );
     assert_eq!(decision.verdict, []);
+}
+
+#[test]
+fn who_came_too_late_for_the_key_says_so() {
+    let decision = replica()
+        .streams_from("a")
+        .effect(Action::AcquireLeader, Outcome::Refused)
+        .decide();
+    assert_eq!(
+        decision.line(),
+        "following new leader after trying and failing to obtain lock"
+    );
+    let decision = member("b")
+        .primary(1)
+        .leader("a")
+        .other("a", PgRole::Primary, 1)
+        .effect(Action::AcquireLeader, Outcome::Refused)
+        .decide();
+    assert_eq!(
+        decision.line(),
+        "demoted self after trying and failing to obtain lock"
+    );
 }
 
 #[test]
@@ -176,7 +198,7 @@ fn the_old_directory_goes_when_the_copy_streams_and_not_before() {
     assert!(!unknown(replica()).decide().does(&forget));
     let mut world = unknown(replica().streams_from("a"));
     assert!(world.turn().does(&forget));
-    let mut world = world.effect(forget.clone(), pgherd_domain::Outcome::Done);
+    let mut world = world.effect(forget.clone(), Outcome::Done);
     assert!(!world.turn().does(&forget), "once");
 }
 

@@ -176,8 +176,41 @@ fn the_leader_puts_lost_keys_back() {
         .spec(|spec| spec.dynamic_config = Some(config.clone()))
         .decide();
     assert!(writes_identity(&decision));
-    assert!(decision.does(&Action::RestoreConfig(config)));
+    let restores = Action::RestoreConfig {
+        config,
+        expected: None,
+    };
+    assert!(decision.does(&restores));
     assert_eq!(decision.wake_at, NOW.plus(secs(10)));
+}
+
+#[test]
+fn a_configuration_that_is_of_no_use_is_replaced_by_the_last_good_one() {
+    let config: serde_json::Value = serde_json::from_str(r#"{"ttl": 20}"#).unwrap();
+    let decided = |found: Option<serde_json::Value>, kept: &serde_json::Value| {
+        member("a")
+            .primary(1)
+            .leader("a")
+            .view(|view| {
+                view.config = found.map(versioned);
+                view.config_revision = Some(REVISION);
+            })
+            .spec(|spec| spec.dynamic_config = Some(kept.clone()))
+            .decide()
+    };
+    let empty = serde_json::Value::Object(serde_json::Map::new());
+    for found in [None, Some(empty.clone())] {
+        let restores = Action::RestoreConfig {
+            config: config.clone(),
+            expected: Some(REVISION),
+        };
+        assert!(decided(found, &config).does(&restores));
+    }
+    let decision = decided(Some(empty.clone()), &empty);
+    let restores = |action: &Action| matches!(action, Action::RestoreConfig { .. });
+    assert!(!decision.actions.iter().any(restores));
+    let decision = decided(Some(config.clone()), &config);
+    assert!(!decision.actions.iter().any(restores));
 }
 
 #[test]

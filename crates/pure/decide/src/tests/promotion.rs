@@ -28,12 +28,17 @@ fn sync_doc(standbys: &[&str]) -> SyncDoc {
 
 #[test]
 fn the_winner_is_promoted_under_its_lease() {
-    let decision = winner().decide();
+    let decision = winner().memory(|memory| memory.raced = true).decide();
     let valid_until = NOW.plus(secs(25));
     assert_eq!(decision.begins(), Some(&Work::Promote { valid_until }));
     assert_eq!(
         decision.line(),
         "promoted self to leader by acquiring session lock"
+    );
+    assert_eq!(
+        winner().decide().line(),
+        "promoted self to leader because I had the session lock",
+        "the key was handed over"
     );
 }
 
@@ -206,7 +211,7 @@ fn a_promotion_is_called_off_when_the_key_is_lost() {
         .works(promote.clone())
         .decide();
     assert_eq!(decision.effects(), [Action::CancelWork]);
-    assert_eq!(decision.line(), "lost leader lock during promote");
+    assert_eq!(decision.line(), "lost leader before promote");
     let silent = winner().lease(secs(0)).works(promote).silent().decide();
     assert!(silent.does(&Action::CancelWork), "also with a silent store");
 }

@@ -169,7 +169,7 @@ fn two_restarts_at_once_are_one() {
     assert!(restarts(&decision).is_some());
     assert_eq!(
         answers(&decision),
-        refused(Refusal::Unavailable, "restarting already in progress")
+        refused(Refusal::Unavailable, "restart already in progress")
     );
 }
 

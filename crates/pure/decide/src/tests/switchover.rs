@@ -193,7 +193,14 @@ fn after_the_checkpoint_candidates_are_asked_once_more_and_then_it_stops() {
     assert_eq!(decision.begins(), None);
     let decision = world.answered("b", |_| ()).decide();
     assert!(stops(&decision));
-    assert_eq!(decision.line(), "switchover to b: stopping PostgreSQL");
+    let said: Vec<String> = decision.because.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "switchover: demoting myself",
+            "switchover to b: stopping PostgreSQL"
+        ]
+    );
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn the_leader_says_that_it_keeps_the_key() {
     let decision = restarting().decide();
     assert_eq!(decision.begins(), None);
     assert!(!decision.does(&Action::CancelWork));
-    assert_eq!(decision.line(), "updated leader lock during restarting");
+    assert_eq!(decision.line(), "updated leader lock during restart");
     assert_eq!(decision.state, PgState::Restarting);
     assert_eq!(decision.wake_at, NOW.plus(secs(1)), "progress is shown");
 }
@@ -47,6 +47,20 @@ fn a_replicas_work_is_in_progress() {
     assert_eq!(decision.effects(), []);
     assert_eq!(decision.line(), "creating replica in progress");
     assert_eq!(decision.state, PgState::CreatingReplica);
+}
+
+#[test]
+fn who_is_busy_while_nobody_leads_takes_no_part_in_the_race() {
+    let work = start(StartAs::Replica { upstream: None });
+    let decision = member("b")
+        .stopped(ControlState::ShutDownInRecovery, 1)
+        .works(work)
+        .decide();
+    let said: Vec<String> = decision.because.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["starting in progress", "not healthy enough for leader race"]
+    );
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! What a turn tells the log (contract §1.7, §5), in the words that people search logs for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgherd_decide::Decision;
+use pgherd_domain::{ClusterView, MemberName, Moment, Observation, Reason};
+use pgherd_ports::{Clock, Shown};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::Agent;
+
+/// After so long without a turn a person wants to know why.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
+
+impl Agent {
+    /// One line per turn; the same line again only every `loop_wait`.
+    pub(crate) fn tell(&mut self, decision: &Decision, seen: &Observation) {
+        let line = decision.line();
+        let prefix = if self.spec.pause { "PAUSE: " } else { "" };
+        let due = seen.now.since(self.last_line.1) >= self.spec.loop_wait;
+        if line == self.last_line.0 && !due {
+            return;
+        }
+        if let Some(view) = seen.dcs.known()
+            && !line.starts_with("no action. ")
+        {
+            info!("{}", lock_owner(view, &self.spec.me));
+        }
+        info!("{prefix}{line}");
+        if line != self.last_line.0 {
+            for reason in decision.because.iter().skip(1) {
+                tell_reason(prefix, reason);
+            }
+        }
+        self.last_line = (line, seen.now);
+    }
+
+    /// A `/config` that is no mapping: told once for each revision.
+    pub(crate) fn tell_lost_config(&mut self, view: Option<&ClusterView>) {
+        let Some(view) = view else { return };
+        let lost = view.config_revision.filter(|_| view.config.is_none());
+        if lost.is_some() && lost != self.lost_config {
+            error!(
+                "Exception when setting dynamic_configuration: /config is no JSON mapping. The last good \
+                 configuration stays in force, and the leader writes it back"
+            );
+        }
+        self.lost_config = lost;
+    }
+
+    /// A turn that took longer than one may.
+    pub(crate) fn tell_overrun(&self, began: Moment, ended: Moment) {
+        let took = ended.since(began);
+        if took > self.spec.loop_wait {
+            warn!(
+                took_ms = took.as_millis(),
+                "Loop time exceeded, rescheduling immediately."
+            );
+        }
+    }
+}
+
+fn lock_owner(view: &ClusterView, me: &MemberName) -> String {
+    let owner = view.leader_name().map_or("None", MemberName::as_str);
+    format!("Lock owner: {owner}; I am {me}")
+}
+
+fn tell_reason(prefix: &str, reason: &Reason) {
+    match reason {
+        // How a work failed was logged when it did.
+        Reason::WorkFailed { .. } => {}
+        Reason::NotRacing(veto) => match veto.as_patroni() {
+            Some(words) => info!("{words} ({veto})"),
+            None => info!("{prefix}  {reason}"),
+        },
+        reason => info!("{prefix}  {reason}"),
+    }
+}
+
+/// A first turn that waits for the DCS shows nothing yet: say what it waits for.
+pub(crate) async fn who_waits(shown: watch::Receiver<Option<Arc<Shown>>>, clock: Arc<dyn Clock>) {
+    clock.sleep(FIRST_ANSWER).await;
+    if shown.borrow().is_none() {
+        info!("waiting on etcd: no answer yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_the_key_is_told_as_patroni_does() {
+        let me = MemberName::new("b").unwrap();
+        let nobody = ClusterView::default();
+        assert_eq!(lock_owner(&nobody, &me), "Lock owner: None; I am b");
+    }
+}
