@@ -357,6 +357,8 @@ impl Agent {
         if idle && seen.postgres.is_running() && seen.postgres.accepting {
             let role = if seen.postgres.runs_as_primary() {
                 PgRole::Primary
+            } else if self.leads_standby(seen) {
+                PgRole::StandbyLeader
             } else {
                 PgRole::Replica
             };
@@ -369,6 +371,12 @@ impl Agent {
                 self.ports.postgres.keep_dynamic(config).await;
             }
         }
+    }
+
+    /// Whether this replica leads a standby cluster.
+    fn leads_standby(&self, seen: &Observation) -> bool {
+        let leader = seen.dcs.known().and_then(ClusterView::leader_name);
+        self.spec.standby.is_some() && leader == Some(&self.spec.me) && seen.lease.is_mine(seen.now)
     }
 
     /// Tells the fences and the watchdog what they are to guard, before anything of the decision is done.
@@ -456,15 +464,11 @@ impl Agent {
         if self.settings.reload() {
             self.settle();
         }
-        let role = if self
-            .shown
-            .borrow()
-            .as_ref()
-            .is_some_and(|shown| shown.role == PgRole::Primary)
-        {
-            PgRole::Primary
-        } else {
-            PgRole::Replica
+        let shown = self.shown.borrow().as_ref().map(|shown| shown.role);
+        let role = match shown {
+            Some(role @ (PgRole::Primary | PgRole::StandbyLeader)) => role,
+            Some(PgRole::Replica | PgRole::Demoted | PgRole::Promoted | PgRole::Uninitialized)
+            | None => PgRole::Replica,
         };
         let settings = Arc::clone(self.settings.in_force());
         self.ports

@@ -102,13 +102,6 @@ impl SettingsSource {
         for warning in warnings {
             warn!("{warning}");
         }
-        let follows = |settings: &Settings| settings.changing.cluster.standby_cluster.is_some();
-        if follows(&settings) && !follows(&self.in_force) {
-            warn!(
-                "standby_cluster is set, and this version runs no standby clusters: this member will not \
-                 become leader"
-            );
-        }
         let changed = *self.in_force != settings;
         self.in_force = Arc::new(settings);
         changed

@@ -1,7 +1,7 @@
 //! From settings to what decisions depend on.
 
 use pgherd_api::COMPATIBLE_VERSION;
-use pgherd_domain::{ClusterSpec, LogicalSlot, Tags};
+use pgherd_domain::{ClusterSpec, LogicalSlot, RemoteCluster, SlotName, Upstream};
 use pgherd_settings::{HostPort, PermanentSlot, Settings, SlotKind};
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         api_url: format!("{scheme}://{}/patroni", changing.restapi.connect_address),
         proxy_url: postgresql.proxy_address.as_ref().map(url),
         version: COMPATIBLE_VERSION.to_owned(),
-        tags: tags(settings),
+        tags: changing.tags.clone(),
         ttl: cluster.timing.ttl,
         loop_wait: cluster.timing.loop_wait,
         retry_timeout: cluster.timing.retry_timeout,
@@ -58,22 +58,27 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
             .create_replica_methods
             .iter()
             .any(|method| method.no_leader),
-        may_bootstrap: fixed.bootstrap.configured && cluster.standby_cluster.is_none(),
+        may_bootstrap: fixed.bootstrap.configured,
         dynamic_config: dynamic.cloned(),
         failsafe_mode: cluster.failsafe_mode,
         watchdog: changing.watchdog.mode,
+        standby: remote(settings),
     }
 }
 
-/// The member's tags. This version runs no standby clusters: where one is wanted, a member that led would be a primary
-/// beside the one that is to be followed. So it never races, and shows it.
-fn tags(settings: &Settings) -> Tags {
-    let mut tags = settings.changing.tags.clone();
-    if settings.changing.cluster.standby_cluster.is_some() {
-        tags.nofailover = true;
-        tags.published.insert("nofailover".to_owned(), true.into());
-    }
-    tags
+/// The cluster that is followed, where one is. libpq takes one port for all hosts of a list.
+fn remote(settings: &Settings) -> Option<RemoteCluster> {
+    let section = settings.changing.cluster.standby_cluster.as_ref()?;
+    let port = section.port.as_deref().unwrap_or("5432");
+    let port = port.split(',').next().unwrap_or_default().trim();
+    let slot = section.primary_slot_name.as_deref();
+    let upstream = section.host.as_ref().map(|host| Upstream {
+        name: None,
+        host: host.clone(),
+        port: port.parse().unwrap_or(5432),
+        slot: slot.map(SlotName::existing),
+    });
+    Some(RemoteCluster { upstream })
 }
 
 /// Whether a permanent slot belongs to the kind of cluster that this is (contract §7).

@@ -9,7 +9,7 @@ use pgherd_api::health::{self, Check};
 use pgherd_api::member::MemberFacts;
 use pgherd_api::query::Query;
 use pgherd_api::{metrics, status};
-use pgherd_domain::{ClusterView, Moment};
+use pgherd_domain::{ClusterView, Moment, PgRole};
 use pgherd_ports::{Desk, Shown};
 
 use crate::reply::Reply;
@@ -97,7 +97,8 @@ fn facts<'a>(shown: &'a Shown, desk: &Desk) -> MemberFacts<'a> {
     MemberFacts {
         spec: &shown.spec,
         scope: &shown.settings.fixed.scope,
-        standby_cluster: shown.settings.changing.cluster.standby_cluster.is_some(),
+        // A primary that is still there serves as one, whatever the section says.
+        standby_cluster: shown.spec.standby.is_some() && shown.role != PgRole::Primary,
         state: shown.state,
         role: shown.role,
         live: shown.live.as_ref(),

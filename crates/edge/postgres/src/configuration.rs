@@ -171,11 +171,34 @@ impl LocalServer {
 fn section(wanted: &Wanted, files_for: &FilesFor) -> RoleSection {
     match files_for {
         FilesFor::Primary | FilesFor::Recovery(_) => RoleSection::Primary,
-        FilesFor::Follower(_) | FilesFor::SameFollower if wanted.role == PgRole::StandbyLeader => {
-            RoleSection::StandbyLeader
+        // Whom it follows says which of the two it is, before and after it is told.
+        FilesFor::Follower(Some(upstream)) => section_of(wanted, upstream),
+        FilesFor::SameFollower if let Some(Some(upstream)) = &wanted.upstream => {
+            section_of(wanted, upstream)
         }
-        FilesFor::Follower(_) | FilesFor::SameFollower => RoleSection::Replica,
+        FilesFor::Follower(None) | FilesFor::SameFollower => match wanted.role {
+            PgRole::StandbyLeader => RoleSection::StandbyLeader,
+            PgRole::Primary
+            | PgRole::Replica
+            | PgRole::Demoted
+            | PgRole::Promoted
+            | PgRole::Uninitialized => RoleSection::Replica,
+        },
     }
+}
+
+fn section_of(wanted: &Wanted, upstream: &Upstream) -> RoleSection {
+    if leads_standby(&wanted.settings, Some(upstream)) {
+        RoleSection::StandbyLeader
+    } else {
+        RoleSection::Replica
+    }
+}
+
+/// Whether a follower of `upstream` is the leader of a standby cluster: it follows no member.
+pub(crate) fn leads_standby(settings: &Settings, upstream: Option<&Upstream>) -> bool {
+    let follows = settings.changing.cluster.standby_cluster.is_some();
+    follows && upstream.is_some_and(|upstream| upstream.name.is_none())
 }
 
 /// Until the agent has said who is synchronous, what an agent before us wrote stays: taking it away would

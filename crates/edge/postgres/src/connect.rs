@@ -7,7 +7,7 @@ use pgherd_pgconf::PidFile;
 use pgherd_ports::Wake;
 use pgherd_settings::{Login, Settings};
 use tokio::time::timeout;
-use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
+use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -53,7 +53,8 @@ pub(crate) enum SqlError {
 /// Whom to connect to, as whom, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
-    /// Host name, address, or socket directory.
+    /// Host name, address, or socket directory; several hosts are separated by commas, of which a primary
+    /// is wanted.
     pub(crate) host: String,
     /// Port.
     pub(crate) port: u16,
@@ -136,13 +137,17 @@ impl Door {
 
     fn config(&self, ssl: SslMode) -> Config {
         let mut config = Config::new();
+        for host in self.host.split(',') {
+            config.host(host.trim()).port(self.port);
+        }
         config
-            .host(&self.host)
-            .port(self.port)
             .dbname(&self.database)
             .application_name(self.application_name)
             .connect_timeout(CONNECT_PATIENCE)
             .ssl_mode(ssl);
+        if self.host.contains(',') {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         if !self.options.is_empty() {
             config.options(self.options);
         }

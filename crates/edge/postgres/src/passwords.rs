@@ -16,11 +16,11 @@ impl LocalServer {
         all.extend(&logins.rewind);
         let local = self.door().await;
         let mut passwords = Vec::new();
-        for (host, port) in ends
+        // libpq looks each host of a list up by itself.
+        let ends = ends
             .iter()
-            .copied()
-            .chain([(local.host.as_str(), local.port)])
-        {
+            .flat_map(|(hosts, port)| hosts.split(',').map(|host| (host.trim(), *port)));
+        for (host, port) in ends.chain([(local.host.as_str(), local.port)]) {
             for login in &all {
                 if let (Some(user), Some(password)) = (&login.username, &login.password) {
                     passwords.push(Password {

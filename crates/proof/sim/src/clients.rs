@@ -17,7 +17,10 @@ pub(crate) async fn seeking(world: World, interval: Duration) {
     let mut at = 0;
     loop {
         world.sleep(interval).await;
-        let servers: Vec<MemberName> = world.look(|state| state.hosts.keys().cloned().collect());
+        let servers: Vec<MemberName> = world.look(|state| {
+            let ours = state.hosts.iter().filter(|(_, host)| !host.outside);
+            ours.map(|(name, _)| name.clone()).collect()
+        });
         for _ in 0..servers.len() {
             let Some(server) = servers.get(at % servers.len()) else {
                 return;

@@ -19,6 +19,8 @@ use crate::watchdog::Device;
 pub(crate) struct Host {
     /// It has power.
     pub(crate) powered: bool,
+    /// It belongs to another cluster, which this one may follow: no agent of ours, no client, no invariant.
+    pub(crate) outside: bool,
     /// Counts the processes that the agent has been.
     pub(crate) life: u64,
     /// The agent's process exists.
@@ -61,6 +63,7 @@ impl Host {
     pub(crate) fn new(pendulum: Pendulum, dice: Dice) -> Self {
         Self {
             powered: true,
+            outside: false,
             life: 0,
             agent_runs: false,
             frozen: false,

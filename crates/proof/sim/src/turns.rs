@@ -137,6 +137,8 @@ fn reason(reason: &Reason) -> Option<String> {
         }
         | Reason::NotRacing(Veto::AskingPeers) => return None,
         Reason::Leading { .. } => "leads".to_owned(),
+        Reason::LeadingStandby { .. } => "leads the standby cluster".to_owned(),
+        Reason::FollowingStandby { leader, .. } => format!("follows the standby leader {leader}"),
         Reason::Following { leader, .. } => format!("follows {leader}"),
         Reason::LostLockDuring(kind) => format!("lost the key during {kind}"),
         Reason::CloningFrom { .. } => "has no data".to_owned(),

@@ -16,6 +16,7 @@ impl Turn<'_> {
         };
         match self.memory.bootstrap {
             Bootstrap::No => return false,
+            Bootstrap::Mine if self.is_standby_cluster() => self.bootstrap_standby(),
             Bootstrap::Mine => {
                 self.say(Reason::Says("trying to bootstrap a new cluster"));
                 self.state = Some(PgState::InitializingCluster);
@@ -43,6 +44,9 @@ impl Turn<'_> {
 
     /// The server has been made and runs: identity, configuration, leader key, in this order.
     fn found_cluster(&mut self) {
+        if self.brings_copy_up() {
+            return;
+        }
         let (Some(view), Some(control)) = (self.view(), self.control()) else {
             return;
         };
@@ -107,18 +111,33 @@ impl Turn<'_> {
             && self.unguarded_veto().is_none()
             && !self.somebody_has_data()
         {
-            self.say(Reason::Says("trying to bootstrap a new cluster"));
+            if self.spec.standby.is_some() {
+                self.say(Reason::Says("trying to bootstrap a new standby leader"));
+                if self.named_member().is_some() {
+                    self.tell_wrong_section();
+                    return self.wake_in(Duration::from_secs(1));
+                }
+            } else {
+                self.say(Reason::Says("trying to bootstrap a new cluster"));
+            }
             self.actions.push(Action::TakeInitialize);
             self.wake_in(Duration::from_millis(500));
         } else if self.spec.restores_without_leader && view.system_id().is_some() {
             self.restore();
         } else {
-            self.say(Reason::Says("waiting for leader to bootstrap"));
+            self.wait_for_bootstrap();
             if let Some(veto) = self.unguarded_veto() {
                 self.say(Reason::NotRacing(veto));
             }
             self.heal_orphaned_initialize();
         }
+    }
+
+    fn wait_for_bootstrap(&mut self) {
+        self.say(Reason::Says(match self.spec.standby {
+            Some(_) => "waiting for standby_leader to bootstrap",
+            None => "waiting for leader to bootstrap",
+        }));
     }
 
     /// Another member runs, so there is a cluster: the store has lost it, and a second one must not be
@@ -155,6 +174,7 @@ impl Turn<'_> {
                     PgState::InitializingCluster
                         | PgState::CustomBootstrap
                         | PgState::StartingAfterCustomBootstrap
+                        | PgState::CreatingReplica
                         | PgState::Running
                         | PgState::Starting
                 )
@@ -197,7 +217,7 @@ impl Turn<'_> {
     pub(crate) fn clone_from_best(&mut self) {
         let left = self.memory.backoff.left(self.now());
         let Some((source, leader)) = self.clone_source(false) else {
-            self.say(Reason::Says("waiting for leader to bootstrap"));
+            self.wait_for_bootstrap();
             return;
         };
         let name = source

@@ -65,18 +65,18 @@ impl Turn<'_> {
     /// What is known about the local WAL beside `leader`'s; `None` while the leader is being asked.
     pub(crate) fn compare_with(&mut self, leader: &Upstream) -> Option<Divergence> {
         match &self.memory.divergence {
-            Divergence::None { leader: checked } if Some(checked) == leader.name.as_ref() => {
+            Divergence::None { leader: checked } if *checked == leader.name => {
                 return Some(self.memory.divergence.clone());
             }
-            Divergence::Diverged { leader: checked } if Some(checked) == leader.name.as_ref() => {
+            Divergence::Diverged { leader: checked } if *checked == leader.name => {
                 return Some(self.memory.divergence.clone());
             }
             Divergence::Hopeless => return Some(Divergence::Hopeless),
             Divergence::None { .. } | Divergence::Diverged { .. } | Divergence::Unchecked => {}
         }
         let end = self.local_end()?;
-        if self.is_on_leaders_timeline(end) {
-            let leader = leader.name.clone()?;
+        if leader.name.is_some() && self.is_on_leaders_timeline(end) {
+            let leader = leader.name.clone();
             self.memory.divergence = Divergence::None { leader };
             return Some(self.memory.divergence.clone());
         }
@@ -93,6 +93,7 @@ impl Turn<'_> {
                 "{leader} answers for another cluster: {}",
                 theirs.system_id
             )));
+            self.memory.foreign_remote |= leader.name.is_none();
             return None;
         }
         // A server in recovery is no judge: it may yet be on its way to another timeline. But as long as
@@ -118,7 +119,7 @@ impl Turn<'_> {
             fork: theirs.history.switch_of(end.timeline),
             diverged,
         });
-        let leader = leader.name.clone()?;
+        let leader = leader.name.clone();
         self.memory.divergence = if diverged {
             Divergence::Diverged { leader }
         } else {
@@ -196,7 +197,7 @@ impl Turn<'_> {
     }
 
     /// The answer of `leader`, when this turn brings one.
-    fn history_of(&self, leader: &Upstream) -> Option<&'_ UpstreamSeen> {
+    pub(crate) fn history_of(&self, leader: &Upstream) -> Option<&'_ UpstreamSeen> {
         match &self.seen.upstream {
             Some((of, Ok(theirs))) if of.host == leader.host && of.port == leader.port => {
                 Some(theirs)
@@ -218,7 +219,8 @@ impl Turn<'_> {
             .view()
             .and_then(|view| view.leader_member())
             .is_none_or(|member| member.checkpoint_pending);
-        if waiting {
+        // The other cluster's checkpoint is looked at before pg_rewind begins.
+        if waiting && leader.name.is_some() {
             let name = leader
                 .name
                 .as_ref()
@@ -229,7 +231,10 @@ impl Turn<'_> {
             self.wake_in(Duration::from_millis(500));
             return;
         }
-        self.say(Reason::Says("running pg_rewind from the leader"));
+        self.say(Reason::Says(match leader.name {
+            Some(_) => "running pg_rewind from the leader",
+            None => "running pg_rewind from the remote cluster",
+        }));
         self.begin(Work::Rewind {
             source: leader.clone(),
         });

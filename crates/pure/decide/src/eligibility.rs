@@ -90,7 +90,8 @@ impl Turn<'_> {
         in_recovery: bool,
         history: &HistoryDoc,
     ) -> bool {
-        if timeline >= history.current_timeline() {
+        // The timelines of a standby cluster are those of the cluster that it follows.
+        if timeline >= history.current_timeline() || self.is_standby_cluster() {
             return false;
         }
         if self.spec.check_timeline || !in_recovery {

@@ -32,23 +32,34 @@ impl Turn<'_> {
         if self.restart_on_schedule() {
             return;
         }
+        let me = self.spec.me.clone();
         let following = if self.was_overtaken() {
             Reason::Says("following new leader after trying and failing to obtain lock")
+        } else if self.is_standby_cluster() {
+            Reason::FollowingStandby {
+                me,
+                leader: leader.clone(),
+            }
         } else {
             Reason::Following {
-                me: self.spec.me.clone(),
+                me,
                 leader: leader.clone(),
             }
         };
+        self.memory.role = PgRole::Replica;
         if self.spec.tags.nostream {
             return self.follow_archive(following);
         }
         let Some(upstream) = self.wanted_upstream(leader) else {
             // Losing knowledge never changes replication: the last upstream stays.
+            if self.is_standby_cluster() {
+                self.say(Reason::Says(
+                    "continue following the old known standby leader",
+                ));
+            }
             self.say(following);
             return;
         };
-        self.memory.role = PgRole::Replica;
         self.resume_replay();
         self.follow_upstream(&upstream);
         let streams = self
@@ -57,14 +68,12 @@ impl Turn<'_> {
         if streams {
             self.memory.not_streaming_since = None;
             self.memory.backoff.succeeded();
-            if let Some(leader) = &upstream.name {
-                self.memory.divergence = Divergence::None {
-                    leader: leader.clone(),
-                };
-            }
+            self.memory.divergence = Divergence::None {
+                leader: self.judge(&upstream).name,
+            };
             self.forget_old_directory();
             self.say(following);
-        } else if !self.heal_replication(leader, &following) {
+        } else if !self.heal_behind(leader, &following) {
             self.say(following);
         }
     }
@@ -78,7 +87,7 @@ impl Turn<'_> {
 
     /// Replay that waits for larger parameters waits for ever: told to go on, the server ends, and its next
     /// start has them (contract §3.5). A replay that the operator has paused is left alone.
-    fn resume_replay(&mut self) {
+    pub(crate) fn resume_replay(&mut self) {
         let waits = |live: &LiveSeen| live.in_recovery && live.replay_paused && live.outgrown;
         if self.live().is_some_and(waits) && !self.spec.pause {
             self.say(Reason::Note(
@@ -90,16 +99,9 @@ impl Turn<'_> {
     }
 
     /// `nostream`: WAL comes from the archive only (contract §5.6, §15).
-    fn follow_archive(&mut self, following: Reason) {
-        self.memory.role = PgRole::Replica;
+    pub(crate) fn follow_archive(&mut self, following: Reason) {
         self.memory.last_upstream = None;
-        let streams = self
-            .live()
-            .is_some_and(|live| live.in_recovery && live.configured_upstream.is_some());
-        if streams {
-            self.actions
-                .push(Action::Adjust(Adjustment::Follow { upstream: None }));
-        }
+        self.leave_upstream();
         self.forget_old_directory();
         self.say(following);
     }
@@ -150,16 +152,43 @@ impl Turn<'_> {
         }
     }
 
-    fn forget_old_directory(&mut self) {
+    pub(crate) fn forget_old_directory(&mut self) {
         if self.memory.old_directory == OldDirectory::Unknown {
             self.actions
                 .push(Action::Adjust(Adjustment::ForgetOldDirectory));
         }
     }
 
-    /// A running replica that does not stream: is it diverged? `true` when this turn does something
-    /// about it.
-    fn heal_replication(&mut self, leader: &MemberName, following: &Reason) -> bool {
+    /// A running replica of a member that does not stream.
+    fn heal_behind(&mut self, leader: &MemberName, following: &Reason) -> bool {
+        let member = self.view().and_then(|view| view.members.get(leader));
+        let is_up = member.is_some_and(|member| match member.role {
+            Some(PgRole::Primary) => true,
+            Some(PgRole::StandbyLeader) => self.is_standby_cluster(),
+            Some(PgRole::Replica | PgRole::Demoted | PgRole::Promoted | PgRole::Uninitialized)
+            | None => false,
+        });
+        match member.and_then(|member| self.upstream_of(leader, member)) {
+            Some(upstream) => {
+                let judge = self.judge(&upstream);
+                self.heal_replication(&judge, is_up, following)
+            }
+            None => {
+                let now = self.now();
+                self.memory.not_streaming_since.get_or_insert(now);
+                false
+            }
+        }
+    }
+
+    /// A running replica that does not stream: is it diverged from `upstream`, which `is_up`? `true` when this
+    /// turn does something about it.
+    pub(crate) fn heal_replication(
+        &mut self,
+        upstream: &Upstream,
+        is_up: bool,
+        following: &Reason,
+    ) -> bool {
         let now = self.now();
         let since = *self.memory.not_streaming_since.get_or_insert(now);
         if self.spec.pause || self.live().is_none() {
@@ -169,22 +198,16 @@ impl Turn<'_> {
             self.wake_at(since.plus(NOT_STREAMING_MAX));
             return false;
         }
-        let Some(member) = self.view().and_then(|view| view.members.get(leader)) else {
-            return false;
-        };
-        if member.role != Some(PgRole::Primary) {
+        if !is_up {
             self.wake_in(Duration::from_millis(250));
             return false;
         }
-        let Some(upstream) = self.upstream_of(leader, member) else {
-            return false;
-        };
         if matches!(&self.memory.divergence, Divergence::None { .. }) {
             // Was a prefix when it was last compared, and still does not stream: compare again.
             self.memory.divergence = Divergence::Unchecked;
         }
         self.wake_in(NOT_STREAMING_MAX);
-        match self.compare_with(&upstream) {
+        match self.compare_with(upstream) {
             Some(Divergence::Diverged { .. } | Divergence::Hopeless) => {
                 self.because.insert(0, following.clone());
                 self.say(Reason::Note(
@@ -228,13 +251,13 @@ impl Turn<'_> {
     }
 }
 
-/// Whether a replica receives WAL from `upstream` now.
-fn is_streaming_from(live: &LiveSeen, upstream: &Upstream) -> bool {
+/// Whether a replica receives WAL from `upstream` now, or from one of its hosts.
+pub(crate) fn is_streaming_from(live: &LiveSeen, upstream: &Upstream) -> bool {
     live.receiver.as_ref().is_some_and(|receiver| {
         let host = receiver
             .host
             .as_ref()
-            .is_none_or(|host| *host == upstream.host);
+            .is_none_or(|host| upstream.host.split(',').any(|named| named.trim() == host));
         let port = receiver.port.is_none_or(|port| port == upstream.port);
         receiver.streaming && host && port
     })

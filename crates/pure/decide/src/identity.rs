@@ -55,7 +55,9 @@ impl Turn<'_> {
         let Some(view) = self.view() else { return true };
         let first = self.memory.unidentified_since.take().is_some();
         let replica = self.pg().is_running() && !self.pg().runs_as_primary();
-        if replica && first {
+        // In a standby cluster everybody is one.
+        let standby = self.spec.standby.is_some();
+        if replica && first && !standby {
             let because = "No initialize key in DCS and PostgreSQL is running as replica, aborting start. \
                            Please first start Patroni on the node running as primary";
             self.say(Reason::Says(because));
@@ -71,7 +73,8 @@ impl Turn<'_> {
             .any(|(name, member)| *name != self.spec.me && member.role == Some(PgRole::Primary));
         let stopped_primary =
             !self.pg().is_running() && control.state.was_primary() && !self.pg().standby_signal;
-        if running_primary || (stopped_primary && !others_run) {
+        let running_standby = standby && self.live().is_some_and(|live| live.in_recovery);
+        if running_primary || running_standby || (stopped_primary && !others_run) {
             self.actions.push(Action::WriteInitialize {
                 system_id: control.system_id.clone(),
                 expected: view

@@ -154,7 +154,7 @@ impl Turn<'_> {
         let since = self.memory.leaderless_since.unwrap_or(self.now());
         let backoff = self.spec.primary_race_backoff;
         let live = self.live()?;
-        if backoff.is_zero() {
+        if backoff.is_zero() || self.is_standby_cluster() {
             return None;
         }
         let position = live.position();

@@ -37,10 +37,11 @@ impl Turn<'_> {
             self.wake_in(Duration::from_secs(1));
             return;
         };
-        if live.in_recovery {
-            self.be_promoted(live.received.max(live.replayed));
-        } else {
-            self.lead(live.timeline);
+        match (live.in_recovery, self.is_standby_cluster()) {
+            (true, true) => self.lead_standby(live),
+            (true, false) => self.be_promoted(live.received.max(live.replayed)),
+            (false, true) if !self.spec.pause => self.demote_cluster(live.timeline),
+            (false, _) => self.lead(live.timeline),
         }
     }
 
@@ -215,7 +216,7 @@ impl Turn<'_> {
     }
 
     /// A primary with the key: everything in order.
-    fn lead(&mut self, timeline: TimelineId) {
+    pub(crate) fn lead(&mut self, timeline: TimelineId) {
         self.memory.role = PgRole::Primary;
         self.memory.last_upstream = None;
         if self.demotes_without_watchdog() {
@@ -232,6 +233,7 @@ impl Turn<'_> {
         self.say(Reason::Leading {
             me: self.spec.me.clone(),
         });
+        self.tell_wrong_section();
         let idle = self.seen.work.kind().is_none() && !self.begins_work();
         let rested = self.memory.checkpoint_backoff.left(self.now()).is_zero();
         if !self.has_checkpointed(timeline) && idle && rested && !self.spec.pause {
@@ -264,7 +266,7 @@ impl Turn<'_> {
     }
 
     /// `initialize` and `config` are put back by the leader when they are gone (contract §5.1, step 4).
-    fn repair_cluster_keys(&mut self) {
+    pub(crate) fn repair_cluster_keys(&mut self) {
         let (Some(view), Some(control)) = (self.view(), self.control()) else {
             return;
         };
@@ -295,7 +297,7 @@ impl Turn<'_> {
     }
 
     /// An order that has brought me here is done.
-    fn clear_fulfilled_order(&mut self) {
+    pub(crate) fn clear_fulfilled_order(&mut self) {
         let Some(failover) = self.view().and_then(|view| view.failover.as_ref()) else {
             return;
         };

@@ -3,7 +3,7 @@
 //! Read in this order: `decision` (what comes out), `memory` (what one turn leaves for the next), `turn`
 //! (the order of questions) with `outcomes` (what came of the last turn), then the answers: `lease`,
 //! `unreachable`, `working`, `bootstrap`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
-//! `eligibility`, `failsafe` and `peers`, `leading` with `switchover` and `hand_over`, `following`,
+//! `eligibility`, `failsafe` and `peers`, `leading` with `switchover` and `hand_over`, `following`, `standby`,
 //! `operator`, `shutdown`; and what every turn keeps in order: `sync_standby` with `sync_names`, `slots`,
 //! `publish`.
 
@@ -27,6 +27,7 @@ mod publish;
 mod recover;
 mod shutdown;
 mod slots;
+mod standby;
 mod switchover;
 mod sync_names;
 mod sync_standby;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
 use pgherd_domain::{
-    Lsn, MemberName, Moment, Operation, PgRole, RequestId, Revision, TimelineId, Upstream,
+    Lsn, MemberName, Moment, Operation, PgRole, RemoteCluster, RequestId, Revision, TimelineId,
+    Upstream,
 };
 
 /// The memory of one member's brain. A new agent starts with [`Memory::new`].
@@ -85,6 +86,12 @@ pub struct Memory {
     pub(crate) leaving_sync_since: Option<Moment>,
     /// Since when this server has run as a primary without a lease.
     pub(crate) primary_without_lease_since: Option<Moment>,
+    /// `standby_cluster` as the last turn had it.
+    pub(crate) section: Option<RemoteCluster>,
+    /// The servers that `standby_cluster` names have another system identifier.
+    pub(crate) foreign_remote: bool,
+    /// Since when a primary that is to follow another cluster asks that one who it is.
+    pub(crate) demotion_asked: Option<Moment>,
 }
 
 impl Memory {
@@ -132,6 +139,9 @@ impl Memory {
             give_sync_back: false,
             leaving_sync_since: None,
             primary_without_lease_since: None,
+            section: None,
+            foreign_remote: false,
+            demotion_asked: None,
         }
     }
 }
@@ -167,13 +177,13 @@ pub(crate) enum Divergence {
     Unchecked,
     /// A prefix of this leader's history.
     None {
-        /// Whose.
-        leader: MemberName,
+        /// Whose; `None`: the cluster's that a standby cluster follows.
+        leader: Option<MemberName>,
     },
     /// Not a prefix: pg_rewind is due.
     Diverged {
-        /// From whom.
-        leader: MemberName,
+        /// From whom; `None`: from the cluster that a standby cluster follows.
+        leader: Option<MemberName>,
     },
     /// pg_rewind can not help: a new copy is due.
     Hopeless,

@@ -152,6 +152,8 @@ impl Turn<'_> {
         };
         let is = if self.pg().runs_as_primary() {
             PgRole::Primary
+        } else if self.i_lead() && self.is_standby_cluster() {
+            PgRole::StandbyLeader
         } else {
             PgRole::Replica
         };

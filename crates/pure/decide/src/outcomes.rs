@@ -18,7 +18,9 @@ impl Turn<'_> {
                 (Action::HandOver { to, .. }, Outcome::Done) => {
                     self.memory.switching = None;
                     self.memory.stepped_down = true;
-                    self.memory.divergence = Divergence::None { leader: to.clone() };
+                    self.memory.divergence = Divergence::None {
+                        leader: Some(to.clone()),
+                    };
                 }
                 (Action::HandOver { .. }, Outcome::Refused) => {
                     if let Some(switching) = &mut self.memory.switching {
@@ -85,13 +87,15 @@ impl Turn<'_> {
                 self.memory.old_directory = OldDirectory::Unknown;
                 self.memory.copy_is_untried = true;
                 self.memory.divergence = match &source.name {
-                    Some(leader) => Divergence::None {
-                        leader: leader.clone(),
+                    Some(_) => Divergence::None {
+                        leader: source.name.clone(),
                     },
                     None => Divergence::Unchecked,
                 };
+                self.note_copy_of_remote();
             }
             Work::Restore if ok => {
+                self.note_copy_of_remote();
                 self.memory.backoff.succeeded();
                 self.memory.copy_is_untried = true;
                 self.memory.divergence = Divergence::Unchecked;
@@ -103,15 +107,15 @@ impl Turn<'_> {
                     Err(_) => PrePromote::Failed,
                 };
             }
-            Work::Rewind { source } => match (&end.result, &source.name) {
-                (Ok(()), Some(leader)) => {
+            Work::Rewind { source } => match &end.result {
+                Ok(()) => {
                     self.memory.backoff.succeeded();
                     self.memory.divergence = Divergence::None {
-                        leader: leader.clone(),
+                        leader: source.name.clone(),
                     };
                 }
-                (Err(WorkError::Hopeless(_)), _) => self.memory.divergence = Divergence::Hopeless,
-                (Ok(()) | Err(_), _) => {}
+                Err(WorkError::Hopeless(_)) => self.memory.divergence = Divergence::Hopeless,
+                Err(_) => {}
             },
             Work::CrashRecovery if ok => self.memory.crash_recovered = true,
             Work::Start { .. } | Work::Restart { .. } | Work::Promote { .. } if ok => {
@@ -128,6 +132,13 @@ impl Turn<'_> {
             | Work::Checkpoint
             | Work::Stop { .. }
             | Work::Promote { .. } => {}
+        }
+    }
+
+    /// The first member of a standby cluster has its data: the cluster is founded as soon as it runs.
+    fn note_copy_of_remote(&mut self) {
+        if self.memory.bootstrap == Bootstrap::Mine {
+            self.memory.bootstrap = Bootstrap::Created;
         }
     }
 
@@ -167,6 +178,7 @@ impl Turn<'_> {
         if !self.runs_without_lease() {
             self.memory.primary_without_lease_since = None;
         }
+        self.note_section();
         let Some(view) = self.view() else { return };
         self.memory.key_in_doubt = false;
         if view.leader_name() != Some(&self.spec.me) {
@@ -183,7 +195,7 @@ impl Turn<'_> {
                 self.memory.last_leader = Some(leader.clone());
                 self.memory.not_streaming_since = None;
                 let known = matches!(
-                    &self.memory.divergence, Divergence::None { leader: checked } if checked == leader
+                    &self.memory.divergence, Divergence::None { leader: checked } if checked.as_ref() == Some(leader)
                 );
                 if !known && *leader != self.spec.me {
                     self.memory.divergence = Divergence::Unchecked;

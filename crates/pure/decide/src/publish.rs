@@ -83,11 +83,11 @@ impl Turn<'_> {
         let (Some(view), Some(live)) = (self.view(), self.live()) else {
             return;
         };
-        if live.in_recovery {
+        if live.in_recovery && !self.is_standby_cluster() {
             return;
         }
         let status = StatusDoc {
-            optime: Some(live.flushed),
+            optime: Some(live.position()),
             slots: self.slot_positions(live),
             retain_slots: self.retained_slots(),
         };
@@ -148,6 +148,8 @@ impl Turn<'_> {
         if self.pg().is_running() {
             return if self.pg().runs_as_primary() {
                 PgRole::Primary
+            } else if self.i_lead() && self.is_standby_cluster() {
+                PgRole::StandbyLeader
             } else {
                 PgRole::Replica
             };
@@ -156,6 +158,7 @@ impl Turn<'_> {
         let demoted = primary && !self.i_lead();
         match (demoted, self.memory.role) {
             (true, _) => PgRole::Demoted,
+            (false, PgRole::StandbyLeader) if !self.i_lead() => PgRole::Replica,
             (false, role) => role,
         }
     }

@@ -8,7 +8,7 @@ use crate::memory::{Divergence, OldDirectory};
 use crate::turn::Turn;
 
 /// So many starts may fail before a leader gives the key up, or a replica is made anew.
-const START_FAILURES_MAX: u32 = 3;
+pub(crate) const START_FAILURES_MAX: u32 = 3;
 
 impl Turn<'_> {
     /// PostgreSQL does not run.
@@ -42,19 +42,33 @@ impl Turn<'_> {
                 self.wake_in(left);
             }
         } else if left.is_zero() {
-            // Nobody leads: everybody comes up as a replica, and the race finds the most advanced one.
-            self.say(Reason::Says("starting as a secondary"));
-            let upstream = self.memory.last_upstream.clone().filter(|upstream| {
-                upstream
-                    .name
-                    .as_ref()
-                    .is_some_and(|name| *name != self.spec.me)
-            });
-            self.begin(self.start_replica(upstream));
+            self.start_leaderless();
         } else {
             self.say(Reason::Says("failed to start postgres"));
             self.wake_in(left);
         }
+    }
+
+    /// Nobody leads: everybody comes up as a replica, and the race finds the most advanced one.
+    fn start_leaderless(&mut self) {
+        let remote = self.is_standby_cluster().then(|| self.remote()).flatten();
+        let upstream = match remote {
+            Some(remote) => {
+                self.say(Reason::Says(
+                    "trying to follow a remote member because standby cluster is unhealthy",
+                ));
+                Some(remote)
+            }
+            None => {
+                self.say(Reason::Says("starting as a secondary"));
+                let last = self.memory.last_upstream.clone();
+                last.filter(|upstream| {
+                    let name = upstream.name.as_ref();
+                    name.is_some_and(|name| *name != self.spec.me)
+                })
+            }
+        };
+        self.begin(self.start_replica(upstream));
     }
 
     fn recover_paused(&mut self, leading: bool) {
@@ -85,6 +99,9 @@ impl Turn<'_> {
     }
 
     fn recover_leader(&mut self) {
+        if self.is_standby_cluster() {
+            return self.recover_standby_leader();
+        }
         if self.releases_unguarded() {
             self.memory.role = PgRole::Demoted;
             return;
@@ -145,7 +162,7 @@ impl Turn<'_> {
     }
 
     /// Another running member could take over, as far as the store knows.
-    fn somebody_else_could_lead(&self) -> bool {
+    pub(crate) fn somebody_else_could_lead(&self) -> bool {
         self.view().is_some_and(|view| {
             view.members.iter().any(|(name, member)| {
                 *name != self.spec.me
@@ -156,7 +173,9 @@ impl Turn<'_> {
         })
     }
 
-    fn recover_follower(&mut self, leader: &Upstream) {
+    /// Down the ladder: follow, wind back, copy. `leader` is whom to follow.
+    pub(crate) fn recover_follower(&mut self, leader: &Upstream) {
+        let judge = self.judge(leader);
         let Some(control) = self.control() else {
             return;
         };
@@ -175,9 +194,11 @@ impl Turn<'_> {
             self.begin(Work::CrashRecovery);
             return;
         }
-        match self.compare_with(leader) {
+        match self.compare_with(&judge) {
             // A replica is of use for reads also while the leader can not be asked; it is compared later.
-            None if !control.state.was_primary() && self.leader_is_mute(leader) => {
+            None if (!control.state.was_primary() || judge.name.is_none())
+                && self.leader_is_mute(&judge) =>
+            {
                 self.start_following(leader);
             }
             None => {
@@ -196,7 +217,7 @@ impl Turn<'_> {
             {
                 self.copy_anew(leader);
             }
-            Some(Divergence::Diverged { .. }) => self.wind_back(leader),
+            Some(Divergence::Diverged { .. }) => self.wind_back(&judge),
             Some(Divergence::Hopeless)
                 if !self.spec.reclone_when_rewind_fails && !self.spec.reclone_when_diverged =>
             {
@@ -226,7 +247,11 @@ impl Turn<'_> {
     }
 
     fn start_following(&mut self, leader: &Upstream) {
-        self.say(Reason::Says("starting as a secondary"));
+        self.say(Reason::Says(if self.i_lead() {
+            "starting as a standby leader because i had the session lock"
+        } else {
+            "starting as a secondary"
+        }));
         let upstream = (!self.spec.tags.nostream).then(|| leader.clone());
         self.memory.last_upstream.clone_from(&upstream);
         self.begin(self.start_replica(upstream));
@@ -234,12 +259,19 @@ impl Turn<'_> {
 
     /// The last step of the ladder: a new copy, with the old directory kept until it streams.
     fn copy_anew(&mut self, leader: &Upstream) {
-        let name = leader
-            .name
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string);
+        if self.i_lead() && self.somebody_else_could_lead() {
+            // A member nearby is a better source than the other region.
+            self.say(Reason::Says(
+                "removed leader key because a new copy is needed",
+            ));
+            self.actions.push(Action::ReleaseLeader { optime: None });
+            return;
+        }
         self.say(Reason::CloningFrom {
-            source: name,
+            source: match &leader.name {
+                Some(name) => name.to_string(),
+                None => leader.to_string(),
+            },
             leader: true,
         });
         self.state = Some(PgState::CreatingReplica);
@@ -249,7 +281,7 @@ impl Turn<'_> {
             .is_some_and(|member| {
                 member.role == Some(PgRole::Primary) || member.role == Some(PgRole::StandbyLeader)
             });
-        if ready {
+        if ready || leader.name.is_none() {
             self.begin(Work::Clone {
                 source: leader.clone(),
                 basebackup_only: false,

@@ -145,7 +145,8 @@ impl Turn<'_> {
         match member.tags().replicatefrom {
             Some(name) if name == self.spec.me => true,
             Some(name) if present(&name) => false,
-            Some(_) | None => !live.in_recovery,
+            // In a standby cluster everybody cascades from its leader.
+            Some(_) | None => !live.in_recovery || (self.i_lead() && self.is_standby_cluster()),
         }
     }
 

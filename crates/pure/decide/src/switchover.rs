@@ -47,7 +47,7 @@ impl Turn<'_> {
             );
             return false;
         }
-        let since = self.now().minus(FRESH);
+        let since = fresh(self.now());
         let Some(candidates) = self.judge_candidates(&order, since) else {
             let to = order.member;
             self.say(Reason::Switching {
@@ -65,7 +65,7 @@ impl Turn<'_> {
     }
 
     /// Whether the order's moment has come; one that is long past is cleared.
-    fn is_due(&mut self, order: &FailoverDoc, revision: Revision) -> bool {
+    pub(crate) fn is_due(&mut self, order: &FailoverDoc, revision: Revision) -> bool {
         let Some(schedule) = &order.scheduled_at else {
             return true;
         };
@@ -101,7 +101,11 @@ impl Turn<'_> {
 
     /// The members that could take over, best first, by answers to questions sent at or after `since`;
     /// `None` while they are being asked.
-    fn judge_candidates(&mut self, order: &FailoverDoc, since: Moment) -> Option<Vec<MemberName>> {
+    pub(crate) fn judge_candidates(
+        &mut self,
+        order: &FailoverDoc,
+        since: Moment,
+    ) -> Option<Vec<MemberName>> {
         let mut others: BTreeMap<_, _> = self.others();
         let view = self.view()?;
         others.retain(|name, _| view.members.contains_key(name));
@@ -118,7 +122,7 @@ impl Turn<'_> {
             return None;
         }
         let live = self.live()?;
-        let (mine, timeline) = (live.flushed, live.timeline);
+        let (mine, timeline) = (live.position(), live.timeline);
         let limit = self.spec.maximum_lag_on_failover;
         let check_timeline = self.spec.check_timeline;
         let mut able: Vec<(MemberName, PeerStatus)> = others
@@ -271,6 +275,11 @@ impl Turn<'_> {
     pub(crate) fn keep_candidates_fresh(&mut self) {
         self.wake_in(Duration::from_millis(200));
     }
+}
+
+/// The oldest question whose answer may still judge a candidate.
+pub(crate) fn fresh(now: Moment) -> Moment {
+    now.minus(FRESH)
 }
 
 /// Most WAL first, then the higher priority, then the name.

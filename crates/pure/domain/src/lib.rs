@@ -36,7 +36,7 @@ pub use postgres::{
 };
 pub use promise::{Accepted, FailsafeSeen, Plea, Promise};
 pub use reason::{Reason, Veto};
-pub use spec::{ClusterSpec, LogicalSlot, SyncMode};
+pub use spec::{ClusterSpec, LogicalSlot, RemoteCluster, SyncMode};
 pub use tags::Tags;
 pub use time::{Moment, WallTime};
 pub use timeline::{SwitchPoint, TimelineHistory, TimelineId};

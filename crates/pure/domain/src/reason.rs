@@ -212,6 +212,18 @@ pub enum Reason {
         /// Me.
         me: MemberName,
     },
+    /// I lead a standby cluster.
+    LeadingStandby {
+        /// Me.
+        me: MemberName,
+    },
+    /// I follow the leader of a standby cluster.
+    FollowingStandby {
+        /// Me.
+        me: MemberName,
+        /// That leader.
+        leader: MemberName,
+    },
     /// I follow.
     Following {
         /// Me.
@@ -300,6 +312,16 @@ impl fmt::Display for Reason {
         match self {
             Self::Says(text) => f.write_str(text),
             Self::Leading { me } => write!(f, "no action. I am ({me}), the leader with the lock"),
+            Self::LeadingStandby { me } => {
+                write!(
+                    f,
+                    "no action. I am ({me}), the standby leader with the lock"
+                )
+            }
+            Self::FollowingStandby { me, leader } => write!(
+                f,
+                "no action. I am ({me}), a secondary, and following a standby leader ({leader})"
+            ),
             Self::Following { me, leader } => {
                 write!(
                     f,

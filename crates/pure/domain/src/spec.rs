@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{MemberName, Tags, WalBytes, WatchdogMode};
+use crate::{MemberName, Tags, Upstream, WalBytes, WatchdogMode};
 
 /// `synchronous_mode` (contract §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,14 @@ pub struct LogicalSlot {
     pub database: String,
     /// The output plugin.
     pub plugin: String,
+}
+
+/// What a standby cluster follows (`standby_cluster`, contract §14).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteCluster {
+    /// The servers of the other cluster, without a name; several hosts are separated by commas. `None`: WAL
+    /// comes from an archive only.
+    pub upstream: Option<Upstream>,
 }
 
 /// What one member is to do, from its local settings and the cluster's dynamic configuration. Spans and
@@ -103,4 +111,6 @@ pub struct ClusterSpec {
     pub failsafe_mode: bool,
     /// Whether this member leads with a watchdog only.
     pub watchdog: WatchdogMode,
+    /// This cluster follows another one: its leader is a replica, too.
+    pub standby: Option<RemoteCluster>,
 }

@@ -158,7 +158,10 @@ fn hand_over_fault(spec: &ClusterSpec, seen: &Observation, to: &MemberName) -> O
             .postgres
             .control()
             .is_some_and(|control| control.state == ControlState::ShutDown);
-    if !stopped {
+    // The leader of a standby cluster writes nothing that a successor could lack.
+    let replica =
+        spec.standby.is_some() && postgres.live.known().is_some_and(|live| live.in_recovery);
+    if !stopped && !replica {
         return Some(note(
             "G-11",
             "hands the key over before PostgreSQL has stopped in good order",

@@ -1,7 +1,7 @@
 //! Long works: what may be started, made a primary, copied over or wound back.
 
 use pgherd_domain::{
-    Action, ClusterSpec, DataDirectory, MemberName, Moment, Observation, StartAs, Work,
+    Action, ClusterSpec, DataDirectory, MemberName, Moment, Observation, StartAs, Upstream, Work,
 };
 
 use crate::{Note, note, sync};
@@ -39,10 +39,20 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
         }
         Work::Clone { source, .. } => not_running("G-04", "copies over", seen)
             .or_else(|| not_from_me(spec, source.name.as_ref()))
-            .or_else(|| leader_is_known("G-06", seen)),
+            .or_else(|| {
+                if makes_standby_cluster(spec, seen, source) {
+                    return None;
+                }
+                leader_is_known("G-06", seen)
+            }),
         Work::Rewind { source } => not_running("G-04", "winds back", seen)
             .or_else(|| not_from_me(spec, source.name.as_ref()))
-            .or_else(|| rewind_source(seen, source.name.as_ref())),
+            .or_else(|| {
+                if is_remote(spec, source) {
+                    return leader_is_known("G-07", seen);
+                }
+                rewind_source(seen, source.name.as_ref())
+            }),
         Work::CrashRecovery => not_running("G-04", "recovers in single-user mode", seen),
         Work::Bootstrap => {
             let empty = seen.postgres.data == DataDirectory::Empty;
@@ -99,6 +109,17 @@ fn not_running(rule: &'static str, does: &str, seen: &Observation) -> Option<Not
 
 fn not_from_me(spec: &ClusterSpec, source: Option<&MemberName>) -> Option<Note> {
     (source == Some(&spec.me)).then(|| note("G-06", "takes itself as the source"))
+}
+
+/// The first member of a standby cluster copies the cluster that is followed, into an empty directory.
+fn makes_standby_cluster(spec: &ClusterSpec, seen: &Observation, source: &Upstream) -> bool {
+    is_remote(spec, source) && seen.postgres.data == DataDirectory::Empty
+}
+
+/// Whether `source` is the cluster that this standby cluster follows.
+fn is_remote(spec: &ClusterSpec, source: &Upstream) -> bool {
+    let remote = spec.standby.as_ref();
+    source.name.is_none() && remote.and_then(|remote| remote.upstream.as_ref()) == Some(source)
 }
 
 /// G-06: data are only replaced while the store says, now, who leads.

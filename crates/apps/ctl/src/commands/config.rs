@@ -1,13 +1,12 @@
 //! `show-config` and `edit-config`.
 
-use pgherd_api::wanted::Wanted;
 use pgherd_api::{config, diff, yaml};
 use pgherd_ports::{Condition, Key, Written};
 use pgherd_settings::{patch, read_yaml, validate_dynamic};
 use serde_json::Value;
 
 use super::editor;
-use super::standby::refuse_ours;
+use super::standby::refuse_itself;
 use crate::args::{EditConfig, ShowConfig};
 use crate::failure::Failure;
 use crate::screen::Screen;
@@ -53,9 +52,11 @@ pub(super) async fn edit(
         editor::page(&difference, screen)?;
     }
     check(&after, screen)?;
-    let follows = |config: &Value| Wanted::of_config(config).standby_cluster;
-    if follows(&after) && !follows(&before.value) {
-        refuse_ours(&view)?;
+    let section = |config: &Value| config.get("standby_cluster").cloned();
+    if let Some(section) =
+        section(&after).filter(|new| section(&before.value).as_ref() != Some(new))
+    {
+        refuse_itself(&view, &section)?;
     }
     let from_input = [&args.apply, &args.replace]
         .into_iter()

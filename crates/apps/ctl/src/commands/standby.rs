@@ -130,20 +130,29 @@ async fn turn(
         return Err(Failure::Refused(format!("Aborted cluster {}", way.noun())));
     }
     if way == Way::Demote {
-        refuse_ours(&view)?;
+        refuse_itself(&view, &change.section)?;
     }
     send(&leader, change, session).await?;
     wait(cluster, way, &leader.0, screen).await
 }
 
-/// A member of ours knows no standby clusters in this version: it would go on as a primary, beside the one that the
-/// cluster is to follow.
-pub(super) fn refuse_ours(view: &ClusterView) -> Result<(), Failure> {
-    let mut ours = view.members.iter().filter(|(_, doc)| doc.verdict.is_some());
-    match ours.next() {
+/// A cluster can not follow itself: nobody would be a primary any more.
+pub(super) fn refuse_itself(view: &ClusterView, section: &Value) -> Result<(), Failure> {
+    let text = |key: &str| match section.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(_) | None => String::new(),
+    };
+    let (hosts, port) = (text("host"), text("port"));
+    let port = if port.is_empty() { "5432" } else { &port };
+    let is_named = |(host, at): (String, u16)| {
+        at.to_string() == *port && hosts.split(',').any(|named| named.trim() == host)
+    };
+    let mut members = view.members.iter();
+    match members.find(|(_, doc)| doc.address().is_some_and(is_named)) {
         Some((name, _)) => Err(Failure::Refused(format!(
-            "member {name} runs pgherd, which does not run standby clusters in this version; \
-             run patroni on all members first"
+            "standby_cluster would point to this cluster itself: {hosts}:{port} is its member {name}. \
+             Name the servers of the other cluster"
         ))),
         None => Ok(()),
     }

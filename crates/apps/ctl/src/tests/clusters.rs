@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pgherd_domain::documents::VerdictDoc;
 use pgherd_domain::{LeaderKey, PgRole, PgState, Versioned};
 use serde_json::json;
 
@@ -131,38 +130,23 @@ async fn what_is_so_already_or_can_not_be_is_refused() {
 }
 
 #[tokio::test]
-async fn a_member_that_knows_no_standby_clusters_is_not_made_one() {
+async fn a_cluster_is_not_made_a_standby_of_itself() {
     let a = Member::start(&[]).await;
-    let mut mixed = view(&a.api_url, NOBODY, NOBODY);
-    mixed.members.get_mut(&name("c")).unwrap().verdict = Some(VerdictDoc {
-        eligible: true,
-        because: Vec::new(),
-    });
-    let store = Store::new(mixed);
-    let ran = run(&store, "demote-cluster --host h --force", "").await;
-    assert!(
-        ran.err
-            .starts_with("Error: member c runs pgherd, which does not run standby clusters"),
-        "{ran:?}"
-    );
-    assert!(a.asked().is_empty(), "{:?}", a.asked());
-    let ran = run(&store, "edit-config --force -s standby_cluster.host=h", "").await;
-    assert!(
-        ran.err.starts_with("Error: member c runs pgherd"),
-        "{ran:?}"
-    );
-    // what follows already is not hindered
-    store.change(|view| {
-        view.config = Some(Versioned {
-            value: json!({"standby_cluster": {"host": "h"}}),
-            revision: 51,
-        });
-    });
+    let ours = view(&a.api_url, NOBODY, NOBODY);
+    let (host, port) = ours.members[&name("b")].address().unwrap();
+    let store = Store::new(ours);
     let ran = run(
         &store,
-        "edit-config --force -s standby_cluster.port=5433",
+        &format!("demote-cluster --host {host} --port {port} --force"),
         "",
     )
     .await;
-    assert!(ran.ok, "{ran:?}");
+    let wrong = "Error: standby_cluster would point to this cluster itself";
+    assert!(ran.err.starts_with(wrong), "{ran:?}");
+    assert!(a.asked().is_empty(), "{:?}", a.asked());
+    let edit = format!(
+        "edit-config --force -s standby_cluster.host=x,{host} -s standby_cluster.port={port}"
+    );
+    let ran = run(&store, &edit, "").await;
+    assert!(ran.err.starts_with(wrong), "{ran:?}");
 }

@@ -41,8 +41,7 @@ The end-to-end test `ctl` runs both on one cluster and compares what they say by
 - a member that is named and is not there is warned of on standard error;
 - where the original shows a Python traceback, one line says what is wrong;
 - `query` shows PostgreSQL's own text for dates, intervals, arrays, JSON and bytes;
-- while a member runs pgherd, which knows no standby clusters in this version, `demote-cluster` and `edit-config` refuse
-  to begin one;
+- `demote-cluster` and `edit-config` refuse a `standby_cluster` that names a member of the cluster itself;
 - of a Citus cluster, `list` and `topology` show all groups; other commands mean one: `--group N`, or that of the file.
 
 ";

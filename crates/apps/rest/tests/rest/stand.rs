@@ -356,6 +356,7 @@ fn spec() -> ClusterSpec {
         dynamic_config: None,
         failsafe_mode: false,
         watchdog: pgherd_domain::WatchdogMode::Automatic,
+        standby: None,
     }
 }
 

@@ -37,7 +37,7 @@ impl LocalServer {
         let methods = if basebackup_only {
             vec![ReplicaMethod::basebackup()]
         } else {
-            methods(&settings, source)
+            methods(&settings, Some(source))
         };
         for method in methods {
             let copied = if method.name == "basebackup" {
@@ -73,9 +73,12 @@ impl LocalServer {
             .await
             .doing("write the password file")?;
         let mut troubles = Vec::new();
-        let methods = &settings.changing.postgresql.create_replica_methods;
-        for method in methods.iter().filter(|method| method.no_leader) {
-            match self.copy_by_script(method, None, &settings, progress).await {
+        let methods = methods(&settings, None);
+        for method in methods.into_iter().filter(|method| method.no_leader) {
+            match self
+                .copy_by_script(&method, None, &settings, progress)
+                .await
+            {
                 Ok(()) => {
                     tracing::info!("replica has been created using {}", method.name);
                     return self.settle_copy(None).await;
@@ -85,6 +88,12 @@ impl LocalServer {
                     troubles.push(error.to_string());
                 }
             }
+        }
+        if troubles.is_empty() {
+            troubles.push(
+                "no replica method is marked no_leader, and there is nobody to copy from"
+                    .to_owned(),
+            );
         }
         Err(WorkError::Failed(troubles.join("; ")))
     }
@@ -255,11 +264,12 @@ impl LocalServer {
     }
 }
 
-/// The methods for this source: a standby cluster's first member has a list of its own.
-fn methods(settings: &Settings, source: &Upstream) -> Vec<ReplicaMethod> {
+/// The methods for this source: a standby cluster's first member has a list of its own, for the other cluster
+/// as the source and for an archive alone.
+fn methods(settings: &Settings, source: Option<&Upstream>) -> Vec<ReplicaMethod> {
     let all = &settings.changing.postgresql.create_replica_methods;
     let remote = settings.changing.cluster.standby_cluster.as_ref();
-    let Some(remote) = remote.filter(|_| source.name.is_none()) else {
+    let Some(remote) = remote.filter(|_| source.is_none_or(|source| source.name.is_none())) else {
         return all.clone();
     };
     let mut own: Vec<ReplicaMethod> = remote

@@ -7,7 +7,7 @@ use pgherd_pgconf::command_line;
 use tokio::time::timeout as within;
 
 use super::Doing as _;
-use crate::configuration::FilesFor;
+use crate::configuration::{FilesFor, leads_standby};
 use crate::server::LocalServer;
 
 impl LocalServer {
@@ -20,7 +20,15 @@ impl LocalServer {
         let started = self.start_silently(start_as, timeout).await;
         match (&started, start_as) {
             (Ok(()), StartAs::Primary { .. }) => self.tell_started(PgRole::Primary).await,
-            (Ok(()), StartAs::Replica { .. }) => self.tell_started(PgRole::Replica).await,
+            (Ok(()), StartAs::Replica { upstream }) => {
+                let leads = leads_standby(&self.settings(), upstream.as_ref());
+                let role = if leads {
+                    PgRole::StandbyLeader
+                } else {
+                    PgRole::Replica
+                };
+                self.tell_started(role).await;
+            }
             (Err(WorkError::Failed(_) | WorkError::Hopeless(_)), StartAs::Primary { .. })
                 if self.held().is_none() =>
             {

@@ -15,7 +15,7 @@ pub(super) fn check(state: &mut State) {
     let writers: Vec<MemberName> = state
         .hosts
         .iter()
-        .filter(|(_, host)| state.now >= host.excused_until && !host.knows_pause)
+        .filter(|(_, host)| state.now >= host.excused_until && !host.knows_pause && !host.outside)
         .filter(|(name, _)| would_acknowledge(state, name))
         .map(|(name, _)| name.clone())
         .collect();

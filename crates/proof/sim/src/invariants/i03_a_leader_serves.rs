@@ -1,4 +1,5 @@
-//! I-03: once the faults have ended a leader appears, and commits are acknowledged again.
+//! I-03: once the faults have ended a leader appears, and commits are acknowledged again; in a standby cluster it
+//! streams from the other one.
 
 use std::time::Duration;
 
@@ -14,6 +15,16 @@ pub(super) fn not_yet(state: &State, since: Duration) -> Option<String> {
     let Some((_, host)) = state.hosts.iter().find(|(name, _)| name.as_str() == leader) else {
         return Some(format!("{leader} holds the leader key and is no member"));
     };
+    if state.store.follows_another() {
+        let streams = host
+            .server
+            .postmaster
+            .as_ref()
+            .and_then(|it| it.receiver.as_ref());
+        let is_remote = streams.is_some_and(|it| it.from.name.is_none());
+        return (!is_remote)
+            .then(|| format!("{leader} leads and does not follow the other cluster"));
+    }
     if !host.server.takes_writes() {
         return Some(format!(
             "{leader} holds the leader key and does not accept writes"

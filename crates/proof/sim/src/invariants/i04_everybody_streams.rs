@@ -7,7 +7,7 @@ pub(super) const ID: &str = "I-04";
 /// Who is not there yet, and why.
 pub(super) fn not_yet(state: &State) -> Option<String> {
     let leader = state.store.leader()?;
-    for (name, host) in &state.hosts {
+    for (name, host) in state.hosts.iter().filter(|(_, host)| !host.outside) {
         let Some(postmaster) = host.server.postmaster.as_ref() else {
             return Some(format!("{name} does not run"));
         };

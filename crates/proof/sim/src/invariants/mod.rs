@@ -59,7 +59,9 @@ pub(crate) fn at_every_change(state: &mut State) {
 
 /// When a server is told to end recovery.
 pub(crate) fn at_promotion(state: &mut State, name: &MemberName) {
-    i05_key_before_promotion::check(state, name, i05_key_before_promotion::PROMOTED);
+    if !state.host(name).outside {
+        i05_key_before_promotion::check(state, name, i05_key_before_promotion::PROMOTED);
+    }
 }
 
 /// When a server is started to accept writes.
@@ -72,7 +74,9 @@ pub(crate) fn at_start_as_primary(state: &mut State, name: &MemberName) {
 
 /// When recovery has ended.
 pub(crate) fn after_promotion(state: &mut State, name: &MemberName) {
-    i02_nothing_lost::check(state, name);
+    if !state.host(name).outside {
+        i02_nothing_lost::check(state, name);
+    }
 }
 
 /// When the old data directory is removed.

@@ -42,7 +42,7 @@ fn server<'a>(state: &'a mut State, name: &MemberName) -> &'a mut Server {
 }
 
 /// Starts a postmaster on the data directory, as its signal file says. Gives its process id.
-pub(super) fn launch(world: &World, name: &MemberName) -> Result<i32, WorkError> {
+pub(crate) fn launch(world: &World, name: &MemberName) -> Result<i32, WorkError> {
     let (pid, ready) = world.change(|state| {
         let number = state.number();
         let now = state.now;
@@ -126,7 +126,7 @@ fn come_up(state: &mut State, name: &MemberName, pid: i32, ready: Duration) {
 }
 
 /// Tells the running replica to end recovery. It does so even when nobody waits.
-pub(super) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError> {
+pub(crate) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError> {
     let (pid, ready) = world.change(|state| {
         invariants::at_promotion(state, name);
         let now = state.now;
@@ -153,6 +153,7 @@ pub(super) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError
 
 fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration) {
     let archived = state.archive.unwrap_or_default();
+    let outside = state.host(name).outside;
     let server = server(state, name);
     let full = server.disk.full;
     let Some(postmaster) = server.postmaster.as_mut() else {
@@ -172,6 +173,10 @@ fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration)
         return;
     };
     cluster.wal.branch(archived);
+    if outside {
+        // Its own agent sees to that.
+        cluster.write(Said::Checkpoint, None);
+    }
     cluster.replayed = cluster.wal.end();
     cluster.state = ControlState::InProduction;
     cluster.standby_signal = false;

@@ -13,10 +13,10 @@ mod wal;
 mod works;
 
 pub(crate) use commit::{Commit, commit, would_acknowledge};
-pub(crate) use life::{Ending, kill, stop_immediately};
+pub(crate) use life::{Ending, kill, launch, promote, stop_immediately};
 pub(crate) use port::SimPostgres;
 pub(crate) use seen::describe;
-pub(crate) use server::{Directory, Server};
+pub(crate) use server::{Cluster, Directory, Server};
 pub(crate) use wal::Said;
 
 use pgherd_domain::MemberName;

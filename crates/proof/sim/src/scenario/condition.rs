@@ -13,6 +13,8 @@ use crate::world::State;
 pub(super) enum Condition {
     /// A member holds the leader key and accepts writes.
     Leads(MemberName),
+    /// A member holds the leader key and streams from another cluster.
+    LeadsStandby(MemberName),
     /// Nobody holds the leader key.
     NobodyLeads,
     /// A server accepts writes.
@@ -46,6 +48,7 @@ impl Condition {
             ),
             ["key", key, "gone"] => Self::Key((*key).to_owned(), None),
             ["key", key, "=", value] => Self::Key((*key).to_owned(), Some((*value).to_owned())),
+            [who, "leads", "standby"] => Self::LeadsStandby(name(who)?),
             [who, "leads"] => Self::Leads(name(who)?),
             [who, "streams"] => Self::Streams(name(who)?),
             [who, "is", "primary"] => Self::Primary(name(who)?),
@@ -67,6 +70,12 @@ impl Condition {
             Self::Leads(who) => {
                 state.store.leader() == Some(who.as_str())
                     && server(who).is_some_and(|server| server.takes_writes())
+            }
+            Self::LeadsStandby(who) => {
+                state.store.leader() == Some(who.as_str())
+                    && server(who)
+                        .and_then(|server| server.postmaster.as_ref()?.receiver.as_ref())
+                        .is_some_and(|receiver| receiver.from.name.is_none())
             }
             Self::NobodyLeads => state.store.leader().is_none(),
             Self::Primary(who) => server(who).is_some_and(|server| server.takes_writes()),

@@ -5,6 +5,7 @@ mod faults;
 mod keys;
 mod parse;
 mod perform;
+mod remote;
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -66,6 +66,8 @@ pub(super) enum Command {
     Seed(u64),
     /// There is a WAL archive: timelines are numbered once in the whole cluster.
     Archive,
+    /// A server of another cluster: a primary of its own before `cluster`, a replica of this one's leader after it.
+    Remote(MemberName),
     /// The agents have a planted bug.
     Plant(Planted),
     /// The members, the one that leads when it begins, and settings.
@@ -136,6 +138,8 @@ pub(super) enum Deed {
         after: Option<Duration>,
     },
     Config(Pairs),
+    /// A server outside becomes a primary.
+    PromoteRemote(MemberName),
     Restart(MemberName),
     Reinit(MemberName),
     Show,
@@ -164,6 +168,7 @@ pub(super) fn command(line: &str) -> Result<Command, String> {
                 .map_err(|_| format!("`{number}` is not a seed"))?,
         ),
         ["archive"] => Command::Archive,
+        ["remote", who] => Command::Remote(name(who)?),
         ["plant", bug] => Command::Plant(Planted::named(bug)?),
         ["cluster", rest @ ..] => cluster(rest)?,
         ["tags", who, rest @ ..] => Command::Tags(name(who)?, pairs(rest)?),
@@ -218,6 +223,7 @@ fn operator(words: &[&str]) -> Option<Result<Deed, String>> {
         ["pause"] => Ok(Deed::Config([("pause".into(), "true".into())].into())),
         ["resume"] => Ok(Deed::Config([("pause".into(), "null".into())].into())),
         ["config", rest @ ..] => pairs(rest).map(Deed::Config),
+        ["promote", "remote", who] => name(who).map(Deed::PromoteRemote),
         ["restart", who] => name(who).map(Deed::Restart),
         ["reinit", who] => name(who).map(Deed::Reinit),
         _ => return None,

@@ -7,6 +7,7 @@ use pgherd_domain::{MemberName, Operation, TimelineId};
 use super::condition::Condition;
 use super::keys::{config, on_dcs, order};
 use super::parse::{self, Command, Damage, Deed, Pairs, Process, Told};
+use super::remote;
 use crate::clients;
 use crate::herd::{Herd, Shape};
 use crate::planted::Planted;
@@ -28,6 +29,8 @@ pub(crate) struct Stage {
     /// The moment that the transcript counts from.
     pub(crate) zero: Duration,
     archive: bool,
+    /// Primaries of other clusters, made with the first members.
+    remotes: Vec<MemberName>,
     planted: Option<Planted>,
     /// When the last deed was done.
     last_deed: Duration,
@@ -41,6 +44,7 @@ impl Stage {
             herd: None,
             zero: Duration::ZERO,
             archive: false,
+            remotes: Vec::new(),
             planted: None,
             last_deed: Duration::ZERO,
         }
@@ -64,6 +68,19 @@ impl Stage {
             Command::Seed(_) => Ok(()),
             Command::Archive => {
                 self.archive = true;
+                Ok(())
+            }
+            Command::Remote(who) => {
+                match &self.herd {
+                    Some(herd) => {
+                        let leader = herd
+                            .world
+                            .look(|state| state.store.leader().map(str::to_owned));
+                        let leader = MemberName::new(&leader.unwrap_or_default());
+                        remote::beside(&herd.world, who, &leader.map_err(|_| "nobody leads")?);
+                    }
+                    None => self.remotes.push(who.clone()),
+                }
                 Ok(())
             }
             Command::Plant(bug) => {
@@ -136,13 +153,20 @@ impl Stage {
             herd.world
                 .change(|state| state.archive = Some(TimelineId(1)));
         }
+        for name in &self.remotes {
+            remote::alone(&herd.world, name);
+        }
         if let Some(leader) = leader {
             herd.start_agent(leader)?;
         }
         self.herd = Some(herd);
         if let Some(leader) = leader {
-            self.until(&Condition::Leads(leader.clone()), SETTLING)
-                .await?;
+            let leads = if settings.contains_key("standby_cluster") {
+                Condition::LeadsStandby(leader.clone())
+            } else {
+                Condition::Leads(leader.clone())
+            };
+            self.until(&leads, SETTLING).await?;
         }
         let herd = self.herd()?;
         let world = herd.world.clone();
@@ -192,6 +216,7 @@ impl Stage {
             | Deed::Suspend(..) => {
                 process(herd, &told.deed)?;
             }
+            Deed::PromoteRemote(who) => remote::promote(&herd.world, who)?,
             Deed::Restart(who) => herd.request(who, restart()),
             Deed::Reinit(who) => herd.request(
                 who,

@@ -73,6 +73,15 @@ impl Store {
             revision: *revision,
         })
     }
+    /// Whether this cluster is to follow another one.
+    pub(crate) fn follows_another(&self) -> bool {
+        let Some(Ok(config)) = self.value("config").map(serde_json::from_str::<Value>) else {
+            return false;
+        };
+        config
+            .get("standby_cluster")
+            .is_some_and(|section| !section.is_null())
+    }
 
     pub(crate) fn failsafe(&self) -> std::collections::BTreeMap<String, String> {
         let Some(Ok(Value::Object(map))) = self.value("failsafe").map(serde_json::from_str) else {

@@ -122,6 +122,7 @@ fn spec(me: &str) -> ClusterSpec {
         dynamic_config: None,
         failsafe_mode: false,
         watchdog: pgherd_domain::WatchdogMode::Automatic,
+        standby: None,
     }
 }
 

@@ -152,7 +152,9 @@ fn after_the_stop_it_is_wound_back() {
         .stopped(pgherd_domain::ControlState::ShutDownInRecovery, 1)
         .memory(|memory| {
             memory.last_leader = Some(name("a"));
-            memory.divergence = Divergence::Diverged { leader: name("a") };
+            memory.divergence = Divergence::Diverged {
+                leader: Some(name("a")),
+            };
         });
     let source = upstream("a");
     assert_eq!(world.turn().begins(), Some(&Work::Rewind { source }));

@@ -23,6 +23,7 @@ mod rejoin;
 mod requests;
 mod shutdown;
 mod slots;
+mod standby;
 mod switchover;
 mod sync;
 mod unreachable;

@@ -154,7 +154,11 @@ impl Point {
         memory.last_leader = Some(name("b"));
         match self.before {
             Before::Nothing => {}
-            Before::Diverged => memory.divergence = Divergence::Diverged { leader: name("b") },
+            Before::Diverged => {
+                memory.divergence = Divergence::Diverged {
+                    leader: Some(name("b")),
+                }
+            }
             Before::Hopeless => memory.divergence = Divergence::Hopeless,
             Before::FailedThrice => memory.backoff.failures = 3,
             Before::Stopping => {

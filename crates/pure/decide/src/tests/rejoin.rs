@@ -99,8 +99,11 @@ fn a_killed_replica_needs_no_crash_recovery() {
 
 #[test]
 fn a_leader_that_has_not_checkpointed_is_waited_for() {
-    let world = returning(ControlState::ShutDown)
-        .memory(|memory| memory.divergence = Divergence::Diverged { leader: name("b") });
+    let world = returning(ControlState::ShutDown).memory(|memory| {
+        memory.divergence = Divergence::Diverged {
+            leader: Some(name("b")),
+        }
+    });
     let waits = world
         .clone()
         .other_doc("b", |b| {
@@ -162,7 +165,11 @@ fn what_pg_rewind_can_not_heal_is_copied_anew() {
     let source = upstream("b");
     let hopeless = Err(WorkError::Hopeless("could not find common ancestor".into()));
     let mut world = returning(ControlState::ShutDown)
-        .memory(|memory| memory.divergence = Divergence::Diverged { leader: name("b") })
+        .memory(|memory| {
+            memory.divergence = Divergence::Diverged {
+                leader: Some(name("b")),
+            }
+        })
         .ended(Work::Rewind { source }, hopeless);
     world.turn();
     let decision = world.later(secs(1)).decide();
@@ -173,8 +180,11 @@ fn what_pg_rewind_can_not_heal_is_copied_anew() {
 #[test]
 fn pg_rewind_that_fails_thrice_gives_way_to_a_copy() {
     let source = upstream("b");
-    let mut world = returning(ControlState::ShutDown)
-        .memory(|memory| memory.divergence = Divergence::Diverged { leader: name("b") });
+    let mut world = returning(ControlState::ShutDown).memory(|memory| {
+        memory.divergence = Divergence::Diverged {
+            leader: Some(name("b")),
+        }
+    });
     for _ in 0..3 {
         assert!(rewinds(&world.turn()));
         let failed = Err(WorkError::Failed("connection reset".into()));
@@ -212,8 +222,11 @@ fn without_pg_rewind_a_diverged_member_is_copied_anew() {
         },
     ];
     for change in changes {
-        let mut world = returning(ControlState::ShutDown)
-            .memory(|memory| memory.divergence = Divergence::Diverged { leader: name("b") });
+        let mut world = returning(ControlState::ShutDown).memory(|memory| {
+            memory.divergence = Divergence::Diverged {
+                leader: Some(name("b")),
+            }
+        });
         change(&mut world);
         let decision = world.turn();
         assert_eq!(decision.line(), "reinitializing due to diverged timelines");
@@ -239,8 +252,11 @@ fn a_replica_that_can_not_be_started_is_copied_anew_but_not_again_and_again() {
         timeout: secs(300),
     };
     let failed = || Err(WorkError::Failed("invalid record".into()));
-    let mut world = returning(ControlState::ShutDownInRecovery)
-        .memory(|memory| memory.divergence = Divergence::None { leader: name("b") });
+    let mut world = returning(ControlState::ShutDownInRecovery).memory(|memory| {
+        memory.divergence = Divergence::None {
+            leader: Some(name("b")),
+        }
+    });
     for _ in 0..3 {
         world = world.ended(start(), failed());
         world.turn();
