@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use pgherd_e2e::{FAILOVER, REJOIN, SOON, load, rows_arrive, timeline, verdict, with_herd};
-use pgherd_testbed::{Aim, HerdOptions, Oracle, OracleOptions, wait_for};
+use pgherd_testbed::{Aim, Herd, HerdOptions, Oracle, OracleOptions, wait_for};
 
 #[tokio::test]
 async fn a_restart_of_all_of_etcd_moves_nobody() -> Result<()> {
@@ -77,6 +77,7 @@ async fn a_restart_of_everything_at_once_heals_by_itself() -> Result<()> {
             member.start()?;
         }
         herd.wait_formed(REJOIN).await?;
+        store_is_wiped(herd).await?;
         let audit = oracle.audit(herd.leader().await?.sql()).await?;
         ensure!(
             audit.lost.is_empty() && audit.acknowledged >= 200,
@@ -85,4 +86,58 @@ async fn a_restart_of_everything_at_once_heals_by_itself() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The store loses every key of the cluster while all agents are away. The primary goes on with its data, and what
+/// the store held comes from it. An agent that finds a replica and a cluster without an identity ends, as it should,
+/// and is started again as a service manager would.
+async fn store_is_wiped(herd: &mut Herd) -> Result<()> {
+    let setting = "maximum_lag_on_failover=1234567";
+    herd.ctl(&["edit-config", "-s", setting, "--force"]).await?;
+    let leader = herd.leader_index().await?;
+    let kept = herd.members[leader].data_dir().join("patroni.dynamic.json");
+    wait_for("the setting to be kept beside the data", SOON, async || {
+        let text = fs_err::read_to_string(&kept)?;
+        ensure!(text.contains("1234567"), "{text}");
+        Ok(())
+    })
+    .await?;
+    let before = (herd.config().await?, timeline(herd).await?);
+    let identity = herd.members[leader].status().await?["database_system_identifier"].clone();
+    for member in &mut herd.members {
+        member.kill_agent().await?;
+    }
+    herd.etcd
+        .erase(&format!("/service/{}/", herd.scope()))
+        .await?;
+    for member in &mut herd.members {
+        member.start()?;
+    }
+    let members = &mut herd.members;
+    wait_for("all agents to stay", REJOIN, async || {
+        let mut answering = 0;
+        for member in members.iter_mut() {
+            if member.has_ended()? {
+                member.start()?;
+            } else {
+                answering += usize::from(member.health("/health").await == Some(200));
+            }
+        }
+        ensure!(answering == members.len(), "{answering} answer");
+        Ok(())
+    })
+    .await?;
+    ensure!(
+        herd.wait_formed(REJOIN).await? == leader,
+        "a wiped store moved the leader"
+    );
+    let after = (herd.config().await?, timeline(herd).await?);
+    ensure!(before == after, "before {before:?}\nafter {after:?}");
+    let initialize = format!("/service/{}/initialize", herd.scope());
+    let written = herd.etcd.value(&initialize).await?;
+    ensure!(
+        identity == written,
+        "initialize is {written}, not {identity}"
+    );
+    Ok(())
 }

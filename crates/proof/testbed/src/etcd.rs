@@ -149,6 +149,31 @@ impl Etcd {
             .collect()
     }
 
+    /// Deletes every key that begins with `prefix`.
+    ///
+    /// # Errors
+    /// When etcd does not.
+    pub async fn erase(&self, prefix: &str) -> Result<()> {
+        self.etcdctl(&["del", "--prefix", prefix]).await.map(drop)
+    }
+
+    /// The value of a key; empty when there is none.
+    ///
+    /// # Errors
+    /// When etcd does not tell.
+    pub async fn value(&self, key: &str) -> Result<String> {
+        let value = self.etcdctl(&["get", "--print-value-only", key]).await?;
+        Ok(value.trim().to_owned())
+    }
+
+    async fn etcdctl(&self, words: &[&str]) -> Result<String> {
+        let host = self.hosts.first().context("etcd has no host")?;
+        let end = format!("--endpoints={}", self.endpoints().join(","));
+        let mut argv = vec!["env", "ETCDCTL_API=3", "etcdctl", &end];
+        argv.extend(words);
+        host.run(None, &argv).await
+    }
+
     /// Waits until every member that was started answers with a quorum behind it.
     ///
     /// # Errors

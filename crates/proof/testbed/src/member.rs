@@ -18,6 +18,9 @@ use crate::processes::Process;
 use crate::program::AgentProgram;
 use crate::yaml;
 
+/// How long a killed process may take to be gone.
+const GONE: Duration = Duration::from_secs(10);
+
 /// A member of a herd.
 #[derive(Debug)]
 pub struct Member {
@@ -133,6 +136,27 @@ impl Member {
             .map(|agent| agent.pid().as_raw_nonzero().get())
     }
 
+    /// SIGKILL to the agent alone; returns when it is gone.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub async fn kill_agent(&mut self) -> Result<()> {
+        let mut agent = self.agent.take().context("the agent was not started")?;
+        agent.signal(Signal::KILL)?;
+        agent.wait(GONE).await.map(drop)
+    }
+
+    /// Whether the agent has ended by itself since it was started.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        self.agent
+            .as_mut()
+            .context("the agent was not started")?
+            .has_ended()
+    }
+
     /// Asks the agent to end and waits for it; returns its exit code.
     ///
     /// # Errors
@@ -156,6 +180,14 @@ impl Member {
         first
             .and_then(Pid::from_raw)
             .context("postmaster.pid holds no pid")
+    }
+
+    /// A fast stop of PostgreSQL past the agent, as an operator's `pg_ctl stop`.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub fn stop_server_by_hand(&self) -> Result<()> {
+        Ok(kill_process(self.postmaster()?, Signal::INT)?)
     }
 
     /// SIGKILL to the postmaster, as the kernel's out-of-memory killer would.

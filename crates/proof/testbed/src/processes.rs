@@ -90,6 +90,14 @@ impl Process {
         }
     }
 
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Where its output goes.
     #[must_use]
     pub fn log(&self) -> &Path {
