@@ -158,6 +158,63 @@ const ORDERS: &[Request] = &[
     ("POST", "/failsafe", "{}", Same::Status),
 ];
 
+/// The tags under which [`TAGGED`] and [`TAGGED_BUT_BALANCED`] are asked. The last two say `false`, and are not shown.
+pub const TAGS: &str = "tags: {noloadbalance: true, nosync: true, failover_priority: 2, clonefrom: true, rack: r1, \
+                        shelf: 3, cold: true, nostream: false, nofailover: false}\n";
+
+/// What depends on tags, asked of a replica that has [`TAGS`].
+#[rustfmt::skip]
+const TAGGED: &[Request] = &[
+    ("GET", "/replica", "", Same::Status),
+    ("GET", "/read-only", "", Same::Status),
+    ("GET", "/async", "", Same::Status),
+    ("GET", "/sync", "", Same::Status),
+    ("GET", "/health", "", Same::Status),
+    ("GET", "/health?tag_rack=r1", "", Same::Status),
+    ("GET", "/health?tag_rack=r2", "", Same::Status),
+    ("GET", "/health?tag_shelf=3", "", Same::Status),
+    ("GET", "/health?tag_cold=true", "", Same::Status),
+    ("GET", "/health?tag_cold=True", "", Same::Status),
+    ("GET", "/health?tag_nostream=false", "", Same::Status),
+    ("GET", "/health?tag_noloadbalance=true&tag_rack=r1", "", Same::Status),
+    ("GET", "/health?tag_failover_priority=2", "", Same::Status),
+    ("GET", "/primary?tag_rack=r2", "", Same::Status),
+    ("GET", "/readiness", "", Same::Status),
+    ("GET", "/patroni", "", Same::Keys),
+    ("GET", "/metrics", "", Same::Samples),
+];
+
+/// What a replica says and refuses in pause. `pg1` leads.
+#[rustfmt::skip]
+const PAUSED: &[Request] = &[
+    ("GET", "/patroni", "", Same::Keys),
+    ("GET", "/cluster", "", Same::Keys),
+    ("GET", "/replica", "", Same::Status),
+    ("GET", "/primary", "", Same::Status),
+    ("GET", "/liveness", "", Same::Status),
+    ("GET", "/readiness", "", Same::Status),
+    ("GET", "/health", "", Same::Status),
+    ("POST", "/restart", r#"{"schedule": "2120-01-01T00:00:00+00:00"}"#, Same::Text),
+    ("POST", "/switchover", r#"{"leader": "pg1"}"#, Same::Text),
+    ("POST", "/switchover", r#"{"leader": "pg1", "candidate": "nobody"}"#, Same::Text),
+    ("POST", "/switchover", r#"{"leader": "pg1", "candidate": "pg2", "scheduled_at": "2120-01-01T00:00:00+00:00"}"#, Same::Text),
+    ("POST", "/failover", r#"{"candidate": "pg1"}"#, Same::Text),
+    ("DELETE", "/switchover", "", Same::Text),
+];
+
+/// The same when its PostgreSQL was stopped by hand.
+#[rustfmt::skip]
+const STOPPED: &[Request] = &[
+    ("GET", "/patroni", "", Same::Keys),
+    ("GET", "/replica", "", Same::Status),
+    ("GET", "/primary", "", Same::Status),
+    ("GET", "/health", "", Same::Status),
+    ("GET", "/liveness", "", Same::Status),
+    ("GET", "/readiness", "", Same::Status),
+    ("POST", "/restart", r#"{"role": "primary"}"#, Same::Text),
+    ("POST", "/restart", "{}", Same::Text),
+];
+
 /// Samples that Patroni 4.1.5 does not have.
 const OF_OURS: [&str; 4] = [
     "patroni_failsafe_mode_enabled",
@@ -180,6 +237,30 @@ pub async fn reads(member: &Member) -> Result<Vec<String>> {
 /// When an answer does not come.
 pub async fn orders(member: &Member) -> Result<Vec<String>> {
     answers(member, ORDERS).await
+}
+
+/// What a replica with [`TAGS`] answers to what depends on them.
+///
+/// # Errors
+/// When an answer does not come.
+pub async fn tagged(member: &Member) -> Result<Vec<String>> {
+    answers(member, TAGGED).await
+}
+
+/// What a replica answers in pause, in a cluster that `pg1` leads.
+///
+/// # Errors
+/// When an answer does not come.
+pub async fn paused(member: &Member) -> Result<Vec<String>> {
+    answers(member, PAUSED).await
+}
+
+/// What a replica answers in pause when its PostgreSQL does not run; at the end it is started by order.
+///
+/// # Errors
+/// When an answer does not come.
+pub async fn stopped(member: &Member) -> Result<Vec<String>> {
+    answers(member, STOPPED).await
 }
 
 /// Every answer that differs, Patroni's before ours.
@@ -221,13 +302,21 @@ fn seen(reply: &Reply, same: Same) -> String {
     }
 }
 
-/// The keys of a document in their order, values left out.
+/// The keys of a document in their order, values left out. Tags count in any order: Patroni shows them as they stand in
+/// the file, we by name.
 fn keys(document: &Value) -> String {
     match document {
         Value::Object(map) => {
             let inner: Vec<String> = map
                 .iter()
-                .map(|(key, value)| format!("{key}{}", keys(value)))
+                .map(|(key, value)| match (key.as_str(), value) {
+                    ("tags", Value::Object(tags)) => {
+                        let mut names: Vec<&str> = tags.keys().map(String::as_str).collect();
+                        names.sort_unstable();
+                        format!("tags{{{}}}", names.join(" "))
+                    }
+                    (key, value) => format!("{key}{}", keys(value)),
+                })
                 .collect();
             format!("{{{}}}", inner.join(" "))
         }

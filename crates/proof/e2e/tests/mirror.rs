@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use pgherd_e2e::{REJOIN, SOON, mirror, with_herd};
 use pgherd_testbed::{AgentProgram, Herd, HerdOptions, wait_for};
+use rustix::process::Signal;
 
 /// Waits until both replicas say of themselves that they are synchronous: a member of Patroni hears of that only when
 /// its loop comes round.
@@ -32,6 +33,66 @@ async fn switch(herd: &Herd, from: usize, to: usize) -> Result<()> {
         "{to_name} does not lead"
     );
     both_replicas_are_synchronous(herd).await
+}
+
+/// Both replicas get tags by a reload; what differs then. Tags stand in the member key, and `nosync` takes both out of
+/// `/sync`, whose leader is Patroni's.
+async fn with_tags(herd: &Herd) -> Result<Vec<String>> {
+    for at in [1, 2] {
+        let path = herd.members[at].config();
+        let text = fs_err::read_to_string(path)?;
+        fs_err::write(path, format!("{text}{}", mirror::TAGS))?;
+        herd.members[at].signal_agent(Signal::HUP)?;
+    }
+    wait_for("the tags to count", REJOIN, async || {
+        let [ours, theirs] = [
+            herd.cluster_member("pg2").await?,
+            herd.cluster_member("pg3").await?,
+        ];
+        ensure!(theirs["tags"]["rack"] == "r1", "{theirs}");
+        ensure!(theirs["tags"] == ours["tags"], "{theirs}\n{ours}");
+        for at in [1, 2] {
+            let status = herd.members[at].status().await?;
+            ensure!(status.get("sync_standby").is_none(), "{status}");
+        }
+        Ok(())
+    })
+    .await?;
+    let theirs = mirror::tagged(&herd.members[2]).await?;
+    Ok(mirror::differing(
+        &theirs,
+        &mirror::tagged(&herd.members[1]).await?,
+    ))
+}
+
+/// Pause: what both say, that both leave a server alone that was stopped by hand, and that both start it by order.
+async fn in_pause(herd: &Herd) -> Result<Vec<String>> {
+    herd.ctl(&["pause", "--wait"]).await?;
+    let theirs = mirror::paused(&herd.members[2]).await?;
+    let mut differing = mirror::differing(&theirs, &mirror::paused(&herd.members[1]).await?);
+    for at in [1, 2] {
+        herd.members[at].stop_server_by_hand()?;
+    }
+    wait_for(
+        "both to say that PostgreSQL is stopped",
+        REJOIN,
+        async || {
+            for name in ["pg2", "pg3"] {
+                let entry = herd.cluster_member(name).await?;
+                ensure!(entry["state"] == "stopped", "{entry}");
+            }
+            Ok(())
+        },
+    )
+    .await?;
+    let theirs = mirror::stopped(&herd.members[2]).await?;
+    differing.extend(mirror::differing(
+        &theirs,
+        &mirror::stopped(&herd.members[1]).await?,
+    ));
+    herd.ctl(&["resume", "--wait"]).await?;
+    ensure!(herd.wait_formed(REJOIN).await? == 0, "the leader moved");
+    Ok(differing)
 }
 
 #[tokio::test]
@@ -76,6 +137,8 @@ async fn a_member_of_ours_answers_over_rest_as_one_of_patronis_does() -> Result<
         let orders = mirror::orders(&herd.members[2]).await?;
         let of_ours = mirror::orders(&herd.members[1]).await?;
         differing.extend(mirror::differing(&orders, &of_ours));
+        differing.extend(with_tags(herd).await?);
+        differing.extend(in_pause(herd).await?);
         let count = differing.len();
         ensure!(
             count == 0,
