@@ -9,7 +9,7 @@ use std::time::Duration;
 use pgherd_decide::{Decision, Memory, fence_margin};
 use pgherd_domain::{
     Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation,
-    PgRole, Plea, RequestId, Revision, WallTime, WatchdogPlan, WorkKind,
+    PgRole, Plea, RequestId, Revision, SyncMode, WallTime, WatchdogPlan, WorkKind,
 };
 use pgherd_guard::Note;
 use pgherd_ports::{
@@ -106,6 +106,8 @@ pub struct Agent {
     reload: Wake,
     on_turn: Option<OnTurn>,
     name_is_checked: bool,
+    /// A primary whose commits wait for standbys: their coming and going is looked for between two turns.
+    heeds_standbys: bool,
     pub(crate) last_line: (String, Moment),
     /// Why etcd does not let this agent in, when it never has.
     pub(crate) locked_out: Option<String>,
@@ -184,6 +186,7 @@ impl Agent {
             reload,
             on_turn: None,
             name_is_checked: false,
+            heeds_standbys: false,
             last_line: (String::new(), now),
             locked_out: None,
             lost_config: None,
@@ -261,6 +264,8 @@ impl Agent {
             return (Then::Exit(Err(fatal)), seen.now);
         }
         self.take_config(&seen).await;
+        self.heeds_standbys =
+            self.spec.synchronous_mode != SyncMode::Off && seen.postgres.runs_as_primary();
         let Thought {
             decision,
             actions,
@@ -296,6 +301,7 @@ impl Agent {
             biased;
             () = self.wake.woken() => {}
             () = postgres.exited() => info!("PostgreSQL has exited"),
+            () = postgres.standbys_changed(), if self.heeds_standbys => {}
             () = self.worker.ends() => {}
             () = self.inquiries.answered() => {}
             _ = self.shutdown.changed(), if !stopping => {}

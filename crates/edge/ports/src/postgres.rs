@@ -70,6 +70,12 @@ pub trait LocalPostgres: Send + Sync + fmt::Debug {
     /// Returns when the postmaster that runs now has exited (pidfd); never, when none runs or is known.
     async fn exited(&self);
 
+    /// Returns when a standby begins or ends to stream from this server, within about a tenth of a second; what
+    /// happened since the last call counts too. Never, while the server does not answer.
+    async fn standbys_changed(&self) {
+        std::future::pending::<()>().await;
+    }
+
     /// Carries a long work out. Dropping the future calls the work off as far as that is safe: child
     /// processes that it started are ended, a started postmaster stays.
     async fn carry_out(&self, work: &Work, progress: &Progress) -> Result<(), WorkError>;

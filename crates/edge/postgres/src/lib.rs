@@ -28,6 +28,7 @@ mod query;
 mod run;
 mod server;
 mod setup;
+mod standbys;
 mod tls;
 
 pub use dynamic::kept_dynamic;

@@ -1,5 +1,6 @@
 //! The heartbeat: one connection and one statement that tells everything about the running server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgherd_ports::Wake;
@@ -62,10 +63,13 @@ FROM server
 const OPTIONS: &str =
     "-c statement_timeout=2000 -c pg_stat_statements.track=none -c search_path=pg_catalog";
 
+/// How long a glance at the standbys may take.
+const PEEK_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The connection, made again when it is broken.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    client: Mutex<Option<(i32, Client)>>,
+    client: Mutex<Option<(i32, Arc<Client>)>>,
     wake: Wake,
 }
 
@@ -127,10 +131,20 @@ impl Heartbeat {
         asked.unwrap_or(Err(SqlError::TimedOut { at, patience }))
     }
 
-    async fn open(&self, mut door: Door) -> Result<Client, SqlError> {
+    /// Asks one value over the connection as it is, if there is one; may be called off at any time.
+    pub(crate) async fn peek(&self, postmaster: i32, statement: &str) -> Option<String> {
+        let held = self.client.lock().await;
+        let client = held.as_ref().filter(|(pid, _)| *pid == postmaster);
+        let client = Arc::clone(&client?.1);
+        drop(held);
+        ask_value(&client, statement, PEEK_PATIENCE).await.ok()
+    }
+
+    async fn open(&self, mut door: Door) -> Result<Arc<Client>, SqlError> {
         door.application_name = "Patroni heartbeat";
         door.options = OPTIONS;
         tracing::info!("establishing a new patroni heartbeat connection to postgres");
-        door.open(Some(self.wake.clone())).await
+        let client = door.open(Some(self.wake.clone())).await?;
+        Ok(Arc::new(client))
     }
 }

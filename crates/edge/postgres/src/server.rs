@@ -43,6 +43,8 @@ pub struct LocalServer {
     /// The operator's callbacks and hooks.
     pub(crate) hooks: Hooks,
     wanted: Mutex<Wanted>,
+    /// The standbys that streamed at the last glance.
+    pub(crate) standbys: Mutex<Option<String>>,
     /// A long work runs that writes files or moves processes: settings are only taken in.
     working: AtomicBool,
 }
@@ -96,6 +98,7 @@ impl LocalServer {
                 applied: None,
                 kept: None,
             }),
+            standbys: Mutex::default(),
             working: AtomicBool::new(false),
         })
     }
@@ -195,6 +198,10 @@ impl LocalPostgres for LocalServer {
 
     async fn exited(&self) {
         self.watch.exited().await;
+    }
+
+    async fn standbys_changed(&self) {
+        self.standbys_come_or_go().await;
     }
 
     async fn carry_out(&self, work: &Work, progress: &Progress) -> Result<(), WorkError> {

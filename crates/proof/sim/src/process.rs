@@ -72,9 +72,10 @@ impl Process {
             let host = state.host_mut(&self.me);
             let crash = host.crash.as_mut().filter(|_| host.life == self.life)?;
             if after {
-                crash.write -= 1;
+                // Two tasks of the process may be at it at once.
+                crash.write = crash.write.saturating_sub(1);
             }
-            let due = crash.after == after && crash.write == u32::from(!after);
+            let due = crash.after == after && crash.write <= u32::from(!after);
             due.then_some(())
         });
         if due.is_some() {

@@ -219,6 +219,10 @@ impl LocalPostgres for LateStop {
         self.inner.exited().await;
     }
 
+    async fn standbys_changed(&self) {
+        self.inner.standbys_changed().await;
+    }
+
     async fn carry_out(&self, work: &Work, progress: &Progress) -> Result<(), WorkError> {
         self.inner.carry_out(work, progress).await
     }

@@ -1,5 +1,6 @@
 //! The PostgreSQL port of one member.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,8 @@ use crate::world::State;
 
 const LOOK: Span = Span::millis(1, 5);
 const CHANGE: Span = Span::millis(5, 20);
+/// When a glance at the standbys comes.
+const GLANCE: Span = Span::millis(1, 100);
 /// How long the heartbeat query may take.
 const QUERY_TAKES_AT_MOST: Duration = Duration::from_secs(2);
 /// How long a small change may take.
@@ -37,6 +40,8 @@ struct Memory {
     postmaster: Option<(i32, Moment)>,
     /// Its last answer.
     live: Option<Fact<LiveSeen>>,
+    /// The standbys that streamed from it at the last glance.
+    standbys: BTreeSet<MemberName>,
 }
 
 /// One member's PostgreSQL as its agent reaches it.
@@ -99,7 +104,7 @@ impl SimPostgres {
         if memory.postmaster.map(|(pid, _)| pid) != pid {
             *memory = Memory {
                 postmaster: pid.map(|pid| (pid, now)),
-                live: None,
+                ..Memory::default()
             };
         }
         let live = match (answer, memory.live.take()) {
@@ -192,6 +197,32 @@ impl LocalPostgres for SimPostgres {
             .world
             .until(|state| (!state.host(&self.process.me).server.runs(pid)).then_some(()))
             .await;
+        self.process.gate().await;
+    }
+
+    async fn standbys_changed(&self) {
+        let Process { world, me, .. } = &self.process;
+        let last = || {
+            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.standbys.clone()
+        };
+        let seen = |state: &State| {
+            let host = state.host(me);
+            let server = &host.server;
+            let postmaster = server.postmaster.as_ref();
+            let answers = !host.stuck && !server.hangs() && server.is_open();
+            let postmaster = postmaster.filter(|_| answers)?;
+            Some(postmaster.senders.keys().cloned().collect::<BTreeSet<_>>())
+        };
+        let other = |state: &State| seen(state).filter(|now| *now != last());
+        world.until(other).await;
+        // It is looked for now and then.
+        self.takes(GLANCE).await;
+        let now = world.until(seen).await;
+        self.memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .standbys = now;
         self.process.gate().await;
     }
 
