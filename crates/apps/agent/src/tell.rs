@@ -20,6 +20,11 @@ impl Agent {
         let line = decision.line();
         let prefix = if self.spec.pause { "PAUSE: " } else { "" };
         let due = seen.now.since(self.last_line.1) >= self.spec.loop_wait;
+        for reason in &decision.because {
+            if let Reason::Warning(text) = reason {
+                warn!("{prefix}{text}");
+            }
+        }
         if line == self.last_line.0 && !due {
             return;
         }
@@ -69,8 +74,8 @@ fn lock_owner(view: &ClusterView, me: &MemberName) -> String {
 
 fn tell_reason(prefix: &str, reason: &Reason) {
     match reason {
-        // How a work failed was logged when it did.
-        Reason::WorkFailed { .. } => {}
+        // How a work failed was logged when it did, and a warning is told whatever the line.
+        Reason::WorkFailed { .. } | Reason::Warning(_) => {}
         Reason::NotRacing(veto) => match veto.as_patroni() {
             Some(words) => info!("{words} ({veto})"),
             None => info!("{prefix}  {reason}"),

@@ -152,6 +152,7 @@ fn reason(reason: &Reason) -> Option<String> {
         | Reason::Switching { .. }
         | Reason::DataDirectory(_)
         | Reason::Sync(_)
-        | Reason::Note(_) => reason.to_string(),
+        | Reason::Note(_)
+        | Reason::Warning(_) => reason.to_string(),
     })
 }

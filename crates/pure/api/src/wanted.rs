@@ -16,6 +16,8 @@ pub struct Wanted {
     pub standby_cluster: bool,
     /// How commits wait for standbys.
     pub sync_mode: SyncMode,
+    /// `synchronous_node_count`
+    pub node_count: usize,
     /// The longest sleep between two turns of an agent.
     pub loop_wait: Duration,
     /// A replica further behind than this may not race.
@@ -40,10 +42,14 @@ impl Wanted {
         let on = |name: &str| value::flag(get(name)).unwrap_or(false);
         let loop_wait = value::seconds(get("loop_wait")).and_then(|wait| u64::try_from(wait).ok());
         let lag = value::bytes(get("maximum_lag_on_failover"), SizeUnit::Byte);
+        let count = value::seconds(get("synchronous_node_count"));
         Self {
             pause: on("pause"),
             standby_cluster: follows_another(get("standby_cluster")),
             sync_mode: sync_mode(get("synchronous_mode")),
+            node_count: count
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or(1),
             loop_wait: Duration::from_secs(loop_wait.unwrap_or(10).max(1)),
             maximum_lag_on_failover: lag
                 .and_then(|lag| u64::try_from(lag).ok())
@@ -58,6 +64,7 @@ impl Wanted {
             pause: spec.pause,
             standby_cluster,
             sync_mode: spec.synchronous_mode,
+            node_count: spec.synchronous_node_count,
             loop_wait: spec.loop_wait,
             maximum_lag_on_failover: spec.maximum_lag_on_failover,
             check_timeline: spec.check_timeline,

@@ -82,7 +82,7 @@ impl Turn<'_> {
 
     /// Whether a server on an older timeline than the newest must not lead. A replica may still be on its
     /// way; it is not when its WAL goes beyond where the cluster left its timeline: then what it has is
-    /// not the cluster's. A name in `/sync` proves that nothing is missing.
+    /// not the cluster's. A name in `/sync` proves that nothing is missing, unless votes are needed.
     fn is_left_behind(
         &self,
         who: &MemberName,
@@ -97,7 +97,7 @@ impl Turn<'_> {
         if self.spec.check_timeline || !in_recovery {
             return true;
         }
-        let proven = self.sync_in_force().is_some_and(|sync| sync.names(who));
+        let proven = self.sync_in_force().is_some_and(|sync| sync.proves(who));
         let left_at = history
             .entries
             .iter()
@@ -106,9 +106,13 @@ impl Turn<'_> {
         !proven && left_at.is_none_or(|left_at| position > left_at)
     }
 
-    /// Synchronous mode: only who is named in `/sync` certainly has every acknowledged commit.
+    /// Synchronous mode: only who is named in `/sync` certainly has every acknowledged commit. In quorum mode votes
+    /// prove that, and somebody else may win them too.
     pub(crate) fn sync_veto(&self) -> Option<Veto> {
         let sync = self.sync_in_force()?;
+        if self.spec.synchronous_mode == SyncMode::Quorum {
+            return None;
+        }
         (!sync.names(&self.spec.me)).then(|| {
             let names: Vec<_> = sync
                 .leader
@@ -132,6 +136,15 @@ impl Turn<'_> {
         }
     }
 
+    /// What this member has in a race.
+    pub(crate) fn standing(&self, live: &LiveSeen) -> Standing {
+        Standing {
+            timeline: live.timeline,
+            position: live.position(),
+            priority: self.spec.tags.failover_priority,
+        }
+    }
+
     /// What the other members' answers say against this one. Asks who has not answered since `since`;
     /// while answers are missing the veto says so.
     pub(crate) fn peer_vetoes(&mut self, since: Moment) -> Vec<Veto> {
@@ -142,11 +155,7 @@ impl Turn<'_> {
         let Some(live) = self.live() else {
             return vec![Veto::NotAnswering];
         };
-        let mine = Standing {
-            timeline: live.timeline,
-            position: live.position(),
-            priority: self.spec.tags.failover_priority,
-        };
+        let mine = self.standing(live);
         let mut vetoes = Vec::new();
         for name in others.keys() {
             let Some(peer) = self.answer_of(name, since) else {
@@ -162,35 +171,15 @@ impl Turn<'_> {
                 });
             }
         }
-        if vetoes.is_empty() && live.in_recovery {
-            vetoes.extend(self.quorum_veto(since, mine));
+        if vetoes.is_empty() {
+            vetoes.extend(self.votes_veto(since, mine));
         }
         vetoes
     }
 
-    /// A quorum in `/sync` (a Patroni leader's): a voter certainly has every acknowledged commit only
-    /// when so many other voters are not ahead of it (contract §5.4, step 10). The former leader has all.
-    fn quorum_veto(&self, since: Moment, mine: Standing) -> Option<Veto> {
-        let sync = self.sync_in_force().filter(|sync| sync.quorum > 0)?;
-        if !sync.has_standby(&self.spec.me) {
-            return None;
-        }
-        let others = self.others();
-        let votes = others
-            .keys()
-            .filter(|name| sync.has_standby(name))
-            .filter_map(|name| self.answer_of(name, since))
-            .filter(|peer| !peer.position.is_zero() && peer.position <= mine.position)
-            .count();
-        let needed = usize::try_from(sync.quorum).unwrap_or(usize::MAX);
-        (votes < needed).then(|| Veto::NotSynchronous {
-            sync: format!("{votes} of the {needed} quorum votes needed"),
-        })
-    }
-
     /// Who is asked: everybody, or in synchronous mode only who is named in `/sync` (contract §5.4, step 9);
     /// the others may lack commits, so being ahead of them proves nothing and being behind them can not be.
-    fn electors(&self) -> BTreeMap<MemberName, String> {
+    pub(crate) fn electors(&self) -> BTreeMap<MemberName, String> {
         let mut others = self.others();
         if let Some(sync) = self.sync_in_force() {
             others.retain(|name, _| sync.names(name));
@@ -244,8 +233,8 @@ impl Turn<'_> {
 
 /// What a race compares.
 #[derive(Debug, Clone, Copy)]
-struct Standing {
-    timeline: TimelineId,
-    position: Lsn,
-    priority: i64,
+pub(crate) struct Standing {
+    pub timeline: TimelineId,
+    pub position: Lsn,
+    pub priority: i64,
 }

@@ -93,6 +93,7 @@ impl Turn<'_> {
             | Veto::OldTimeline { .. }
             | Veto::OtherCluster
             | Veto::NotSynchronous { .. }
+            | Veto::TooFewVotes { .. }
             | Veto::NoWatchdog { .. }
             | Veto::Promised { .. } => true,
             Veto::NoFence { .. }
@@ -242,7 +243,8 @@ const fn comes_from_peers(veto: &Veto) -> bool {
         | Veto::SomebodyElseNamed { .. }
         | Veto::SteppingDown
         | Veto::OldTimeline { .. }
-        | Veto::NotSynchronous { .. } => true,
+        | Veto::NotSynchronous { .. }
+        | Veto::TooFewVotes { .. } => true,
         Veto::NoFence { .. }
         | Veto::NoWatchdog { .. }
         | Veto::TaggedNoFailover

@@ -5,11 +5,10 @@ use std::time::Duration;
 use pgherd_domain::documents::FailoverDoc;
 use pgherd_domain::{
     Action, Adjustment, Lsn, Outcome, PgRole, Promise, Reason, Standing, SyncMode, TimelineId,
-    Veto, Work,
+    Veto, Work, sync_warnings,
 };
 
 use crate::memory::PrePromote;
-use crate::sync_names::names_setting;
 use crate::turn::Turn;
 
 impl Turn<'_> {
@@ -41,7 +40,11 @@ impl Turn<'_> {
             (true, true) => self.lead_standby(live),
             (true, false) => self.be_promoted(live.received.max(live.replayed)),
             (false, true) if !self.spec.pause => self.demote_cluster(live.timeline),
-            (false, _) => self.lead(live.timeline),
+            (false, _) => {
+                if self.wins_the_vote() {
+                    self.lead(live.timeline);
+                }
+            }
         }
     }
 
@@ -109,7 +112,7 @@ impl Turn<'_> {
             self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }
-        if !self.sync_is_ready_for_me() {
+        if !self.wins_the_vote() || !self.sync_is_ready_for_me() {
             return;
         }
         let left = self.memory.backoff.left(self.now());
@@ -129,6 +132,7 @@ impl Turn<'_> {
             "promoted self to leader because I had the session lock"
         }));
         self.memory.checkpointed = None;
+        self.memory.connecting_until = None;
         self.begin(Work::Promote { valid_until });
     }
 
@@ -173,9 +177,10 @@ impl Turn<'_> {
             }
             return true;
         }
-        let mine = view
-            .sync_state()
-            .is_some_and(|sync| sync.leader.as_ref() == Some(&self.spec.me) && sync.quorum == 0);
+        let votes = self.spec.synchronous_mode == SyncMode::Quorum;
+        let mine = view.sync_state().is_some_and(|sync| {
+            sync.leader.as_ref() == Some(&self.spec.me) && (votes || sync.quorum == 0)
+        });
         if !mine {
             let doc = self.sync_for_promotion();
             let expected = view.sync.as_ref().map(|sync| sync.revision);
@@ -188,11 +193,7 @@ impl Turn<'_> {
             self.wake_in(Duration::from_millis(200));
             return false;
         }
-        let names = view
-            .sync_state()
-            .map(|sync| sync.standbys.clone())
-            .unwrap_or_default();
-        let wanted = names_setting(&names, self.spec.synchronous_mode_strict);
+        let wanted = self.names_for_promotion(view.sync_state());
         let running = self
             .live()
             .map(|live| live.synchronous_standby_names.clone());
@@ -239,8 +240,22 @@ impl Turn<'_> {
         if !self.has_checkpointed(timeline) && idle && rested && !self.spec.pause {
             self.begin(Work::Checkpoint);
         }
+        self.warn_of_standbys();
         self.keep_sync();
         self.keep_history();
+    }
+
+    /// Told once: what would keep the cluster from going on when somebody fails.
+    fn warn_of_standbys(&mut self) {
+        let Some(view) = self.view() else { return };
+        let spec = self.spec;
+        let warnings = sync_warnings(view, spec.synchronous_mode, spec.synchronous_node_count);
+        if self.memory.warned != warnings {
+            for warning in &warnings {
+                self.say(Reason::Warning(warning.to_string()));
+            }
+            self.memory.warned = warnings;
+        }
     }
 
     pub(crate) fn begins_work(&self) -> bool {

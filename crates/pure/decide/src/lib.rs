@@ -24,15 +24,18 @@ mod order;
 mod outcomes;
 mod peers;
 mod publish;
+mod quorum;
 mod recover;
 mod shutdown;
 mod slots;
 mod standby;
 mod switchover;
 mod sync_names;
+mod sync_quorum;
 mod sync_standby;
 mod turn;
 mod unreachable;
+mod votes;
 mod watchdog;
 mod working;
 

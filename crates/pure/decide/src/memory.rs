@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
 use pgherd_domain::{
-    Lsn, MemberName, Moment, Operation, PgRole, RemoteCluster, RequestId, Revision, TimelineId,
+    Lsn, MemberName, Moment, Operation, PgRole, RemoteCluster, RequestId, Revision, SyncWarning,
+    TimelineId,
     Upstream,
 };
 
@@ -80,6 +81,14 @@ pub struct Memory {
     pub(crate) permanent: BTreeSet<String>,
     /// The synchronous_standby_names in force, and what they have brought about.
     pub(crate) sync_names: Option<SyncNames>,
+    /// What synchronous_standby_names was last told to be, until it is seen to be in force.
+    pub(crate) ordered_names: Option<String>,
+    /// What has been warned of.
+    pub(crate) warned: Vec<SyncWarning>,
+    /// Quorum mode: until then a new leader waits for the members to connect before it lets go of one.
+    pub(crate) connecting_until: Option<Moment>,
+    /// Since when the leader key has been seen to be mine while votes are to be counted.
+    pub(crate) key_since: Option<Moment>,
     /// Synchronous mode was turned off: synchronous_standby_names is still to be given back.
     pub(crate) give_sync_back: bool,
     /// Since when this standby asks to be taken out of `/sync`, because it is about to stop.
@@ -136,6 +145,10 @@ impl Memory {
             absent_since: BTreeMap::new(),
             permanent: BTreeSet::new(),
             sync_names: None,
+            ordered_names: None,
+            warned: Vec::new(),
+            connecting_until: None,
+            key_since: None,
             give_sync_back: false,
             leaving_sync_since: None,
             primary_without_lease_since: None,

@@ -45,6 +45,7 @@ impl Turn<'_> {
             | Veto::PrimaryAlive { .. }
             | Veto::OtherCluster
             | Veto::NotSynchronous { .. }
+            | Veto::TooFewVotes { .. }
             | Veto::NotInFailsafe
             | Veto::Promised { .. }
             | Veto::SomebodyElseNamed { .. }

@@ -184,6 +184,7 @@ impl Turn<'_> {
         if view.leader_name() != Some(&self.spec.me) {
             self.memory.give_up_key = false;
             self.memory.pre_promote = PrePromote::Due;
+            self.memory.key_since = None;
         }
         if let Some(leader) = view.leader_name() {
             self.memory.raced &= *leader == self.spec.me;

@@ -144,7 +144,8 @@ impl Turn<'_> {
         let was_primary = self
             .control()
             .is_some_and(|control| control.state.was_primary());
-        if was_primary && !self.pg().standby_signal {
+        // Votes are counted by a replica.
+        if was_primary && !self.pg().standby_signal && !self.must_count_votes() {
             if !self.watchdog_counts() {
                 return;
             }

@@ -109,6 +109,7 @@ impl Turn<'_> {
         let mut others: BTreeMap<_, _> = self.others();
         let view = self.view()?;
         others.retain(|name, _| view.members.contains_key(name));
+        let voters = self.voters_for(order);
         if let Some(member) = &order.member {
             others.retain(|name, _| name == member);
         }
@@ -118,7 +119,13 @@ impl Turn<'_> {
         {
             others.retain(|name, _| sync.names(name));
         }
-        if self.ask(&others, since) > 0 {
+        let asked = others
+            .iter()
+            .chain(voters.iter().flat_map(|(_, them)| them));
+        let asked = asked
+            .map(|(name, url)| (name.clone(), url.clone()))
+            .collect();
+        if self.ask(&asked, since) > 0 {
             return None;
         }
         let live = self.live()?;
@@ -134,8 +141,28 @@ impl Turn<'_> {
                 !barred && peer.position.behind(mine) <= limit
             })
             .collect();
+        if let Some((needed, voters)) = &voters {
+            let votes = |candidate: &MemberName| {
+                let others = voters.keys().filter(|name| *name != candidate);
+                others
+                    .filter_map(|name| self.answer_of(name, since))
+                    .count()
+            };
+            able.retain(|(name, _)| votes(name) >= *needed);
+        }
         sort_best_first(&mut able);
         Some(able.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// How many others must vote for a successor, and who can: a quorum in `/sync` binds but for a manual failover.
+    fn voters_for(&self, order: &FailoverDoc) -> Option<(usize, BTreeMap<MemberName, String>)> {
+        let manual = !order.is_switchover() && order.member.is_some();
+        let sync = self
+            .sync_in_force()
+            .filter(|sync| sync.quorum > 0 && !manual)?;
+        let mut voters = self.others();
+        voters.retain(|name, _| sync.has_standby(name));
+        Some((usize::try_from(sync.quorum).unwrap_or(usize::MAX), voters))
     }
 
     fn begin_switch(&mut self, to: Option<MemberName>, order: Revision) {

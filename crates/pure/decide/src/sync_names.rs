@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use pgherd_domain::MemberName;
 
+use crate::quorum::Waits;
+
 /// Nobody's name: with it in synchronous_standby_names commits wait (contract §6.1).
 const PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder__";
 
@@ -34,9 +36,23 @@ fn quote(name: &str) -> String {
     }
 }
 
-/// Whom a setting makes every commit wait for: all its names when their number is the whole of them,
-/// nobody for certain when some of several are enough. `*` and the placeholder are nobody's.
-pub(crate) fn waited_for(setting: &str) -> BTreeSet<MemberName> {
+/// The same in quorum mode: `ANY 1 (a,b)` (contract §6.1).
+pub(crate) fn quorum_setting(waits: &Waits, strict: bool) -> String {
+    let quoted: Vec<String> = waits
+        .names
+        .iter()
+        .map(|name| quote(name.as_str()))
+        .collect();
+    match (waits.count, quoted.as_slice()) {
+        (_, []) | (0, _) if strict => format!("ANY 1 ({PLACEHOLDER})"),
+        (_, []) | (0, _) => String::new(),
+        (count, _) => format!("ANY {count} ({})", quoted.join(",")),
+    }
+}
+
+/// How many of which names a setting makes every commit wait for. The first of a list are some of it; `*` and the
+/// placeholder are nobody's names.
+pub(crate) fn waits_of(setting: &str) -> Waits {
     let (head, list) = match (setting.find('('), setting.rfind(')')) {
         (Some(open), Some(close)) if open < close => (&setting[..open], &setting[open + 1..close]),
         _ => ("", setting),
@@ -47,17 +63,33 @@ pub(crate) fn waited_for(setting: &str) -> BTreeSet<MemberName> {
         .filter(|name| !name.is_empty())
         .collect();
     // A plain list means the first one of it (PostgreSQL manual, synchronous_standby_names).
-    let enough = head
+    let count = head
         .split_whitespace()
         .next_back()
         .map_or(Some(1), |number| number.parse::<usize>().ok());
-    if enough.is_none_or(|enough| enough < names.len()) || names.iter().any(|name| name == "*") {
+    let anybody = names.iter().any(|name| name == "*");
+    let count = match count {
+        Some(count) if !anybody && !names.is_empty() => count,
+        Some(_) | None => {
+            let names = BTreeSet::new();
+            return Waits { count: 0, names };
+        }
+    };
+    let names = names
+        .iter()
+        .filter_map(|name| MemberName::new(name).ok())
+        .collect();
+    Waits { count, names }
+}
+
+/// Whom a setting makes every commit wait for: all its names when their number is the whole of them,
+/// nobody for certain when some of several are enough.
+pub(crate) fn waited_for(setting: &str) -> BTreeSet<MemberName> {
+    let Waits { count, names } = waits_of(setting);
+    if count < names.len() {
         return BTreeSet::new();
     }
     names
-        .iter()
-        .filter_map(|name| MemberName::new(name).ok())
-        .collect()
 }
 
 #[cfg(test)]
@@ -77,6 +109,29 @@ mod tests {
         assert_eq!(names_setting(&names(&["a"]), true), "a");
         assert_eq!(names_setting(&names(&["b", "a-1"]), false), "2 (\"a-1\",b)");
         assert_eq!(names_setting(&names(&["any"]), false), "\"any\"");
+    }
+
+    #[test]
+    fn a_quorum_is_always_any_of_a_list() {
+        let of = |count, list: &[&str]| Waits {
+            count,
+            names: names(list),
+        };
+        assert_eq!(quorum_setting(&of(1, &["b"]), false), "ANY 1 (b)");
+        assert_eq!(
+            quorum_setting(&of(2, &["b", "a-1"]), true),
+            "ANY 2 (\"a-1\",b)"
+        );
+        assert_eq!(quorum_setting(&of(0, &[]), false), "");
+        assert_eq!(
+            quorum_setting(&of(0, &[]), true),
+            format!("ANY 1 ({PLACEHOLDER})")
+        );
+        for setting in ["ANY 1 (b,c)", "FIRST 1 (b,c)", "1 (b, c)", "b, c"] {
+            assert_eq!(waits_of(setting), of(1, &["b", "c"]), "{setting}");
+        }
+        assert_eq!(waits_of("*"), of(0, &[]));
+        assert_eq!(waits_of("ANY 1 (b,*)"), of(0, &[]));
     }
 
     #[test]

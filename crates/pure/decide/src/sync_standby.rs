@@ -1,8 +1,8 @@
 //! Synchronous standbys (contract §6, on-mode): `/sync` names who certainly has every acknowledged commit.
 //!
 //! A name leaves `/sync` before it leaves synchronous_standby_names and enters it after, so a crash
-//! between any two writes leaves `/sync` a subset of those that commits waited for. `synchronous_mode:
-//! quorum` is treated as on-mode here: stricter, never looser.
+//! between any two writes leaves `/sync` a subset of those that commits waited for. Quorum mode, and the way out
+//! of it, is in `sync_quorum.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,13 +17,17 @@ use crate::sync_names::{names_setting, waited_for};
 use crate::turn::Turn;
 
 /// So long after a change of synchronous_standby_names every session has taken note of it.
-const SETTLED: Duration = Duration::from_secs(1);
+pub(crate) const SETTLED: Duration = Duration::from_secs(1);
+
 impl Turn<'_> {
     /// `/sync` before a promotion: I lead, and nobody is confirmed yet. In strict mode the former
     /// members stay, so that nothing is acknowledged that only I have; but of a quorum nobody is certain
     /// to have everything.
     pub(crate) fn sync_for_promotion(&self) -> SyncDoc {
         let former = self.view().and_then(|view| view.sync_state());
+        if let (SyncMode::Quorum, Some(former)) = (self.spec.synchronous_mode, former) {
+            return self.votes_for_promotion(former);
+        }
         let standbys = match former {
             Some(sync) if self.spec.synchronous_mode_strict && sync.quorum == 0 => sync
                 .standbys
@@ -53,8 +57,7 @@ impl Turn<'_> {
         self.memory.give_sync_back = false;
         self.note_names(live);
         let me = Some(self.spec.me.clone());
-        // A quorum names voters of whom each may lack something: it does not count here.
-        let mine = |sync: &&SyncDoc| sync.leader == me && sync.quorum == 0;
+        let mine = |sync: &&SyncDoc| sync.leader == me;
         let Some(sync) = view.sync_state().filter(mine) else {
             if view.sync_state().is_some() {
                 self.say(Reason::Sync(
@@ -70,6 +73,9 @@ impl Turn<'_> {
             self.actions.push(Action::WriteSync { doc, expected });
             return self.wake_in(Duration::from_millis(100));
         };
+        if self.spec.synchronous_mode == SyncMode::Quorum || sync.quorum > 0 {
+            return self.keep_quorum(sync, live);
+        }
         let running = waited_for(&live.synchronous_standby_names);
         let voters = sync.standbys.clone();
         let picked = self.pick_standbys(live, &voters);
@@ -132,11 +138,7 @@ impl Turn<'_> {
                         .into(),
                 ));
             }
-            self.actions
-                .push(Action::Adjust(Adjustment::SetSynchronousStandbyNames(
-                    Some(wanted),
-                )));
-            return self.wake_in(Duration::from_millis(100));
+            return self.order_names(wanted);
         }
         // Then /sync grows: by who is waited for and has caught up with what was there before.
         let grown: BTreeSet<_> = step.picked.intersection(&step.confirmed).cloned().collect();
@@ -157,10 +159,22 @@ impl Turn<'_> {
         }
     }
 
+    /// Has synchronous_standby_names changed.
+    pub(crate) fn order_names(&mut self, wanted: String) {
+        self.memory.ordered_names = Some(wanted.clone());
+        let change = Adjustment::SetSynchronousStandbyNames(Some(wanted));
+        self.actions.push(Action::Adjust(change));
+        self.wake_in(Duration::from_millis(100));
+    }
+
     /// Follows the running setting: since when it is in force, and how far the WAL was when every session
     /// knew of it. A commit before that may not have waited for who is new in it.
     fn note_names(&mut self, live: &LiveSeen) {
         let now = self.now();
+        let ordered = self.memory.ordered_names.as_ref();
+        if ordered == Some(&live.synchronous_standby_names) {
+            self.memory.ordered_names = None;
+        }
         match &mut self.memory.sync_names {
             Some(names) if names.setting == live.synchronous_standby_names => {
                 if names.from.is_none() && now.since(names.since) >= SETTLED {
@@ -200,7 +214,7 @@ impl Turn<'_> {
 
     /// Who is to be synchronous (contract §6.2): streaming members, the preferred and most advanced
     /// first; who is already synchronous stays as long as it can.
-    fn pick_standbys(
+    pub(crate) fn pick_standbys(
         &self,
         live: &LiveSeen,
         voters: &BTreeSet<MemberName>,
@@ -247,7 +261,11 @@ impl Turn<'_> {
                 |entry: &(bool, i64, u8, Lsn, &MemberName)| (entry.0, entry.1, entry.2, entry.3);
             key(right).cmp(&key(left)).then_with(|| left.4.cmp(right.4))
         });
-        let count = self.spec.synchronous_node_count.max(1);
+        let mut count = self.spec.synchronous_node_count.max(1);
+        if self.spec.synchronous_mode == SyncMode::Quorum {
+            // Everybody counts; who may not lead only where there are too few (contract §6.2).
+            count = count.max(able.iter().filter(|entry| entry.0).count());
+        }
         able.into_iter()
             .take(count)
             .map(|(.., name)| name.clone())
@@ -296,7 +314,7 @@ fn position_of(sender: &WalSenderSeen, synchronous_commit: &str) -> Option<Lsn> 
     }
 }
 
-fn list(names: &BTreeSet<MemberName>) -> String {
+pub(crate) fn list(names: &BTreeSet<MemberName>) -> String {
     let names: Vec<&str> = names.iter().map(MemberName::as_str).collect();
     format!("[{}]", names.join(", "))
 }

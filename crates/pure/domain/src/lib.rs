@@ -15,6 +15,7 @@ mod postgres;
 mod promise;
 mod reason;
 mod spec;
+mod sync_outlook;
 mod tags;
 mod time;
 mod timeline;
@@ -37,6 +38,7 @@ pub use postgres::{
 pub use promise::{Accepted, FailsafeSeen, Plea, Promise};
 pub use reason::{Reason, Veto};
 pub use spec::{ClusterSpec, LogicalSlot, RemoteCluster, SyncMode};
+pub use sync_outlook::{SyncWarning, sync_warnings};
 pub use tags::Tags;
 pub use time::{Moment, WallTime};
 pub use timeline::{SwitchPoint, TimelineHistory, TimelineId};

@@ -42,6 +42,13 @@ pub enum Veto {
         /// Who is.
         sync: String,
     },
+    /// Quorum mode: too few voters of `/sync` answered that are not ahead, so it may lack acknowledged commits.
+    TooFewVotes {
+        /// How many did.
+        votes: usize,
+        /// How many are needed.
+        needed: usize,
+    },
     /// Not in `/failsafe`.
     NotInFailsafe,
     /// It promised a leader that can not reach the DCS not to race.
@@ -158,6 +165,10 @@ impl fmt::Display for Veto {
             }
             Self::OtherCluster => f.write_str("its data directory belongs to another cluster"),
             Self::NotSynchronous { sync } => write!(f, "not in /sync ({sync})"),
+            Self::TooFewVotes { votes, needed } => write!(
+                f,
+                "{votes} of the {needed} votes that /sync demands; a voter that is not ahead has to answer"
+            ),
             Self::NotInFailsafe => f.write_str("not in /failsafe"),
             Self::Promised { to } => write!(f, "promised {to} not to race (failsafe)"),
             Self::PeerAhead { peer, by } => write!(f, "{peer} is ahead by {}", bytes(*by)),
@@ -305,6 +316,8 @@ pub enum Reason {
     Sync(String),
     /// Something an operator should know.
     Note(String),
+    /// Told once and loudly: nothing has failed yet, and something will.
+    Warning(String),
 }
 
 impl fmt::Display for Reason {
@@ -378,7 +391,7 @@ impl fmt::Display for Reason {
                 None => write!(f, "switchover: {phase}"),
             },
             Self::DataDirectory(why) => write!(f, "data directory is not accessible: {why}"),
-            Self::Sync(text) | Self::Note(text) => f.write_str(text),
+            Self::Sync(text) | Self::Note(text) | Self::Warning(text) => f.write_str(text),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Synchronous mode: `/sync` never names who may miss an acknowledged commit.
 
 use pgherd_domain::documents::SyncDoc;
-use pgherd_domain::{ClusterSpec, MemberName, Observation, SyncMode};
+use pgherd_domain::{ClusterSpec, MemberName, Observation, PeerSeen, SyncMode};
 
 use crate::{Note, note};
 
@@ -15,17 +15,39 @@ pub(crate) fn names_me(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
     (!mine).then(|| note("G-09", "promotes before /sync names it"))
 }
 
-/// G-20: nobody takes `/sync` over whom it does not name: it may lack what was acknowledged. An operator's manual
-/// failover may have it so.
+/// G-20: nobody takes `/sync` over whom it does not name, or who has not the votes that it demands: it may lack what
+/// was acknowledged. An operator's manual failover may have it so.
 fn takeover_fault(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
     let view = seen.dcs.known()?;
+    let sync = view.sync_state()?;
     let ordered = view.failover.as_ref().is_some_and(|order| {
         order.value.leader.is_none() && order.value.member.as_ref() == Some(&spec.me)
     });
     let replica = !seen.postgres.runs_as_primary();
-    let unnamed = view.sync_state().is_some_and(|sync| !sync.names(&spec.me));
-    (unnamed && replica && !ordered)
-        .then(|| note("G-20", "takes /sync over, which does not name it"))
+    if sync.is_led_by(&spec.me) || !replica || ordered {
+        return None;
+    }
+    let voter = sync.has_standby(&spec.me);
+    if !voter && spec.synchronous_mode != SyncMode::Quorum {
+        return Some(note("G-20", "takes /sync over, which does not name it"));
+    }
+    let mine = seen.postgres.live.known()?.position();
+    let not_ahead = |name: &MemberName| match seen.peers.get(name) {
+        Some(PeerSeen::Answered { status, .. }) => {
+            !status.position.is_zero() && status.position <= mine
+        }
+        Some(PeerSeen::Asking { .. } | PeerSeen::Unreachable { .. }) | None => false,
+    };
+    let voters = sync.standbys.iter().chain(&sync.leader);
+    let votes = voters
+        .filter(|name| **name != spec.me && not_ahead(name))
+        .count();
+    let votes = u64::try_from(votes).unwrap_or(u64::MAX);
+    let needed = sync.quorum.saturating_add(u64::from(!voter));
+    (votes < needed).then(|| {
+        let text = format!("takes /sync over with {votes} of {needed} votes");
+        note("G-20", text)
+    })
 }
 
 /// G-09, G-15: `/sync` is written in my name only, and takes in only whom commits wait for already.
@@ -39,6 +61,9 @@ pub(crate) fn document_fault(
     }
     if let Some(note) = takeover_fault(spec, seen) {
         return Some(note);
+    }
+    if doc.quorum > 0 {
+        return quorum_fault(spec, seen, doc);
     }
     let known = seen
         .dcs
@@ -62,6 +87,52 @@ pub(crate) fn document_fault(
     ))
 }
 
+/// G-15 where votes are needed: as many of them as may win hold somebody of every group that acknowledges a commit,
+/// |V and S| <= Q + N; and whoever takes over leaves out no former voter and lowers no quorum.
+fn quorum_fault(spec: &ClusterSpec, seen: &Observation, doc: &SyncDoc) -> Option<Note> {
+    let primary = seen.postgres.live.known().filter(|live| !live.in_recovery);
+    if let Some(live) = primary {
+        let fault = !meets(&live.synchronous_standby_names, doc);
+        return fault.then(|| {
+            note(
+                "G-15",
+                "needs fewer votes in /sync than its commits are waited for",
+            )
+        });
+    }
+    let former = seen.dcs.known().and_then(|view| view.sync_state())?;
+    let is_me = |name: &MemberName| *name == spec.me;
+    let mut gone = former.standbys.iter().chain(&former.leader);
+    let left_out = gone.any(|name| !is_me(name) && !doc.has_standby(name));
+    (left_out || doc.quorum < former.quorum)
+        .then(|| note("G-15", "takes /sync over with fewer votes than it demanded"))
+}
+
+/// Whether every group that wins by `doc` holds somebody of every group for which a commit waits.
+fn meets(setting: &str, doc: &SyncDoc) -> bool {
+    let (count, list) = match setting.split_once('(') {
+        Some((head, list)) => (
+            head.split_whitespace()
+                .last()
+                .and_then(|it| it.parse().ok()),
+            list.trim_end().trim_end_matches(')'),
+        ),
+        None => (Some(1), setting),
+    };
+    let others: Vec<&str> = list
+        .split(',')
+        .filter(|it| !it.trim().is_empty())
+        .filter(|it| !doc.standbys.iter().any(|name| is(it, name)))
+        .collect();
+    let count: u64 = if list.trim().is_empty() || list.contains('*') {
+        0
+    } else {
+        count.unwrap_or(0)
+    };
+    let all = u64::try_from(doc.standbys.len() + others.len()).unwrap_or(u64::MAX);
+    doc.standbys.is_empty() || all <= doc.quorum.saturating_add(count)
+}
+
 /// G-14: as long as `/sync` names a standby of mine, commits wait for it.
 pub(crate) fn setting_fault(
     spec: &ClusterSpec,
@@ -73,6 +144,12 @@ pub(crate) fn setting_fault(
         return None;
     }
     let setting = setting.unwrap_or_default();
+    if sync.quorum > 0 {
+        return (!meets(setting, sync)).then(|| {
+            let text = format!("waits by '{setting}', too little for the votes in /sync");
+            note("G-14", text)
+        });
+    }
     let left = sync
         .standbys
         .iter()

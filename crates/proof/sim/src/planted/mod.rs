@@ -40,6 +40,10 @@ pub enum Planted {
     NamesBeforeSync,
     /// A name enters `/sync` before commits wait for it (S14).
     SyncBeforeNames,
+    /// The quorum of `/sync` does not bind in a race: any voter may lead.
+    QuorumIgnored,
+    /// Fewer votes are demanded as soon as commits are to wait for more, not when they do and have caught up.
+    QuorumBeforeNames,
     /// `/sync` is written whatever its revision, and whoever leads (S19, S42).
     SyncUnconditionally,
     /// A promotion does not write `/sync` first.
@@ -61,7 +65,7 @@ pub enum Planted {
 use Planted as P;
 
 /// Each with the name that `--plant` and scenarios use.
-const NAMES: [(P, &str); 21] = [
+const NAMES: [(P, &str); 23] = [
     (P::LeaseFromAnswer, "lease-from-answer"),
     (P::FenceWithoutMargin, "fence-without-margin"),
     (P::ErrorRenews, "error-renews"),
@@ -75,6 +79,8 @@ const NAMES: [(P, &str); 21] = [
     (P::SyncIgnoredInRace, "sync-ignored-in-race"),
     (P::NamesBeforeSync, "names-before-sync"),
     (P::SyncBeforeNames, "sync-before-names"),
+    (P::QuorumIgnored, "quorum-ignored"),
+    (P::QuorumBeforeNames, "quorum-before-names"),
     (P::SyncUnconditionally, "sync-unconditionally"),
     (P::PromoteWithoutSync, "promote-without-sync"),
     (P::TimelineIgnored, "timeline-ignored"),

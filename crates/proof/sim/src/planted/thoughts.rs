@@ -41,6 +41,14 @@ fn see_wrongly(bug: Planted, spec: &ClusterSpec, seen: &mut Observation, process
                 sync.value.standbys.insert(spec.me.clone());
             }
         }
+        Planted::QuorumIgnored => {
+            let replica = !seen.postgres.runs_as_primary();
+            if let Some(sync) = known(seen).and_then(|view| view.sync.as_mut())
+                && replica
+            {
+                sync.value.quorum = 0;
+            }
+        }
         Planted::TimelineIgnored => {
             if let Some(view) = known(seen) {
                 view.history = None;
@@ -98,7 +106,12 @@ fn do_wrongly(bug: Planted, spec: &ClusterSpec, seen: &Observation, thought: &mu
             start_as_it_was(seen, actions);
         }
         Planted::NamesBeforeSync => names_before_sync(seen, actions),
-        Planted::SyncBeforeNames => sync_before_names(spec, seen, actions),
+        Planted::SyncBeforeNames => sync_before_names(spec, seen, actions, |_, _| 0),
+        Planted::QuorumBeforeNames => {
+            sync_before_names(spec, seen, actions, |count, names| {
+                names.saturating_sub(count)
+            });
+        }
         Planted::RewindSkipped => skip_rewind(spec, actions),
         Planted::OldDirectoryRemoved => {
             let copied = seen
@@ -181,7 +194,12 @@ fn names_before_sync(seen: &Observation, actions: &mut Vec<Action>) {
 }
 
 /// With the setting, and not when the standby has caught up with what was there before it.
-fn sync_before_names(spec: &ClusterSpec, seen: &Observation, actions: &mut Vec<Action>) {
+fn sync_before_names(
+    spec: &ClusterSpec,
+    seen: &Observation,
+    actions: &mut Vec<Action>,
+    quorum: impl Fn(usize, usize) -> usize,
+) {
     let Some(sync) = seen.dcs.known().and_then(|view| view.sync.as_ref()) else {
         return;
     };
@@ -206,9 +224,14 @@ fn sync_before_names(spec: &ClusterSpec, seen: &Observation, actions: &mut Vec<A
         .filter_map(|name| MemberName::new(name.trim().trim_matches('"')).ok())
         .filter(|name| name.as_str() != "*")
         .collect();
+    let count = setting.split_once('(').and_then(|(head, _)| {
+        let count = head.split_whitespace().last();
+        count.and_then(|count| count.parse().ok())
+    });
+    let quorum = quorum(count.unwrap_or(1), standbys.len());
     let doc = SyncDoc {
         leader: Some(spec.me.clone()),
-        quorum: 0,
+        quorum: u64::try_from(quorum).unwrap_or(0),
         standbys,
     };
     let expected = Some(sync.revision);

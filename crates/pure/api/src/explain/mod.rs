@@ -5,7 +5,8 @@ mod remedy;
 
 use pgherd_domain::documents::MemberDoc;
 use pgherd_domain::{
-    ClusterView, Lsn, MemberName, PgRole, PgState, SyncMode, Tags, TimelineId, Veto,
+    ClusterView, Lsn, MemberName, PgRole, PgState, SyncMode, SyncWarning, Tags, TimelineId, Veto,
+    sync_warnings,
 };
 
 pub use remedy::remedy;
@@ -22,6 +23,7 @@ pub struct Explanation {
     leader: Option<MemberName>,
     paused: bool,
     members: Vec<Explained>,
+    warnings: Vec<SyncWarning>,
 }
 
 /// One member.
@@ -51,6 +53,7 @@ pub fn explain(cluster: &str, view: &ClusterView) -> Explanation {
         leader: view.leader_name().cloned(),
         paused: wanted.pause,
         members,
+        warnings: sync_warnings(view, wanted.sync_mode, wanted.node_count),
     }
 }
 
@@ -96,6 +99,9 @@ impl Explanation {
         }
         out.push('\n');
         out.push_str(&self.outlook());
+        for warning in &self.warnings {
+            out.push_str(&format!("Warning: {warning}\n"));
+        }
         out
     }
 
@@ -282,7 +288,8 @@ fn old_timeline(doc: &MemberDoc, view: &ClusterView, wanted: &Wanted) -> Option<
 }
 
 fn not_synchronous(name: &MemberName, view: &ClusterView, wanted: &Wanted) -> Option<Veto> {
-    if wanted.sync_mode == SyncMode::Off {
+    // In quorum mode votes decide, and those are counted when nobody leads.
+    if wanted.sync_mode != SyncMode::On {
         return None;
     }
     let sync = view.sync_state().filter(|sync| !sync.names(name))?;

@@ -6,7 +6,7 @@ mod tree;
 
 use std::collections::BTreeSet;
 
-use pgherd_domain::ClusterView;
+use pgherd_domain::{ClusterView, sync_warnings};
 
 pub use history::history;
 
@@ -187,8 +187,12 @@ fn title(name: &str, view: &ClusterView, group: Option<u32>) -> String {
 /// What stands below the table: pause, and a planned switchover.
 fn notes(view: &ClusterView) -> String {
     let mut out = String::new();
-    if Wanted::of(view).pause {
+    let wanted = Wanted::of(view);
+    if wanted.pause {
         out.push_str(" Maintenance mode: on\n");
+    }
+    for warning in sync_warnings(view, wanted.sync_mode, wanted.node_count) {
+        out.push_str(&format!(" Warning: {warning}\n"));
     }
     if let Some(order) = &view.failover
         && let Some(schedule) = &order.value.scheduled_at

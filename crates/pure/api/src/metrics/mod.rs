@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use pgherd_domain::{ClusterView, LiveSeen, PgRole, PgState, SyncMode};
+use pgherd_domain::{ClusterView, LiveSeen, PgRole, PgState, SyncMode, SyncWarning, sync_warnings};
 use pgherd_settings::value;
 
 use crate::member::MemberFacts;
@@ -23,7 +23,36 @@ pub fn text(member: &MemberFacts<'_>) -> String {
     wal(&mut page, member);
     cluster(&mut page, member);
     hooks(&mut page, member);
+    synchronous(&mut page, member);
     page.out
+}
+
+/// What would keep a leader in a synchronous mode from going on: ours. Told by the leader.
+fn synchronous(page: &mut Page, member: &MemberFacts<'_>) {
+    let mode = member.spec.synchronous_mode;
+    let view = member
+        .cluster
+        .filter(|_| member.leads && mode != SyncMode::Off);
+    let Some(view) = view else { return };
+    let warnings = sync_warnings(view, mode, member.spec.synchronous_node_count);
+    let mut gauge = |name: &str, help: &str, set: bool| {
+        let labels = &page.labels;
+        let value = u8::from(set);
+        page.out.push_str(&format!(
+            "# HELP pgherd_{name} {help}\n# TYPE pgherd_{name} gauge\npgherd_{name}{labels} {value}\n"
+        ));
+    };
+    let too_few = |warning: &SyncWarning| matches!(warning, SyncWarning::TooFew { .. });
+    gauge(
+        "synchronous_nodes_missing",
+        "Whether more synchronous nodes are asked for than members may be.",
+        warnings.iter().any(too_few),
+    );
+    gauge(
+        "synchronous_successor_missing",
+        "Whether nobody beside the leader may both be synchronous and lead.",
+        warnings.contains(&SyncWarning::NoSuccessor),
+    );
 }
 
 /// How often callbacks and hooks ended how: ours.

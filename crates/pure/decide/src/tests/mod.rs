@@ -26,6 +26,7 @@ mod slots;
 mod standby;
 mod switchover;
 mod sync;
+mod sync_quorum;
 mod unreachable;
 mod watchdog;
 mod working;

@@ -153,9 +153,50 @@ fn strict_mode_with_nobody_left_waits_for_the_placeholder() {
     );
 }
 
+/// `b` holds the key in quorum mode; `/sync` names `a`, and demands one vote of b and c.
+fn elected() -> World {
+    winner()
+        .sync("a", &["b", "c"])
+        .spec(|spec| spec.synchronous_mode = SyncMode::Quorum)
+        .view(|view| view.sync.as_mut().unwrap().value.quorum = 1)
+}
+
+#[test]
+fn with_the_key_in_hand_the_votes_are_counted_again() {
+    let mut world = elected();
+    let decision = world.turn();
+    assert_eq!(decision.asks(), ["c"]);
+    assert_eq!(decision.effects(), []);
+    let decision = elected().unreachable("c").decide();
+    assert!(decision.does(&Action::ReleaseLeader { optime: None }));
+    let ahead = |c: &mut pgherd_domain::PeerStatus| c.position = pgherd_domain::Lsn::new(END + 8);
+    let decision = elected().answered("c", ahead).decide();
+    assert!(decision.does(&Action::ReleaseLeader { optime: None }));
+}
+
+#[test]
+fn the_former_leader_and_voters_go_on_voting_under_the_new_leader() {
+    let mut doc = sync_doc(&["a", "c"]);
+    doc.quorum = 1;
+    let decision = elected().answered("c", |_| {}).decide();
+    let expected = Some(REVISION);
+    assert_eq!(decision.effects(), [Action::WriteSync { doc, expected }]);
+    let mut world = elected()
+        .sync("b", &["a", "c"])
+        .spec(|spec| spec.synchronous_mode = SyncMode::Quorum)
+        .view(|view| view.sync.as_mut().unwrap().value.quorum = 1);
+    let names = Adjustment::SetSynchronousStandbyNames(Some("ANY 1 (a,c)".into()));
+    assert_eq!(world.turn().effects(), [Action::Adjust(names)]);
+    let decision = world
+        .live(|live| live.synchronous_standby_names = "ANY 1 (a,c)".into())
+        .decide();
+    assert!(promotes(&decision));
+}
+
 #[test]
 fn the_voters_of_a_quorum_are_not_taken_for_synchronous() {
     let decision = winner()
+        .answered("c", |_| {})
         .sync("a", &["b", "c"])
         .view(|view| view.sync.as_mut().unwrap().value.quorum = 1)
         .spec(|spec| spec.synchronous_mode_strict = true)

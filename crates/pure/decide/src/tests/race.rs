@@ -315,9 +315,69 @@ fn a_voter_of_a_quorum_needs_the_votes_of_others() {
     takes_the_key(world(END - 8));
     refuses(
         world(END).unreachable("c"),
-        &Veto::NotSynchronous {
-            sync: "0 of the 1 quorum votes needed".into(),
+        &Veto::TooFewVotes {
+            votes: 0,
+            needed: 1,
         },
+    );
+}
+
+/// `b` after the loss of `a`; in `/sync` are these, and so many votes are needed.
+fn in_quorum_mode(standbys: &[&str], quorum: u64) -> World {
+    bereaved()
+        .sync("a", standbys)
+        .spec(|spec| spec.synchronous_mode = pgherd_domain::SyncMode::Quorum)
+        .view(move |view| view.sync.as_mut().unwrap().value.quorum = quorum)
+}
+
+#[test]
+fn who_does_not_vote_needs_one_vote_more() {
+    let world = |quorum| in_quorum_mode(&["c"], quorum).answered("c", |_| {});
+    takes_the_key(world(0));
+    refuses(
+        world(1),
+        &Veto::TooFewVotes {
+            votes: 1,
+            needed: 2,
+        },
+    );
+    refuses(
+        world(0).unreachable("c"),
+        &Veto::TooFewVotes {
+            votes: 0,
+            needed: 1,
+        },
+    );
+}
+
+#[test]
+fn the_former_leader_votes_too() {
+    let world = |position: u64| {
+        in_quorum_mode(&["b", "c"], 1)
+            .unreachable("c")
+            .other("a", PgRole::Replica, 1)
+            .answered("a", move |a| a.position = Lsn::new(position))
+    };
+    takes_the_key(world(END));
+    refuses(
+        world(END + 8),
+        &Veto::TooFewVotes {
+            votes: 0,
+            needed: 1,
+        },
+    );
+}
+
+#[test]
+fn a_name_among_voters_proves_no_timeline() {
+    let refused = in_quorum_mode(&["b", "c"], 1).past(&[(1, END - 8)]);
+    let mut world = refused;
+    assert!(
+        world
+            .turn()
+            .verdict
+            .iter()
+            .any(|veto| matches!(veto, Veto::OldTimeline { .. }))
     );
 }
 

@@ -61,12 +61,12 @@ fn a_key_of_another_leader_is_made_mine_with_nobody() {
 }
 
 #[test]
-fn a_quorum_that_patroni_left_is_begun_anew() {
+fn from_a_quorum_to_on_mode_commits_wait_for_one_first() {
     let decision = leader("ANY 1 (b,c)")
         .sync("a", &["b", "c"])
         .view(|view| view.sync.as_mut().unwrap().value.quorum = 1)
         .decide();
-    assert_eq!(steps(&decision), [sync("null")]);
+    assert_eq!(steps(&decision), [r#"set Some("b")"#]);
 }
 
 #[test]

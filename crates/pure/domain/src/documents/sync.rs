@@ -62,13 +62,21 @@ impl SyncDoc {
             .any(|standby| standby.same_as(name.as_str()))
     }
 
+    /// Whether `name` certainly has every acknowledged commit by this document: the leader, and a standby when a
+    /// candidate needs no votes.
+    pub fn proves(&self, name: &MemberName) -> bool {
+        self.is_led_by(name) || (self.quorum == 0 && self.has_standby(name))
+    }
+
+    /// Whether `name` is the leader here.
+    pub fn is_led_by(&self, name: &MemberName) -> bool {
+        let leader = self.leader.as_ref();
+        leader.is_some_and(|leader| leader.same_as(name.as_str()))
+    }
+
     /// Whether `name` is the leader or a standby here.
     pub fn names(&self, name: &MemberName) -> bool {
-        self.has_standby(name)
-            || self
-                .leader
-                .as_ref()
-                .is_some_and(|leader| leader.same_as(name.as_str()))
+        self.has_standby(name) || self.is_led_by(name)
     }
 }
 
