@@ -47,7 +47,7 @@ impl Agent {
                     let outcome = match self.ports.postgres.adjust(&change).await {
                         Ok(()) => Outcome::Done,
                         Err(error) => {
-                            warn!("{change:?}: {error}");
+                            warn!("{change}: {error}");
                             Outcome::Unknown(error.to_string())
                         }
                     };

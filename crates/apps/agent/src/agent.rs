@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pgherd_decide::{Decision, Memory, fence_margin};
 use pgherd_domain::{
-    Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Observation,
-    PgRole, Plea, RequestId, Revision, SyncMode, WallTime, WatchdogPlan, WorkKind,
+    Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Notice,
+    Observation, PgRole, Plea, RequestId, Revision, SyncMode, WallTime, WatchdogPlan, WorkKind,
 };
 use pgherd_guard::Note;
 use pgherd_ports::{
@@ -113,6 +113,8 @@ pub struct Agent {
     pub(crate) locked_out: Option<String>,
     /// The revision of a `/config` that was of no use, as last told.
     pub(crate) lost_config: Option<Revision>,
+    /// What the last turn told besides: each is logged when it begins to hold.
+    pub(crate) last_notices: Vec<Notice>,
 }
 
 impl fmt::Debug for Agent {
@@ -190,6 +192,7 @@ impl Agent {
             last_line: (String::new(), now),
             locked_out: None,
             lost_config: None,
+            last_notices: Vec::new(),
         };
         (agent, desk)
     }

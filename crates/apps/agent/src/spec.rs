@@ -1,8 +1,8 @@
 //! From settings to what decisions depend on.
 
 use pgherd_api::COMPATIBLE_VERSION;
-use pgherd_domain::{ClusterSpec, LogicalSlot, RemoteCluster, SlotName, Upstream};
-use pgherd_settings::{HostPort, PermanentSlot, Settings, SlotKind};
+use pgherd_domain::{ClusterSpec, IgnoredSlots, LogicalSlot, RemoteCluster, SlotName, Tags, Upstream};
+use pgherd_settings::{HostPort, PermanentSlot, Settings, SlotKind, SlotMatcher};
 use serde_json::Value;
 
 /// The part of `settings` that decisions depend on.
@@ -46,8 +46,19 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         maximum_lag_on_syncnode: cluster.maximum_lag_on_syncnode,
         use_slots: postgresql.use_slots,
         member_slots_ttl: cluster.member_slots_ttl,
-        permanent_slots: slots().map(|(name, _)| name.clone()).collect(),
-        logical_slots: slots().filter_map(logical).collect(),
+        permanent_slots: slots()
+            .filter(|(_, slot)| {
+                cluster.standby_cluster.is_none() || slot.kind == SlotKind::Physical
+            })
+            .map(|(name, _)| name.clone())
+            .collect(),
+        // In a standby cluster they are inactive (contract §14).
+        logical_slots: slots()
+            .filter(|_| cluster.standby_cluster.is_none())
+            .filter_map(logical)
+            .collect(),
+        ignore_slots: cluster.ignore_slots.iter().map(ignored).collect(),
+        slot_budget: postgresql.slot_budget,
         start_timeout: postgresql.pg_ctl_timeout,
         primary_stop_timeout: cluster.primary_stop_timeout,
         use_pg_rewind: postgresql.use_pg_rewind,
@@ -81,6 +92,31 @@ fn remote(settings: &Settings) -> Option<RemoteCluster> {
     Some(RemoteCluster { upstream })
 }
 
+/// The member's tags, and what follows for one that replays with a delay.
+fn tags(settings: &Settings) -> Tags {
+    let mut tags = settings.changing.tags.clone();
+    // A delayed standby would lead with old data, or only after its delay: it never races, commits do not wait
+    // for it, and everybody sees why.
+    let delay = settings
+        .changing
+        .postgresql
+        .recovery_conf
+        .get("recovery_min_apply_delay")
+        .filter(|delay| delay.chars().any(|digit| ('1'..='9').contains(&digit)));
+    if let Some(delay) = delay {
+        tags.nofailover = true;
+        tags.nosync = true;
+        for (name, value) in [
+            ("nofailover", true.into()),
+            ("nosync", true.into()),
+            ("delayed", Value::from(delay.as_str())),
+        ] {
+            tags.published.insert(name.to_owned(), value);
+        }
+    }
+    tags
+}
+
 /// Whether a permanent slot belongs to the kind of cluster that this is (contract §7).
 fn is_of(slot: &PermanentSlot, settings: &Settings) -> bool {
     let kind = match settings.changing.cluster.standby_cluster {
@@ -94,8 +130,21 @@ fn logical((name, slot): (&String, &PermanentSlot)) -> Option<(String, LogicalSl
     match &slot.kind {
         SlotKind::Physical => None,
         SlotKind::Logical { database, plugin } => {
-            let (database, plugin) = (database.clone(), plugin.clone());
-            Some((name.clone(), LogicalSlot { database, plugin }))
+            let logical = LogicalSlot {
+                database: database.clone(),
+                plugin: plugin.clone(),
+                failover: slot.failover,
+            };
+            Some((name.clone(), logical))
         }
+    }
+}
+
+fn ignored(pattern: &SlotMatcher) -> IgnoredSlots {
+    IgnoredSlots {
+        name: pattern.name.clone(),
+        logical: pattern.kind.as_ref().map(|kind| kind == "logical"),
+        database: pattern.database.clone(),
+        plugin: pattern.plugin.clone(),
     }
 }

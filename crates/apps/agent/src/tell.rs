@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgherd_decide::Decision;
-use pgherd_domain::{ClusterView, MemberName, Moment, Observation, Reason};
+use pgherd_domain::{ClusterView, MemberName, Moment, Notice, NoticeLevel, Observation, Reason};
 use pgherd_ports::{Clock, Shown};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -17,6 +17,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(1);
 impl Agent {
     /// One line per turn; the same line again only every `loop_wait`.
     pub(crate) fn tell(&mut self, decision: &Decision, seen: &Observation) {
+        self.tell_notices(&decision.notices);
         let line = decision.line();
         let prefix = if self.spec.pause { "PAUSE: " } else { "" };
         let due = seen.now.since(self.last_line.1) >= self.spec.loop_wait;
@@ -40,6 +41,21 @@ impl Agent {
             }
         }
         self.last_line = (line, seen.now);
+    }
+
+    /// What holds besides, told when it begins to.
+    fn tell_notices(&mut self, notices: &[Notice]) {
+        for notice in notices {
+            let Notice { level, text } = notice;
+            let known = self.last_notices.iter().any(|last| last.text == *text);
+            match level {
+                _ if known => {}
+                NoticeLevel::Info => info!("{text}"),
+                NoticeLevel::Warn => warn!("{text}"),
+                NoticeLevel::Error => error!("{text}"),
+            }
+        }
+        self.last_notices = notices.to_vec();
     }
 
     /// A `/config` that is no mapping: told once for each revision.

@@ -116,6 +116,7 @@ pub const ORDERS: &[Row] = &[
     order(("POST", "/sigterm"), "", ("", 202), "202, and nothing else"),
     order(("POST", "/restart"), "`role`, `postgres_version`, `restart_pending`, `timeout`, `schedule`", (r#"{"role": "king"}"#, 400), "200 when done, 202 when scheduled; 400 and 422 for what can not be; 409 when one is scheduled already; 503 when conditions do not hold or it failed"),
     order(("DELETE", "/restart"), "", ("", 404), "200; 404 when none is scheduled"),
+    order(("POST", "/delayed"), "`stop_before` with a time, or `resume`", (r#"{"resume": true}"#, 503), "200 when a delayed standby was started again such that replay stops before that time, or goes on; 409 when it can not, 503 when not now; ours"),
     order(("POST", "/reinitialize"), "`force`, `from_leader`", ("{}", 503), "200 when begun; 503 with the reason"),
     order(("POST", "/switchover"), "`leader`, `candidate` (or `member`), `scheduled_at`", (r#"{"leader": "nobody"}"#, 412), "200 when done, 202 when scheduled; 400, 412 and 422 for what can not be; 503 when it failed or nobody knows"),
     order(("DELETE", "/switchover"), "", ("", 404), "200; 404 when none is scheduled; 409 when somebody was faster"),

@@ -11,8 +11,11 @@ use pgherd_pgconf::{
 };
 use pgherd_settings::Settings;
 
+use crate::act::slot_parameters;
 use crate::files::{read, remove, sibling};
 use crate::server::{LocalServer, Wanted};
+
+const TARGET_TIME: &str = "recovery_target_time";
 
 /// For what the files are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +37,20 @@ impl LocalServer {
         let wanted = self.wanted();
         let role = section(&wanted, files_for);
         self.make_base()?;
-        let held = read(&self.place.conf())?.unwrap_or_default();
-        let held = parse_settings(&held);
+        let text = read(&self.place.conf())?.unwrap_or_default();
+        let held = parse_settings(&text);
+        let is_ours = text.starts_with(HEADER);
         let names = standby_names(&wanted, &held);
-        let parameters = file_parameters(&wanted.settings, role, &names);
+        let mut parameters = file_parameters(&wanted.settings, role, &names);
+        slot_parameters::force(wanted.slot_parameters.as_ref(), &held, &mut parameters);
         let parameters = self.mended(parameters, &mut checked).await;
         self.make_folders(&parameters)?;
-        let recovery = self.recovery(&wanted, files_for, role, &held).await?;
+        let mut recovery = self.recovery(&wanted, files_for, role, &held).await?;
+        if let (Some(lines), false) = (&mut recovery, matches!(files_for, FilesFor::Recovery(_))) {
+            let kept = || held.get(TARGET_TIME).filter(|_| is_ours).cloned();
+            let end = wanted.stop_before.clone().unwrap_or_else(kept);
+            stop_before(end.filter(|time| !time.is_empty()), lines);
+        }
         let pg = &wanted.settings.changing.postgresql;
         let base = self.place.base_conf();
         let include = match &pg.custom_conf {
@@ -165,6 +175,23 @@ impl LocalServer {
                 .await?;
         }
         Ok(Some(follow(upstream.as_ref())))
+    }
+}
+
+/// Recovery settings that end replay before `time` and leave the server there, to be read; at once, so the
+/// delay does not hold it up.
+fn stop_before(time: Option<String>, lines: &mut BTreeMap<String, String>) {
+    if let Some(time) = time {
+        // The one blank target that would stand behind it: PostgreSQL takes that for a second target.
+        lines.remove("recovery_target_xid");
+        for (name, value) in [
+            (TARGET_TIME, time.as_str()),
+            ("recovery_target_inclusive", "off"),
+            ("recovery_target_action", "pause"),
+            ("recovery_min_apply_delay", "0"),
+        ] {
+            lines.insert(name.to_owned(), value.to_owned());
+        }
     }
 }
 

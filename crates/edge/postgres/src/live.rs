@@ -1,9 +1,11 @@
 //! The heartbeat's answer, read into the words of the domain.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pgherd_domain::{
-    LiveSeen, Lsn, Receiver, ServerVersion, SlotSeen, TimelineHistory, TimelineId, WalSenderSeen,
+    LiveSeen, Lsn, Receiver, ServerVersion, SlotParameters, SlotSeen, TimelineHistory, TimelineId,
+    WalSenderSeen,
 };
 use pgherd_pgconf::Conninfo;
 use serde::{Deserialize, Deserializer};
@@ -21,6 +23,12 @@ struct Answer {
     replayed: Option<Lsn>,
     replayed_at: Option<String>,
     replay_paused: bool,
+    /// Milliseconds.
+    apply_delay: u64,
+    stop_before: String,
+    feedback: bool,
+    synchronize: Option<bool>,
+    awaited: Option<String>,
     receiver: Option<ReceiverRow>,
     version: u32,
     started_at: String,
@@ -58,6 +66,11 @@ struct SlotRow {
     confirmed_flush: Option<Lsn>,
     has_xmin: bool,
     lost: bool,
+    database: Option<String>,
+    plugin: Option<String>,
+    catalog_xmin: Option<u32>,
+    failover: bool,
+    synced: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +108,7 @@ pub(crate) fn read(
     let endpoint = |conninfo: &str| Conninfo::parse(conninfo).ok()?.endpoint();
     let pending_restart = pending(&answer, wanted);
     let slots = answer.slots.unwrap_or_default().into_iter();
+    let recovering = answer.in_recovery;
     let senders = answer.replication.unwrap_or_default().into_iter();
     Ok(LiveSeen {
         in_recovery: answer.in_recovery,
@@ -104,6 +118,17 @@ pub(crate) fn read(
         replayed: answer.replayed.unwrap_or_default(),
         replayed_at: answer.replayed_at,
         replay_paused: answer.replay_paused,
+        apply_delay: if recovering {
+            Duration::from_millis(answer.apply_delay)
+        } else {
+            Duration::ZERO
+        },
+        stop_before: Some(answer.stop_before).filter(|time| recovering && !time.is_empty()),
+        slot_parameters: SlotParameters {
+            feedback: answer.feedback && recovering,
+            synchronize: answer.synchronize.unwrap_or(false) && recovering,
+            awaited: answer.awaited.filter(|_| !recovering),
+        },
         outgrown: false,
         receiver: answer.receiver.map(receiver),
         version: ServerVersion(answer.version),
@@ -178,6 +203,13 @@ fn slot(row: SlotRow) -> (String, SlotSeen) {
         confirmed_flush: row.confirmed_flush,
         has_xmin: row.has_xmin,
         lost: row.lost,
+        database: row.database,
+        plugin: row.plugin,
+        catalog_xmin: row.catalog_xmin,
+        failover: row.failover,
+        synced: row.synced,
+        broken: None,
+        horizons: None,
     };
     (row.name, seen)
 }
@@ -202,6 +234,7 @@ mod tests {
 
     const ANSWER: &str = r#"{"in_recovery": true, "timeline": 3, "flushed": null,
         "received": "0/5000060", "replayed": "0/5000028", "replayed_at": null, "replay_paused": false,
+        "apply_delay": 3600000, "stop_before": "", "feedback": true, "synchronize": null, "awaited": null,
         "receiver": {"status": "streaming", "conninfo": "user=r host=10.0.0.2 port=5433", "slot": "",
                      "timeline": 3, "latest_end": "0/5000060", "host": "10.0.0.2", "port": 5433},
         "version": 150018, "started_at": "2026-11-24 02:16:15.090000+00:00", "slots": null,
@@ -217,6 +250,8 @@ mod tests {
         let live = read(ANSWER, &BTreeMap::new()).unwrap();
         assert_eq!(live.timeline, TimelineId(3));
         assert_eq!(live.position(), Lsn::parse("0/5000060").unwrap());
+        assert_eq!(live.apply_delay, Duration::from_secs(3600));
+        assert!(live.slot_parameters.feedback && live.stop_before.is_none());
         let receiver = live.receiver.as_ref().unwrap();
         assert!(receiver.streaming);
         assert_eq!(

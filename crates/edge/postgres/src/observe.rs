@@ -216,7 +216,8 @@ impl LocalServer {
             seen.live = not_asked(asked_at);
         }
         seen.live = match answer {
-            Ok(live) => {
+            Ok(mut live) => {
+                self.logical.complete(&mut live.slots);
                 if let Some(before) = seen.live.last() {
                     tell_foreign(before, &live, &settings);
                 }

@@ -28,6 +28,11 @@ SELECT json_build_object(
   'replayed_at', CASE WHEN recovering THEN
       to_char(pg_last_xact_replay_timestamp(), 'YYYY-MM-DD HH24:MI:SS.USTZH:TZM') END,
   'replay_paused', CASE WHEN recovering THEN pg_is_wal_replay_paused() ELSE false END,
+  'apply_delay', (EXTRACT(epoch FROM current_setting('recovery_min_apply_delay')::interval) * 1000)::bigint,
+  'stop_before', current_setting('recovery_target_time'),
+  'feedback', current_setting('hot_standby_feedback')::bool,
+  'synchronize', current_setting('sync_replication_slots', true)::bool,
+  'awaited', current_setting('synchronized_standby_slots', true),
   'receiver', (SELECT json_build_object(
       'status', status, 'conninfo', conninfo, 'slot', slot_name, 'timeline', received_tli,
       'latest_end', latest_end_lsn, 'host', sender_host, 'port', sender_port) FROM receiver),
@@ -36,8 +41,11 @@ SELECT json_build_object(
   'slots', (SELECT json_agg(json_build_object(
       'name', slot_name, 'logical', slot_type = 'logical', 'active', active, 'temporary', temporary,
       'restart', restart_lsn, 'confirmed_flush', confirmed_flush_lsn,
-      'has_xmin', xmin IS NOT NULL, 'lost', COALESCE(wal_status = 'lost', false)))
-    FROM pg_replication_slots),
+      'has_xmin', xmin IS NOT NULL, 'lost', COALESCE(wal_status = 'lost', false),
+      'database', database, 'plugin', plugin, 'catalog_xmin', catalog_xmin::text::bigint,
+      'failover', COALESCE((to_jsonb(s) ->> 'failover')::bool, false),
+      'synced', COALESCE((to_jsonb(s) ->> 'synced')::bool, false)))
+    FROM pg_replication_slots AS s),
   'replication', (SELECT json_agg(json_build_object(
       'application_name', application_name, 'user', usename, 'client', host(client_addr),
       'state', state, 'sync_state', sync_state, 'sync_priority', sync_priority,

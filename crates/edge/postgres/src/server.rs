@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pgherd_domain::{
-    Adjustment, ClusterView, HooksSeen, Moment, PgRole, PostgresSeen, Upstream, UpstreamSeen, Work,
-    WorkError,
+    Adjustment, ClusterView, HooksSeen, Moment, PgRole, PostgresSeen, SlotParameters, Upstream,
+    UpstreamSeen, Work, WorkError,
 };
 use pgherd_pgconf::{PidFile, StandbyNames};
 use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress, Wake};
@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::act::logical_slots::LogicalSlots;
 use crate::aside::Aside;
 use crate::connect::Door;
 use crate::control::Control;
@@ -42,6 +43,8 @@ pub struct LocalServer {
     pub(crate) writing: tokio::sync::Mutex<Checked>,
     /// The operator's callbacks and hooks.
     pub(crate) hooks: Hooks,
+    /// Logical slots that are made and moved in the background.
+    pub(crate) logical: LogicalSlots,
     wanted: Mutex<Wanted>,
     /// The standbys that streamed at the last glance.
     pub(crate) standbys: Mutex<Option<String>>,
@@ -58,6 +61,10 @@ pub(crate) struct Wanted {
     pub(crate) role: PgRole,
     /// Who says `synchronous_standby_names`; `None` until the agent has said it.
     pub(crate) names: Option<StandbyNames>,
+    /// What logical slots need; `None` until the agent has said it.
+    pub(crate) slot_parameters: Option<SlotParameters>,
+    /// The time that replay is to stop before, if any; `None` until that was said.
+    pub(crate) stop_before: Option<Option<String>>,
     /// The upstream that was ordered last; `None` until one was.
     pub(crate) upstream: Option<Option<Upstream>>,
     /// The settings and the role that the files have.
@@ -83,6 +90,7 @@ impl LocalServer {
         Ok(Self {
             place,
             hooks: Hooks::new(Arc::clone(&clock)),
+            logical: LogicalSlots::default(),
             clock,
             heartbeat: Heartbeat::new(wake),
             control: Control::default(),
@@ -94,6 +102,8 @@ impl LocalServer {
                 settings,
                 role: PgRole::Uninitialized,
                 names: None,
+                slot_parameters: None,
+                stop_before: None,
                 upstream: None,
                 applied: None,
                 kept: None,

@@ -124,6 +124,11 @@ fn work(work: &Work) -> String {
         Work::Checkpoint => "checkpoint".to_owned(),
         Work::CrashRecovery => "recover in single-user mode".to_owned(),
         Work::Rewind { source } => format!("rewind from {}", server(Some(source))),
+        Work::CopySlots { source, .. } => format!("copy slots of {}", server(Some(source))),
+        Work::StopBefore {
+            time: Some(time), ..
+        } => format!("stop replay before {time}"),
+        Work::StopBefore { time: None, .. } => "let replay go on".to_owned(),
     }
 }
 

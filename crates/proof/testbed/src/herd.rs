@@ -32,6 +32,8 @@ pub struct HerdOptions {
     pub retry_timeout: u32,
     /// `off`, `on` or `quorum`.
     pub synchronous: String,
+    /// `replica` or `logical`.
+    pub wal_level: String,
     /// Further lines for `bootstrap.dcs`.
     pub dcs_lines: Vec<String>,
     /// Further lines for `bootstrap.dcs.postgresql.parameters`.
@@ -52,6 +54,7 @@ impl Default for HerdOptions {
             loop_wait: 1,
             retry_timeout: 2,
             synchronous: "off".to_owned(),
+            wal_level: "replica".to_owned(),
             dcs_lines: Vec::new(),
             parameters: Vec::new(),
             watchdog: false,
@@ -251,9 +254,18 @@ impl Herd {
 
     /// Asks the leader's PostgreSQL itself: what the store says may be older than a fault.
     async fn streams_to_all(&self, leader: usize) -> Result<()> {
-        let streaming = "SELECT count(DISTINCT application_name) FROM pg_stat_replication \
-                         WHERE state = 'streaming' AND NOT pg_is_in_recovery()";
-        let streaming = self.members[leader].query(streaming).await?;
+        let names: Vec<String> = self
+            .members
+            .iter()
+            .map(|member| format!("'{}'", member.name()))
+            .collect();
+        // Subscribers stand there, too.
+        let streaming = format!(
+            "SELECT count(DISTINCT application_name) FROM pg_stat_replication WHERE state = 'streaming' \
+             AND application_name IN ({}) AND NOT pg_is_in_recovery()",
+            names.join(", ")
+        );
+        let streaming = self.members[leader].query(&streaming).await?;
         let wanted = self.members.len() - 1;
         ensure!(
             streaming == wanted.to_string(),

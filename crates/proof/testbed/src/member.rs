@@ -67,6 +67,20 @@ impl Member {
         })
     }
 
+    /// Puts `lines` before the line `mark` of its configuration, as an operator with an editor would.
+    ///
+    /// # Errors
+    /// When there is no such line, or the file can not be written.
+    pub fn configure(&self, mark: &str, lines: &str) -> Result<()> {
+        let text = fs_err::read_to_string(&self.config)?;
+        let at = text
+            .find(&format!("\n{mark}\n"))
+            .with_context(|| format!("no line `{mark}` in the configuration"))?;
+        let (before, after) = text.split_at(at + 1);
+        fs_err::write(&self.config, format!("{before}{lines}{after}"))?;
+        Ok(())
+    }
+
     /// Its name in the cluster.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -98,7 +98,7 @@ fn bootstrap(options: &HerdOptions) -> String {
       use_pg_rewind: true
       use_slots: true
       parameters:
-        wal_level: replica
+        wal_level: {wal_level}
         hot_standby: 'on'
         wal_log_hints: 'on'
         max_connections: 60
@@ -108,6 +108,7 @@ fn bootstrap(options: &HerdOptions) -> String {
         shared_buffers: 16MB
         log_line_prefix: '%m [%p] '
 {parameters}",
+        wal_level = options.wal_level,
         ttl = options.ttl,
         loop_wait = options.loop_wait,
         retry_timeout = options.retry_timeout,

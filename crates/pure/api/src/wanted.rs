@@ -24,6 +24,8 @@ pub struct Wanted {
     pub maximum_lag_on_failover: WalBytes,
     /// A candidate must be on the newest timeline.
     pub check_timeline: bool,
+    /// How much WAL one slot may keep; `None`: without a limit.
+    pub slot_budget: Option<WalBytes>,
 }
 
 impl Wanted {
@@ -55,6 +57,11 @@ impl Wanted {
                 .and_then(|lag| u64::try_from(lag).ok())
                 .unwrap_or(1_048_576),
             check_timeline: on("check_timeline"),
+            slot_budget: get("pgherd")
+                .get("slot_budget")
+                .and_then(|budget| value::bytes(budget, SizeUnit::Byte))
+                .and_then(|budget| u64::try_from(budget).ok())
+                .filter(|budget| *budget > 0),
         }
     }
 
@@ -68,6 +75,7 @@ impl Wanted {
             loop_wait: spec.loop_wait,
             maximum_lag_on_failover: spec.maximum_lag_on_failover,
             check_timeline: spec.check_timeline,
+            slot_budget: spec.slot_budget,
         }
     }
 }

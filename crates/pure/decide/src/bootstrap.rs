@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
-use pgherd_domain::{Action, MemberName, PgRole, PgState, Reason, SlotName, Upstream, Work};
+use pgherd_domain::{Action, MemberName, PgRole, PgState, Reason, Upstream, Work};
 
 use crate::memory::Bootstrap;
 use crate::turn::Turn;
@@ -267,8 +267,7 @@ impl Turn<'_> {
     /// `member` as the server to stream from.
     pub(crate) fn upstream_of(&self, name: &MemberName, member: &MemberDoc) -> Option<Upstream> {
         let (host, port) = member.address()?;
-        let slot = (self.spec.use_slots && !self.spec.tags.nostream)
-            .then(|| SlotName::of_member(&self.spec.me));
+        let slot = self.my_slot();
         Some(Upstream {
             name: Some(name.clone()),
             host,

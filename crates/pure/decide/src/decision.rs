@@ -1,7 +1,7 @@
 //! What comes out of one turn.
 
 use pgherd_domain::documents::MemberDoc;
-use pgherd_domain::{Action, Moment, PgRole, PgState, Reason, Veto};
+use pgherd_domain::{Action, Moment, Notice, PgRole, PgState, Reason, Veto};
 
 use crate::Memory;
 
@@ -12,6 +12,8 @@ pub struct Decision {
     pub actions: Vec<Action>,
     /// Why; the first one is the line of the turn.
     pub because: Vec<Reason>,
+    /// What to tell an operator besides, as long as it holds: in order, each once.
+    pub notices: Vec<Notice>,
     /// What the next turn has to know.
     pub memory: Memory,
     /// When to look again if nothing happens before.

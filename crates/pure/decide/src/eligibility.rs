@@ -17,6 +17,12 @@ impl Turn<'_> {
         if self.spec.tags.nofailover {
             vetoes.push(Veto::TaggedNoFailover);
         }
+        if let Some(live) = self.pg().live.last().filter(|_| self.is_held_back()) {
+            vetoes.push(Veto::HeldBack {
+                delay: live.apply_delay,
+                stops_before: live.stop_before.clone(),
+            });
+        }
         vetoes.extend(self.unguarded_veto());
         match self.seen.work.kind() {
             None | Some(WorkKind::Checkpoint | WorkKind::PrePromote | WorkKind::Promote) => {}

@@ -73,7 +73,10 @@ impl Turn<'_> {
             };
             self.forget_old_directory();
             self.say(following);
-        } else if !self.heal_behind(leader, &following) {
+            return;
+        }
+        self.pass_over(&upstream, leader);
+        if !self.heal_behind(leader, &following) {
             self.say(following);
         }
     }
@@ -88,7 +91,10 @@ impl Turn<'_> {
     /// Replay that waits for larger parameters waits for ever: told to go on, the server ends, and its next
     /// start has them (contract §3.5). A replay that the operator has paused is left alone.
     pub(crate) fn resume_replay(&mut self) {
-        let waits = |live: &LiveSeen| live.in_recovery && live.replay_paused && live.outgrown;
+        let waits = |live: &LiveSeen| {
+            // At the end that an operator has set, going on would mean a promotion.
+            live.in_recovery && live.replay_paused && live.outgrown && live.stop_before.is_none()
+        };
         if self.live().is_some_and(waits) && !self.spec.pause {
             self.say(Reason::Note(
                 "replay waits for larger parameters: PostgreSQL ends and starts again with them"
@@ -104,28 +110,6 @@ impl Turn<'_> {
         self.leave_upstream();
         self.forget_old_directory();
         self.say(following);
-    }
-
-    /// Whom to stream from: `replicatefrom` when that member is there, else the leader.
-    fn wanted_upstream(&self, leader: &MemberName) -> Option<Upstream> {
-        let view = self.view()?;
-        let tagged = self
-            .spec
-            .tags
-            .replicatefrom
-            .as_ref()
-            .filter(|name| **name != self.spec.me);
-        let (name, member) = tagged
-            .and_then(|name| {
-                Some((
-                    name,
-                    view.members
-                        .get(name)
-                        .filter(|member| member.is_running())?,
-                ))
-            })
-            .or_else(|| Some((leader, view.members.get(leader)?)))?;
-        self.upstream_of(name, member)
     }
 
     /// Points PostgreSQL at `upstream` if it is not yet.

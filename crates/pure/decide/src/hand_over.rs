@@ -33,6 +33,7 @@ impl Turn<'_> {
         let since = match switching.phase {
             SwitchPhase::HandingOver { since } => since,
             SwitchPhase::Checkpoint
+            | SwitchPhase::Consumers { .. }
             | SwitchPhase::Confirming { .. }
             | SwitchPhase::Stopping { .. } => {
                 let since = self.now();

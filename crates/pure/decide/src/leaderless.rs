@@ -98,6 +98,7 @@ impl Turn<'_> {
             | Veto::Promised { .. } => true,
             Veto::NoFence { .. }
             | Veto::TaggedNoFailover
+            | Veto::HeldBack { .. }
             | Veto::Busy(_)
             | Veto::Paused
             | Veto::Lagging { .. }
@@ -248,6 +249,7 @@ const fn comes_from_peers(veto: &Veto) -> bool {
         Veto::NoFence { .. }
         | Veto::NoWatchdog { .. }
         | Veto::TaggedNoFailover
+        | Veto::HeldBack { .. }
         | Veto::NoData
         | Veto::NotRunning
         | Veto::NotAnswering

@@ -3,11 +3,13 @@
 //! Read in this order: `decision` (what comes out), `memory` (what one turn leaves for the next), `turn`
 //! (the order of questions) with `outcomes` (what came of the last turn), then the answers: `lease`,
 //! `unreachable`, `working`, `bootstrap`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
-//! `eligibility`, `failsafe` and `peers`, `leading` with `switchover` and `hand_over`, `following`, `standby`,
-//! `operator`, `shutdown`; and what every turn keeps in order: `sync_standby` with `sync_names`, `slots`,
-//! `publish`.
+//! `eligibility`, `failsafe`, `peers` and `votes`, `leading` with `switchover` and `hand_over`, `following` with
+//! `cascade`, `standby`, `operator` with `stop_before`, `shutdown`; and what every turn keeps in order: `sync_standby`
+//! with `sync_names` and `sync_quorum`, `slots` with `wanted_slots`, `logical_slots`, `slot_parameters` and
+//! `slot_budget`, `publish`.
 
 mod bootstrap;
+mod cascade;
 mod decision;
 mod divergence;
 mod eligibility;
@@ -18,6 +20,7 @@ mod identity;
 mod leaderless;
 mod leading;
 mod lease;
+mod logical_slots;
 mod memory;
 mod operator;
 mod order;
@@ -27,8 +30,11 @@ mod publish;
 mod quorum;
 mod recover;
 mod shutdown;
+mod slot_budget;
+mod slot_parameters;
 mod slots;
 mod standby;
+mod stop_before;
 mod switchover;
 mod sync_names;
 mod sync_quorum;
@@ -36,6 +42,7 @@ mod sync_standby;
 mod turn;
 mod unreachable;
 mod votes;
+mod wanted_slots;
 mod watchdog;
 mod working;
 

@@ -1,14 +1,16 @@
 //! What one turn leaves for the next. Everything that can be seen again is not here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgherd_domain::documents::MemberDoc;
 use pgherd_domain::{
-    Lsn, MemberName, Moment, Operation, PgRole, RemoteCluster, RequestId, Revision, SyncWarning,
-    TimelineId,
+    Lsn, MemberName, Moment, Operation, PgRole, RemoteCluster, RequestId, Revision, SlotParameters,
+    SyncWarning, TimelineId,
     Upstream,
 };
+
+use crate::logical_slots::CopyState;
 
 /// The memory of one member's brain. A new agent starts with [`Memory::new`].
 #[derive(Debug, Clone, PartialEq)]
@@ -76,9 +78,14 @@ pub struct Memory {
     pub(crate) last_position: Option<Lsn>,
     /// Since when member slots have had no member.
     pub(crate) absent_since: BTreeMap<String, Moment>,
-    /// Permanent slots that the operator has or had, as far as this agent has seen: one that is taken out
-    /// of the settings is dropped.
-    pub(crate) permanent: BTreeSet<String>,
+    /// The upstream that gave no WAL, and when it was last passed over for the leader.
+    pub(crate) passed_over: Option<(MemberName, Moment)>,
+    /// Copies of the primary's logical slots, and how far each may be trusted.
+    pub(crate) copies: BTreeMap<String, CopyState>,
+    /// What logical slots were last said to need of this server.
+    pub(crate) slot_parameters: Option<SlotParameters>,
+    /// Who waits for replay to stop before a time, or to go on.
+    pub(crate) moving_end: Option<RequestId>,
     /// The synchronous_standby_names in force, and what they have brought about.
     pub(crate) sync_names: Option<SyncNames>,
     /// What synchronous_standby_names was last told to be, until it is seen to be in force.
@@ -143,7 +150,10 @@ impl Memory {
             copy_is_untried: false,
             last_position: None,
             absent_since: BTreeMap::new(),
-            permanent: BTreeSet::new(),
+            passed_over: None,
+            copies: BTreeMap::new(),
+            slot_parameters: None,
+            moving_end: None,
             sync_names: None,
             ordered_names: None,
             warned: Vec::new(),
@@ -231,6 +241,13 @@ pub(crate) struct Switching {
 pub(crate) enum SwitchPhase {
     /// A checkpoint is written while clients go on, so that the one at shutdown is short.
     Checkpoint,
+    /// Consumers of the operator's logical slots are to confirm what was written before the switchover.
+    Consumers {
+        /// Since when.
+        since: Moment,
+        /// Up to where.
+        position: Lsn,
+    },
     /// The candidates are asked once more, before anything is stopped.
     Confirming {
         /// Since when.

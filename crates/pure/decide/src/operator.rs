@@ -32,15 +32,16 @@ impl Turn<'_> {
                 Operation::Reinitialize { force, from_leader } => {
                     self.reinitialize_on_request(*id, *force, *from_leader);
                 }
+                Operation::StopBefore { time } => self.stop_before_on_request(*id, *time),
             }
         }
     }
 
-    fn answer(&mut self, to: RequestId, answer: Answer) {
+    pub(crate) fn answer(&mut self, to: RequestId, answer: Answer) {
         self.actions.push(Action::Answer { to, answer });
     }
 
-    fn refuse(&mut self, to: RequestId, refusal: Refusal, text: impl Into<String>) {
+    pub(crate) fn refuse(&mut self, to: RequestId, refusal: Refusal, text: impl Into<String>) {
         self.answer(to, Answer::Refused(refusal, text.into()));
     }
 
@@ -252,7 +253,9 @@ impl Turn<'_> {
             | WorkKind::Promote
             | WorkKind::Checkpoint
             | WorkKind::CrashRecovery
-            | WorkKind::Rewind => false,
+            | WorkKind::Rewind
+            | WorkKind::CopySlots
+            | WorkKind::StopBefore => false,
         };
         if !ends {
             return;

@@ -34,6 +34,7 @@ impl Turn<'_> {
             Veto::NoFence { .. }
             | Veto::NoWatchdog { .. }
             | Veto::TaggedNoFailover
+            | Veto::HeldBack { .. }
             | Veto::NoData
             | Veto::NotRunning
             | Veto::NotAnswering

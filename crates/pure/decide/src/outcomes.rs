@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, Adjustment, Effect, Outcome, PgRole, Reason, Work, WorkError, WorkKind,
+    Action, Adjustment, Effect, Outcome, PgRole, Reason, Work, WorkEnd, WorkError, WorkKind,
 };
 
 use crate::memory::{Backoff, Bootstrap, Divergence, OldDirectory, PrePromote};
@@ -72,6 +72,7 @@ impl Turn<'_> {
         {
             self.note_failed_work(kind, error);
         }
+        self.note_replication_work(end);
         let ok = end.result.is_ok();
         match &end.work {
             Work::Bootstrap => {
@@ -131,6 +132,8 @@ impl Turn<'_> {
             | Work::Restart { .. }
             | Work::Checkpoint
             | Work::Stop { .. }
+            | Work::CopySlots { .. }
+            | Work::StopBefore { .. }
             | Work::Promote { .. } => {}
         }
     }
@@ -142,13 +145,25 @@ impl Turn<'_> {
         }
     }
 
+    /// The same for works that slots and delayed standbys depend on.
+    fn note_replication_work(&mut self, end: &WorkEnd) {
+        let ok = end.result.is_ok();
+        if let Work::CopySlots { .. } = &end.work {
+            self.note_copied(ok);
+        } else if let Work::StopBefore { .. } = &end.work {
+            self.answer_stop_before(&end.result);
+        } else if let (Work::Promote { .. }, true) = (&end.work, ok) {
+            self.restart_retention();
+        }
+    }
+
     /// A work that failed is tried again later and later, where trying again may heal.
     fn note_failed_work(&mut self, kind: WorkKind, error: &WorkError) {
         let now = self.now();
         match kind {
             // Neither heals anything: the next start must not pay for them.
             WorkKind::Checkpoint => self.memory.checkpoint_backoff.failed(now),
-            WorkKind::Stop | WorkKind::PrePromote => {}
+            WorkKind::Stop | WorkKind::PrePromote | WorkKind::CopySlots | WorkKind::StopBefore => {}
             WorkKind::Bootstrap
             | WorkKind::Clone
             | WorkKind::Restore

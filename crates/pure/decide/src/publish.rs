@@ -56,6 +56,7 @@ pub(crate) fn finish(mut turn: Turn<'_>) -> Decision {
     let Turn {
         actions,
         because,
+        notices,
         memory,
         wake,
         ..
@@ -63,6 +64,7 @@ pub(crate) fn finish(mut turn: Turn<'_>) -> Decision {
     Decision {
         actions,
         because,
+        notices: notices.into_iter().collect(),
         memory,
         wake_at: wake,
         state,
@@ -238,6 +240,10 @@ impl Turn<'_> {
     /// My tags; while I wait to leave `/sync`, such that the leader lets me go (contract §5.12).
     fn shown_tags(&self) -> BTreeMap<String, Value> {
         let mut tags = self.spec.tags.published.clone();
+        if self.is_held_back() {
+            tags.insert("nofailover".into(), true.into());
+            tags.insert("nosync".into(), true.into());
+        }
         if self.memory.leaving_sync_since.is_some() {
             tags.insert("nosync".into(), true.into());
             tags.insert("sync_priority".into(), 0.into());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pgherd_domain::documents::FailoverDoc;
 use pgherd_domain::{
-    Action, MemberName, Moment, PeerStatus, Reason, Revision, StopMode, Work, WorkKind,
+    Action, Lsn, MemberName, Moment, PeerStatus, Reason, Revision, StopMode, Work, WorkKind,
 };
 
 use crate::memory::{SwitchPhase, Switching};
@@ -18,6 +18,8 @@ use crate::turn::Turn;
 pub(crate) const SUCCESSOR_MAX: Duration = Duration::from_secs(5);
 /// How long clients may go on while the checkpoint before the stop is written.
 const CHECKPOINT_MAX: Duration = Duration::from_secs(60);
+/// How long consumers of logical slots may take to confirm what they were sent.
+const CONSUMERS_MAX: Duration = Duration::from_secs(5);
 /// How old the answers may be by which candidates are judged; longer than any of them takes.
 const FRESH: Duration = PATIENCE_MAX.saturating_mul(2);
 
@@ -198,7 +200,11 @@ impl Turn<'_> {
                     self.wake_in(Duration::from_secs(1));
                     return !self.withdrawn(switching);
                 }
-                self.confirm_candidates(switching, self.now())
+                let position = self.live().map(|live| live.flushed).unwrap_or_default();
+                self.await_consumers(switching, self.now(), position)
+            }
+            SwitchPhase::Consumers { since, position } => {
+                self.await_consumers(switching, since, position)
             }
             SwitchPhase::Confirming { since } => self.confirm_candidates(switching, since),
             SwitchPhase::Stopping { since } => {
@@ -222,6 +228,28 @@ impl Turn<'_> {
                 false
             }
         }
+    }
+
+    /// Consumers of the operator's logical slots confirm what was written up to now, so that they have little
+    /// to ask of the new primary; one that does not is not waited for long.
+    fn await_consumers(&mut self, switching: &Switching, since: Moment, position: Lsn) -> bool {
+        let late = self.unconfirmed(position);
+        if late.is_empty() || self.now().since(since) >= CONSUMERS_MAX {
+            return self.confirm_candidates(switching, self.now());
+        }
+        if self.withdrawn(switching) {
+            return false;
+        }
+        if let Some(switching) = &mut self.memory.switching {
+            switching.phase = SwitchPhase::Consumers { since, position };
+        }
+        self.say(Reason::Switching {
+            to: switching.to.clone(),
+            phase: "waiting for the consumers of logical slots",
+        });
+        self.keep_sync();
+        self.wake_in(Duration::from_millis(200));
+        true
     }
 
     /// The order was taken back while clients still go on. `true` when the switchover ends with that.

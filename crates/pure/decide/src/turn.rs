@@ -1,10 +1,11 @@
 //! One turn: the order of questions (contract §5.1). The first that applies gives the line of the turn.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, ClusterSpec, ClusterView, ControlData, DataDirectory, LiveSeen, Moment, Observation,
-    PgState, PostgresSeen, Reason, StartAs, Upstream, Veto, Work, WorkKind,
+    Action, ClusterSpec, ClusterView, ControlData, DataDirectory, LiveSeen, Moment, Notice,
+    Observation, PgState, PostgresSeen, Reason, StartAs, Upstream, Veto, Work, WorkKind,
 };
 
 use crate::memory::{Bootstrap, Memory, RestartWanted};
@@ -29,6 +30,7 @@ pub(crate) struct Turn<'a> {
     pub memory: Memory,
     pub actions: Vec<Action>,
     pub because: Vec<Reason>,
+    pub notices: BTreeSet<Notice>,
     pub wake: Moment,
     /// The state to show when the turn knows better than what is seen.
     pub state: Option<PgState>,
@@ -48,6 +50,7 @@ impl<'a> Turn<'a> {
             memory,
             actions: Vec::new(),
             because: Vec::new(),
+            notices: BTreeSet::new(),
             wake,
             state: None,
             race: None,
@@ -101,6 +104,11 @@ impl<'a> Turn<'a> {
 
     pub(crate) fn say(&mut self, reason: Reason) {
         self.because.push(reason);
+    }
+
+    /// Tells an operator something, as long as it holds.
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.notices.insert(notice);
     }
 
     pub(crate) fn wake_at(&mut self, moment: Moment) {

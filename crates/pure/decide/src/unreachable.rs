@@ -64,7 +64,9 @@ impl Turn<'_> {
             | Work::Stop { .. }
             | Work::Checkpoint
             | Work::CrashRecovery
-            | Work::Rewind { .. } => false,
+            | Work::Rewind { .. }
+            | Work::CopySlots { .. }
+            | Work::StopBefore { .. } => false,
         };
         if makes_primary && !self.seen.lease.is_mine(self.now()) {
             self.say(Reason::LostLockDuring(work.kind()));

@@ -49,6 +49,8 @@ impl Turn<'_> {
             | Work::Restart { .. }
             | Work::PrePromote
             | Work::Promote { .. }
+            | Work::CopySlots { .. }
+            | Work::StopBefore { .. }
             | Work::CrashRecovery => self.tell_progress(kind, leading),
         }
         // Progress is shown about once a second.
@@ -127,7 +129,9 @@ const fn state_of(work: &Work) -> Option<PgState> {
         Work::Bootstrap => Some(PgState::InitializingCluster),
         Work::Clone { .. } | Work::Restore => Some(PgState::CreatingReplica),
         Work::Start { .. } => Some(PgState::Starting),
-        Work::Restart { .. } => Some(PgState::Restarting),
+        Work::Restart { .. } | Work::CopySlots { .. } | Work::StopBefore { .. } => {
+            Some(PgState::Restarting)
+        }
         Work::Stop { .. } => Some(PgState::Stopping),
         Work::CrashRecovery | Work::Rewind { .. } => Some(PgState::Stopped),
         Work::PrePromote | Work::Promote { .. } | Work::Checkpoint => None,

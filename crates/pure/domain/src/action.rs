@@ -1,12 +1,13 @@
 //! What a turn may do: one variant per effect, with every detail, so that nothing is left to choose.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::documents::{FailoverDoc, HistoryDoc, MemberDoc, StatusDoc, SyncDoc};
-use crate::{Lsn, MemberName, RequestId, Revision, SlotName, Upstream, Work};
+use crate::{Lsn, MemberName, RequestId, Revision, SlotName, SlotParameters, Upstream, Work};
 
 /// One effect.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +120,20 @@ pub enum Adjustment {
         database: String,
         /// The output plugin.
         plugin: String,
+        /// PostgreSQL itself takes it to the standbys (17+).
+        failover: bool,
     },
+    /// Moves the copies of the primary's logical slots forward, in the background: decoding takes its time.
+    /// While it goes on it is not begun again.
+    KeepLogicalSlots {
+        /// Which, in which database, to where.
+        advance: BTreeMap<SlotName, (String, Lsn)>,
+        /// The primary whose horizons are compared, the slot this member has there, and the copies that are
+        /// not known to be safe; `None`: all are.
+        compare: Option<(Upstream, SlotName, Vec<SlotName>)>,
+    },
+    /// Sets what logical slots need of this server.
+    SetSlotParameters(SlotParameters),
     /// Drops an inactive slot.
     DropSlot(SlotName),
     /// Moves an inactive physical slot forward.
@@ -134,6 +148,41 @@ pub enum Adjustment {
     ResumeReplay,
     /// Removes the old data directory that a clone had set aside: the new one streams.
     ForgetOldDirectory,
+}
+
+impl fmt::Display for Adjustment {
+    /// As the log says it when it fails.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Follow { upstream: Some(to) } => write!(f, "follow {to}"),
+            Self::Follow { upstream: None } => f.write_str("follow nobody"),
+            Self::SetSynchronousStandbyNames(Some(names)) => {
+                write!(f, "set synchronous_standby_names to '{names}'")
+            }
+            Self::SetSynchronousStandbyNames(None) => {
+                f.write_str("give synchronous_standby_names back")
+            }
+            Self::CreateSlot(slot) => write!(f, "create the replication slot '{slot}'"),
+            Self::CreateLogicalSlot {
+                slot,
+                database,
+                plugin,
+                ..
+            } => write!(
+                f,
+                "create the permanent logical slot '{slot}' in the database '{database}' with the plugin \
+                 '{plugin}' (see `slots.{slot}` in the dynamic configuration)"
+            ),
+            Self::KeepLogicalSlots { .. } => f.write_str("advance the copies of logical slots"),
+            Self::SetSlotParameters(_) => f.write_str("set what logical slots need"),
+            Self::DropSlot(slot) => write!(f, "drop the replication slot '{slot}'"),
+            Self::AdvanceSlot { slot, to } => {
+                write!(f, "advance the replication slot '{slot}' to {to}")
+            }
+            Self::ResumeReplay => f.write_str("resume replay"),
+            Self::ForgetOldDirectory => f.write_str("remove the old data directory"),
+        }
+    }
 }
 
 /// What is asked of others.

@@ -10,6 +10,7 @@ pub mod documents;
 mod hook;
 mod lsn;
 mod name;
+mod notice;
 mod observation;
 mod postgres;
 mod promise;
@@ -27,17 +28,18 @@ pub use cluster::{ClusterView, LeaderKey, Revision, Versioned};
 pub use hook::{Hook, HookEnd, HookRun, HooksSeen};
 pub use lsn::{Lsn, ParseLsnError, WalBytes};
 pub use name::{MemberName, NameError, SlotName};
+pub use notice::{Notice, NoticeLevel};
 pub use observation::{
     Effect, Fact, LeaseSeen, Observation, Operation, Outcome, PeerSeen, PeerStatus, Request,
     RequestId, Standing, UpstreamSeen, WorkEnd, WorkSeen,
 };
 pub use postgres::{
-    ControlData, ControlState, DataDirectory, LiveSeen, PgRole, PgState, PostgresSeen, Receiver,
-    ServerVersion, SlotSeen, WalSenderSeen,
+    ControlData, ControlState, DataDirectory, Horizons, LiveSeen, PgRole, PgState, PostgresSeen,
+    Receiver, ServerVersion, SlotParameters, SlotSeen, WalSenderSeen, is_not_after,
 };
 pub use promise::{Accepted, FailsafeSeen, Plea, Promise};
 pub use reason::{Reason, Veto};
-pub use spec::{ClusterSpec, LogicalSlot, RemoteCluster, SyncMode};
+pub use spec::{ClusterSpec, IgnoredSlots, LogicalSlot, RemoteCluster, SyncMode};
 pub use sync_outlook::{SyncWarning, sync_warnings};
 pub use tags::Tags;
 pub use time::{Moment, WallTime};

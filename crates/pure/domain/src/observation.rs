@@ -248,6 +248,11 @@ pub enum Operation {
         /// Copy from the leader only.
         from_leader: bool,
     },
+    /// A delayed standby: replay stops before a time, and waits there to be read; or goes on.
+    StopBefore {
+        /// The time; `None`: replay goes on.
+        time: Option<WallTime>,
+    },
 }
 
 /// What came of one effect of the last turn.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::{Fact, Lsn, MemberName, Moment, TimelineHistory, TimelineId};
 
@@ -272,7 +273,7 @@ pub struct WalSenderSeen {
 }
 
 /// One replication slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SlotSeen {
     /// `slot_type` is `logical`.
     pub logical: bool,
@@ -288,6 +289,36 @@ pub struct SlotSeen {
     pub has_xmin: bool,
     /// `wal_status` is `lost` (13+).
     pub lost: bool,
+    /// The database of a logical slot.
+    pub database: Option<String>,
+    /// The output plugin of a logical slot.
+    pub plugin: Option<String>,
+    /// `catalog_xmin`: which rows of the catalogue it still needs.
+    pub catalog_xmin: Option<u32>,
+    /// PostgreSQL itself takes it to the standbys (`failover`, 17+).
+    pub failover: bool,
+    /// PostgreSQL itself keeps it in step with the primary's (`synced`, 17+).
+    pub synced: bool,
+    /// Why moving it failed for good (SQLSTATE 58P01 or 55000): only a new copy helps.
+    pub broken: Option<String>,
+    /// The horizons of the primary, as last compared; asked for slots that are not known to be safe.
+    pub horizons: Option<Horizons>,
+}
+
+/// What the primary still keeps of the catalogue for a logical slot, and for a standby that has a copy of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizons {
+    /// `catalog_xmin` of the slot on the primary: older rows may be gone.
+    pub slot: u32,
+    /// `catalog_xmin` of the physical slot that the standby streams through: older rows may be gone as soon as
+    /// the slot on the primary does not need them either. `None`: it sends no feedback yet.
+    pub standby: Option<u32>,
+}
+
+/// Whether `old` is not after `new`. Transaction numbers wrap around: of two, that one is older from which the
+/// other is ahead by less than half of them.
+pub const fn is_not_after(old: u32, new: u32) -> bool {
+    new.wrapping_sub(old) < 1 << 31
 }
 
 /// What a server that answers says (one query a turn).
@@ -307,6 +338,12 @@ pub struct LiveSeen {
     pub replayed_at: Option<String>,
     /// Replay is paused.
     pub replay_paused: bool,
+    /// Replay waits this long after each commit (`recovery_min_apply_delay`); zero on a primary.
+    pub apply_delay: Duration,
+    /// Replay stops before this time and pauses there (`recovery_target_time`), as PostgreSQL shows it.
+    pub stop_before: Option<String>,
+    /// The running values of what logical slots need of a server.
+    pub slot_parameters: SlotParameters,
     /// A standby: its primary has raised parameters above what it runs with, so that replay can not go on
     /// before a restart with larger ones (contract §3.1, §3.5).
     pub outgrown: bool,
@@ -334,6 +371,18 @@ pub struct LiveSeen {
     pub history: TimelineHistory,
     /// Settings that wait for a restart: name to (running, wanted).
     pub pending_restart: BTreeMap<String, (String, String)>,
+}
+
+/// Parameters that logical slots need on a server, beside what the operator has set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SlotParameters {
+    /// `hot_standby_feedback` is on: the primary keeps the rows that copied slots need.
+    pub feedback: bool,
+    /// `sync_replication_slots` is on (17+): PostgreSQL keeps failover slots in step by itself.
+    pub synchronize: bool,
+    /// `synchronized_standby_slots` (17+): no subscriber gets ahead of these standbys. `None`: the operator's
+    /// own value; empty: nobody is waited for.
+    pub awaited: Option<String>,
 }
 
 impl LiveSeen {

@@ -1,6 +1,7 @@
 //! Why: every decision carries reasons as data; logs, API, tables and tests all read the same values.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::{Lsn, MemberName, TimelineId, WalBytes, WorkKind};
 
@@ -9,6 +10,13 @@ use crate::{Lsn, MemberName, TimelineId, WalBytes, WorkKind};
 pub enum Veto {
     /// Tagged `nofailover`, or `failover_priority` 0.
     TaggedNoFailover,
+    /// Its replay waits on purpose: it would lead with old data, or only after the delay is over.
+    HeldBack {
+        /// `recovery_min_apply_delay`
+        delay: Duration,
+        /// The time that replay stops before.
+        stops_before: Option<String>,
+    },
     /// The data directory is empty or unreadable.
     NoData,
     /// PostgreSQL does not run.
@@ -148,6 +156,17 @@ impl fmt::Display for Veto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TaggedNoFailover => f.write_str("tagged nofailover"),
+            Self::HeldBack {
+                stops_before: Some(time),
+                ..
+            } => write!(f, "its replay stops before {time}"),
+            Self::HeldBack { delay, .. } => {
+                write!(
+                    f,
+                    "its replay is delayed by {} s (recovery_min_apply_delay)",
+                    delay.as_secs()
+                )
+            }
             Self::NoData => f.write_str("has no data"),
             Self::NotRunning => f.write_str("PostgreSQL does not run"),
             Self::NotAnswering => f.write_str("PostgreSQL does not answer"),

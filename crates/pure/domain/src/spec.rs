@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{MemberName, Tags, Upstream, WalBytes, WatchdogMode};
+use crate::{MemberName, SlotSeen, Tags, Upstream, WalBytes, WatchdogMode};
 
 /// `synchronous_mode` (contract §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,34 @@ pub struct LogicalSlot {
     pub database: String,
     /// The output plugin.
     pub plugin: String,
+    /// PostgreSQL 17 and later: PostgreSQL itself takes it to the standbys. `None`: as pgherd thinks best.
+    pub failover: Option<bool>,
+}
+
+/// Slots that are never touched: every property that is given must match (`ignore_slots`, contract §7).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IgnoredSlots {
+    /// Exact name.
+    pub name: Option<String>,
+    /// Logical ones, or physical ones.
+    pub logical: Option<bool>,
+    /// Exact database.
+    pub database: Option<String>,
+    /// Exact plugin.
+    pub plugin: Option<String>,
+}
+
+impl IgnoredSlots {
+    /// Whether the slot `name` is one of them.
+    pub fn matches(&self, name: &str, slot: &SlotSeen) -> bool {
+        let fits = |wanted: &Option<String>, is: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| Some(wanted) == is)
+        };
+        fits(&self.name, Some(name))
+            && self.logical.is_none_or(|logical| logical == slot.logical)
+            && fits(&self.database, slot.database.as_deref())
+            && fits(&self.plugin, slot.plugin.as_deref())
+    }
 }
 
 /// What a standby cluster follows (`standby_cluster`, contract §14).
@@ -89,6 +117,10 @@ pub struct ClusterSpec {
     pub permanent_slots: Vec<String>,
     /// Those of them that are logical, by name.
     pub logical_slots: BTreeMap<String, LogicalSlot>,
+    /// Slots that are never touched.
+    pub ignore_slots: Vec<IgnoredSlots>,
+    /// How much WAL one slot may keep before PostgreSQL gives it up; `None`: without a limit.
+    pub slot_budget: Option<WalBytes>,
     /// How long the start of a replica is waited for before it is called slow; it goes on.
     pub start_timeout: Duration,
     /// In synchronous mode, how long the stop of a primary may take before it becomes an immediate one.

@@ -1,9 +1,10 @@
 //! Long work on the local PostgreSQL: at most one at a time, beside the loop, cancellable.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{MemberName, Moment, SlotName};
+use crate::{LogicalSlot, MemberName, Moment, SlotName};
 
 /// The server that a replica streams or copies from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +104,27 @@ pub enum Work {
         /// The server to be like.
         source: Upstream,
     },
+    /// Copies logical slots from the primary: their files are read, this replica is stopped, the files are
+    /// written, it is started again (contract §7).
+    CopySlots {
+        /// The primary.
+        source: Upstream,
+        /// Which, and as what they must be there.
+        slots: BTreeMap<SlotName, LogicalSlot>,
+        /// The server to stream from afterwards.
+        upstream: Option<Upstream>,
+        /// How long the start may take.
+        timeout: Duration,
+    },
+    /// Starts this replica again such that replay stops before a given time, or goes on.
+    StopBefore {
+        /// The time, as PostgreSQL reads it; `None`: replay goes on.
+        time: Option<String>,
+        /// The server to stream from afterwards.
+        upstream: Option<Upstream>,
+        /// How long the start may take.
+        timeout: Duration,
+    },
 }
 
 /// The kind of a work, for tables and matches.
@@ -130,6 +152,10 @@ pub enum WorkKind {
     CrashRecovery,
     /// [`Work::Rewind`]
     Rewind,
+    /// [`Work::CopySlots`]
+    CopySlots,
+    /// [`Work::StopBefore`]
+    StopBefore,
 }
 
 impl Work {
@@ -147,6 +173,8 @@ impl Work {
             Self::Checkpoint => WorkKind::Checkpoint,
             Self::CrashRecovery => WorkKind::CrashRecovery,
             Self::Rewind { .. } => WorkKind::Rewind,
+            Self::CopySlots { .. } => WorkKind::CopySlots,
+            Self::StopBefore { .. } => WorkKind::StopBefore,
         }
     }
 }
@@ -165,6 +193,8 @@ impl fmt::Display for WorkKind {
             Self::Checkpoint => "checkpoint",
             Self::CrashRecovery => "doing crash recovery in a single user mode",
             Self::Rewind => "running pg_rewind",
+            Self::CopySlots => "copying logical slots",
+            Self::StopBefore => "moving the end of replay",
         })
     }
 }

@@ -62,6 +62,10 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
             let empty = seen.postgres.data == DataDirectory::Empty;
             (!empty).then(|| note("G-05", "restores into a directory that is not empty"))
         }
+        Work::CopySlots { .. } | Work::StopBefore { .. } => {
+            let primary = seen.postgres.runs_as_primary();
+            primary.then(|| note("G-21", "stops a primary to start it as a replica"))
+        }
         Work::Start {
             start_as: StartAs::Replica { .. },
             ..

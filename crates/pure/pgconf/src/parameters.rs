@@ -65,6 +65,11 @@ pub fn file_parameters(
         all.entry("wal_retrieve_retry_interval".into())
             .or_insert_with(|| "500ms".into());
     }
+    if let Some(budget) = pg.slot_budget {
+        // PostgreSQL counts in megabytes, and 0 would keep nothing.
+        let megabytes = (budget / (1024 * 1024)).max(1);
+        all.insert("max_slot_wal_keep_size".into(), format!("{megabytes}MB"));
+    }
     all.insert("wal_keep_size".into(), pg.controlled.wal_keep_size.clone());
     all.extend(wanted_controlled(settings));
     let agent_owns = settings.changing.cluster.synchronous_mode != SyncMode::Off;
@@ -179,6 +184,10 @@ mod tests {
         assert_eq!(file["work_mem"], "64MB");
         assert_eq!(file["max_connections"], "100");
         assert_eq!(file["wal_keep_size"], "128MB");
+        assert_eq!(file.get("max_slot_wal_keep_size"), None);
+        settings.changing.postgresql.slot_budget = Some(20 << 30);
+        let file = file_parameters(&settings, RoleSection::Primary, &StandbyNames::Users);
+        assert_eq!(file["max_slot_wal_keep_size"], "20480MB");
         assert_eq!(file["cluster_name"], "herd");
         assert_eq!(file["synchronous_standby_names"], "mine");
         assert!(!file.contains_key("restore_command"));

@@ -255,7 +255,7 @@ fn slots_and_the_standby_cluster_are_read() {
     let physical = PermanentSlot {
         kind: SlotKind::Physical,
         cluster_type: None,
-        failover: false,
+        failover: None,
     };
     let logical = SlotKind::Logical {
         database: "db".to_owned(),
@@ -274,7 +274,7 @@ fn slots_and_the_standby_cluster_are_read() {
             "l".to_owned(),
             PermanentSlot {
                 kind: logical,
-                failover: true,
+                failover: Some(true),
                 ..physical
             },
         ),

@@ -102,6 +102,22 @@ pub struct Reinit {
     pub wait: bool,
 }
 
+/// Arguments of `delayed`.
+#[derive(Debug, Clone, Args)]
+pub struct Delayed {
+    /// The cluster.
+    pub cluster: String,
+    /// The delayed standby.
+    pub member: String,
+    /// Replay goes on to the last commit before this time, and waits there: ISO 8601; without an offset it is
+    /// local.
+    #[arg(long, value_name = "TIME", conflicts_with = "resume")]
+    pub stop_before: Option<String>,
+    /// Replay goes on, with its delay.
+    #[arg(long)]
+    pub resume: bool,
+}
+
 /// Arguments of `flush`.
 #[derive(Debug, Clone, Args)]
 pub struct Flush {

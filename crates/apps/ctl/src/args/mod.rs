@@ -7,7 +7,7 @@ mod look;
 use clap::{Args, Subcommand, ValueEnum};
 use pgherd_api::table;
 
-pub use act::{Failover, Flush, Pause, Reinit, Reload, Remove, Restart, Switchover};
+pub use act::{Delayed, Failover, Flush, Pause, Reinit, Reload, Remove, Restart, Switchover};
 pub use configure::{DemoteCluster, EditConfig, PromoteCluster, ShowConfig};
 pub use look::{Dsn, Explain, History, List, Query, Topology, Version};
 
@@ -82,6 +82,12 @@ pub enum Command {
     ///
     /// Its data directory is replaced. Example: `pgherd reinit demo node3 --wait`
     Reinit(Reinit),
+    /// Shows a delayed standby, or stops its replay before a given time so that one can read from it.
+    ///
+    /// For what was dropped or changed by mistake: what the delay still holds back can be read there.
+    /// Example: `pgherd delayed demo node3 --stop-before '2026-11-26 14:03'`, then `pgherd query`, `pg_dump`,
+    /// then `pgherd delayed demo node3 --resume`
+    Delayed(Delayed),
     /// Forgets a planned restart or switchover.
     ///
     /// Example: `pgherd flush demo switchover`

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod config;
+mod delayed;
 mod dsn;
 mod editor;
 mod explain;
@@ -53,6 +54,7 @@ pub(crate) async fn run(
         Command::Restart(args) => restart::restart(&args, session, screen).await,
         Command::Reload(args) => reload::reload(&args, session, screen).await,
         Command::Reinit(args) => reinit::reinit(&args, session, screen).await,
+        Command::Delayed(args) => delayed::delayed(&args, session, screen).await,
         Command::Flush(args) => flush::flush(&args, session, screen).await,
         Command::Pause(args) => pause::pause(&args, true, session, screen).await,
         Command::Resume(args) => pause::pause(&args, false, session, screen).await,

@@ -26,6 +26,12 @@ pub(crate) async fn reinitialize(app: &App, body: Option<&[u8]>) -> Result<Reply
     Ok(ask(app, orders::reinitialize(&body)).await)
 }
 
+/// `POST /delayed`.
+pub(crate) async fn delayed(app: &App, body: Option<&[u8]>) -> Result<Reply, Reply> {
+    let body = orders::required(body)?;
+    Ok(ask(app, orders::delayed(&body)?).await)
+}
+
 async fn ask(app: &App, operation: Operation) -> Reply {
     match app.desk.request(operation).await {
         Answer::Done(text) => Reply::sentence(200, text),

@@ -31,6 +31,7 @@ pub(crate) enum Order {
     Restart,
     CancelRestart,
     Reinitialize,
+    Delayed,
     Switch(SwitchKind),
     CancelSwitchover,
     Failsafe,
@@ -40,7 +41,7 @@ pub(crate) enum Order {
 impl Order {
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::PatchConfig,
         Self::PutConfig,
         Self::Reload,
@@ -48,6 +49,7 @@ impl Order {
         Self::Restart,
         Self::CancelRestart,
         Self::Reinitialize,
+        Self::Delayed,
         Self::Switch(SwitchKind::Switchover),
         Self::Switch(SwitchKind::Failover),
         Self::CancelSwitchover,
@@ -65,6 +67,7 @@ impl Order {
             ("POST", "restart") => Self::Restart,
             ("DELETE", "restart") => Self::CancelRestart,
             ("POST", "reinitialize") => Self::Reinitialize,
+            ("POST", "delayed") => Self::Delayed,
             ("POST", "switchover") => Self::Switch(SwitchKind::Switchover),
             ("POST", "failover") => Self::Switch(SwitchKind::Failover),
             ("DELETE", "switchover") => Self::CancelSwitchover,
@@ -97,6 +100,7 @@ pub(crate) async fn carry_out(app: &App, order: Order, letter: Letter<'_>) -> Re
         Order::Restart => member::restart(app, body).await,
         Order::CancelRestart => member::cancel_restart(app).await,
         Order::Reinitialize => member::reinitialize(app, body).await,
+        Order::Delayed => member::delayed(app, body).await,
         Order::Switch(kind) => switch::switch(app, kind, body).await,
         Order::CancelSwitchover => switch::cancel(app).await,
         // an event for a coordinator, which this never is: heard, and nothing to do

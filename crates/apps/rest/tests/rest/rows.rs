@@ -32,6 +32,12 @@ async fn every_row_is_answered_with_the_code_of_its_example() {
                 .serve_one(Answer::Refused(Refusal::Unavailable, text))
                 .await;
         }
+        if row.path == "/delayed" {
+            let text = "a is the primary; only a delayed standby can stop before a time".to_owned();
+            stand
+                .serve_one(Answer::Refused(Refusal::Unavailable, text))
+                .await;
+        }
         if (row.method, row.path) == ("DELETE", "/restart") {
             let text = "no restarts are scheduled".to_owned();
             stand

@@ -1,7 +1,7 @@
 //! Copying another server: beside the old data directory, which stays until the copy streams (contract §8.3).
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pgherd_domain::{Upstream, WorkError};
+use pgherd_domain::{SlotParameters, Upstream, WorkError};
 use pgherd_pgconf::{Allowed, Program, Target, allowed, conninfo, copied, split_command};
 use pgherd_ports::Progress;
 use pgherd_settings::{ReplicaMethod, Settings};
@@ -241,7 +241,12 @@ impl LocalServer {
         self.restore_files()
             .doing("restore configuration files from their backups")?;
         self.write_signals(true).doing("write standby.signal")?;
-        self.want(|wanted| wanted.upstream = Some(source.cloned()));
+        self.want(|wanted| {
+            wanted.upstream = Some(source.cloned());
+            // The configuration came with the copy: what its former server was told is not for this one.
+            wanted.stop_before = Some(None);
+            wanted.slot_parameters = Some(SlotParameters::default());
+        });
         self.write_configuration(&FilesFor::Follower(source.cloned()))
             .await
             .doing("write the configuration of the copy")?;

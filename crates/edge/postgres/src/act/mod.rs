@@ -5,19 +5,23 @@ mod bootstrap;
 mod bootstrap_roles;
 mod checkpoint;
 mod clone;
+mod copy_slots;
 mod crash_recovery;
 mod fence;
 mod follow;
 mod history;
 mod launch;
+pub(crate) mod logical_slots;
 mod promote;
 mod reload;
 mod restart;
 mod rewind;
+pub(crate) mod slot_parameters;
 mod slots;
 mod standby_names;
 mod start;
 mod stop;
+mod stop_before;
 
 use std::fmt::Display;
 
@@ -40,6 +44,8 @@ impl LocalServer {
             | Work::Restart { .. }
             | Work::Stop { .. }
             | Work::CrashRecovery
+            | Work::CopySlots { .. }
+            | Work::StopBefore { .. }
             | Work::Rewind { .. } => Some(self.begin_work()),
         };
         match work {
@@ -57,6 +63,24 @@ impl LocalServer {
             Work::Checkpoint => self.checkpoint().await,
             Work::CrashRecovery => self.recover_from_crash().await,
             Work::Rewind { source } => Box::pin(self.rewind(source, progress)).await,
+            Work::CopySlots {
+                source,
+                slots,
+                upstream,
+                timeout,
+            } => {
+                let copying =
+                    self.copy_slots((source, slots), upstream.as_ref(), *timeout, progress);
+                Box::pin(copying).await
+            }
+            Work::StopBefore {
+                time,
+                upstream,
+                timeout,
+            } => {
+                let moving = self.stop_before(time.as_deref(), upstream.as_ref(), *timeout);
+                Box::pin(moving).await
+            }
         }
     }
 
@@ -72,7 +96,16 @@ impl LocalServer {
                 slot,
                 database,
                 plugin,
-            } => self.create_logical_slot(slot, database, plugin).await,
+                failover,
+            } => {
+                self.create_logical_slot(slot, (database, plugin), *failover)
+                    .await
+            }
+            Adjustment::KeepLogicalSlots { advance, compare } => {
+                self.keep_logical_slots(advance, compare.as_ref()).await;
+                Ok(())
+            }
+            Adjustment::SetSlotParameters(parameters) => self.set_slot_parameters(parameters).await,
             Adjustment::DropSlot(slot) => self.drop_slot(slot).await,
             Adjustment::AdvanceSlot { slot, to } => self.advance_slot(slot, *to).await,
             Adjustment::ResumeReplay => self.resume_replay().await,

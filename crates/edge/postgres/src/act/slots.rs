@@ -6,13 +6,11 @@ use pgherd_domain::{Lsn, SlotName};
 use pgherd_pgconf::sql_literal;
 use pgherd_ports::AdjustError;
 
-use crate::connect::{Door, SqlError, ask};
+use crate::connect::{Door, SqlError};
 use crate::server::LocalServer;
 
 /// How long one change may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the creation of a logical slot may wait for transactions that run.
-const LOGICAL_PATIENCE: Duration = Duration::from_millis(1_000);
 
 impl LocalServer {
     /// Makes a slot that keeps WAL from now on; one that exists stays.
@@ -23,29 +21,6 @@ impl LocalServer {
              (SELECT FROM pg_replication_slots WHERE slot_name = {name})"
         ))
         .await
-    }
-
-    /// Makes a logical slot in its database; one that exists stays.
-    pub(super) async fn create_logical_slot(
-        &self,
-        slot: &SlotName,
-        database: &str,
-        plugin: &str,
-    ) -> Result<(), AdjustError> {
-        let (name, plugin) = (sql_literal(slot.as_str()), sql_literal(plugin));
-        let door = Door {
-            database: database.to_owned(),
-            ..self.door().await
-        };
-        let client = door.open(None).await?;
-        // It waits for transactions that run: the loop must not. What is left is tried at a later turn.
-        let statement = format!(
-            "SET statement_timeout = {}; SELECT pg_create_logical_replication_slot({name}, {plugin}) \
-             WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {name})",
-            LOGICAL_PATIENCE.as_millis()
-        );
-        ask(&client, &statement, PATIENCE).await?;
-        Ok(())
     }
 
     /// Lets a replay go on that waits for larger parameters.

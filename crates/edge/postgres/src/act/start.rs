@@ -67,6 +67,9 @@ impl LocalServer {
                 StartAs::Primary { .. } => None,
                 StartAs::Replica { upstream } => Some(upstream.clone()),
             };
+            if matches!(start_as, StartAs::Primary { .. }) {
+                wanted.stop_before = Some(None);
+            }
         });
         self.write_signals(standby)
             .doing("write the signal files for the start")?;

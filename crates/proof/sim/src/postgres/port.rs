@@ -256,6 +256,8 @@ impl LocalPostgres for SimPostgres {
             | Adjustment::CreateSlot(_)
             | Adjustment::CreateLogicalSlot { .. }
             | Adjustment::DropSlot(_)
+            | Adjustment::KeepLogicalSlots { .. }
+            | Adjustment::SetSlotParameters(_)
             | Adjustment::ResumeReplay
             | Adjustment::AdvanceSlot { .. } => {
                 if in_time {
@@ -393,7 +395,10 @@ fn adjust_open(state: &mut State, me: &MemberName, change: &Adjustment) -> Resul
                 None => return Err(AdjustError::Refused("there is no such slot".to_owned())),
             }
         }
-        Adjustment::CreateLogicalSlot { .. } | Adjustment::ResumeReplay => {}
+        Adjustment::CreateLogicalSlot { .. }
+        | Adjustment::KeepLogicalSlots { .. }
+        | Adjustment::SetSlotParameters(_)
+        | Adjustment::ResumeReplay => {}
         Adjustment::ForgetOldDirectory => {}
     }
     Ok(())

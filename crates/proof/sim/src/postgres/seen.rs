@@ -79,6 +79,9 @@ pub(crate) fn live(postmaster: &Postmaster, cluster: &Cluster) -> Option<LiveSee
         replayed: only(recovery, cluster.replayed),
         replayed_at: None,
         replay_paused: false,
+        apply_delay: Duration::ZERO,
+        stop_before: None,
+        slot_parameters: pgherd_domain::SlotParameters::default(),
         outgrown: false,
         receiver,
         version: VERSION,
@@ -135,13 +138,9 @@ fn slots(postmaster: &Postmaster, cluster: &Cluster) -> BTreeMap<String, SlotSee
         .iter()
         .map(|(name, restart)| {
             let seen = SlotSeen {
-                logical: false,
                 active: active(name.as_str()),
-                temporary: false,
                 restart: Some(*restart),
-                confirmed_flush: None,
-                has_xmin: false,
-                lost: false,
+                ..SlotSeen::default()
             };
             (name.as_str().to_owned(), seen)
         })

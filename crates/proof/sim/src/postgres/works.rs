@@ -60,6 +60,17 @@ impl Worker {
             Work::Checkpoint => self.checkpoint().await,
             Work::CrashRecovery => self.crash_recovery().await,
             Work::Rewind { source } => self.rewind(source).await,
+            // Logical slots are not simulated; what they cost is the restart.
+            Work::CopySlots {
+                upstream, timeout, ..
+            }
+            | Work::StopBefore {
+                upstream, timeout, ..
+            } => {
+                let upstream = upstream.clone();
+                self.stop(StopMode::Fast, None).await;
+                self.start(&StartAs::Replica { upstream }, *timeout).await
+            }
         }
     }
 

@@ -194,6 +194,7 @@ fn notes(view: &ClusterView) -> String {
     for warning in sync_warnings(view, wanted.sync_mode, wanted.node_count) {
         out.push_str(&format!(" Warning: {warning}\n"));
     }
+    out.push_str(&slots_at_their_budget(view));
     if let Some(order) = &view.failover
         && let Some(schedule) = &order.value.scheduled_at
     {
@@ -202,6 +203,27 @@ fn notes(view: &ClusterView) -> String {
             if let Some(name) = name {
                 out.push_str(&format!("{label:>24}: {name}\n"));
             }
+        }
+    }
+    out
+}
+
+/// Slots on the leader that keep three quarters or more of the WAL they may keep (`pgherd.slot_budget`).
+fn slots_at_their_budget(view: &ClusterView) -> String {
+    let budget = Wanted::of(view).slot_budget;
+    let (Some(budget), Some(end)) = (budget, view.status.optime) else {
+        return String::new();
+    };
+    let mut out = String::new();
+    for (name, at) in &view.status.slots {
+        let kept = at.behind(end);
+        if kept.saturating_mul(4) >= budget.saturating_mul(3) {
+            let megabytes = |bytes: u64| bytes / (1024 * 1024);
+            out.push_str(&format!(
+                " Slot {name} keeps {} MB of WAL, of {} MB it may keep\n",
+                megabytes(kept),
+                megabytes(budget)
+            ));
         }
     }
     out

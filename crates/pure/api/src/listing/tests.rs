@@ -346,3 +346,21 @@ fn the_groups_of_a_citus_cluster_share_a_table() {
     let empty = groups("none", &[], Style::default(), Format::Pretty);
     assert!(empty.starts_with("+ Citus cluster: none --+"), "{empty}");
 }
+
+#[test]
+fn a_slot_near_its_budget_stands_below_the_table() {
+    let mut view = pair();
+    view.config = Some(Versioned {
+        value: json!({"pgherd": {"slot_budget": "100MB"}}),
+        revision: 1,
+    });
+    view.status.optime = Some(Lsn::new(0x1000_0000));
+    let keeps = |megabytes: u64| {
+        let mut view = view.clone();
+        let at = Lsn::new(0x1000_0000 - (megabytes << 20));
+        view.status.slots.insert("cdc".into(), at);
+        members("demo", &view, Style::default(), Format::Pretty)
+    };
+    assert!(keeps(80).ends_with(" Slot cdc keeps 80 MB of WAL, of 100 MB it may keep\n"));
+    assert!(!keeps(70).contains("Slot cdc"));
+}

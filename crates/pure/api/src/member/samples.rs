@@ -6,8 +6,8 @@ use std::time::Duration;
 use pgherd_domain::documents::{MemberDoc, StatusDoc, SyncDoc};
 use pgherd_domain::{
     ClusterSpec, ClusterView, Hook, HookEnd, HookRun, HooksSeen, LeaderKey, LiveSeen, Lsn,
-    MemberName, PgRole, PgState, Receiver, ServerVersion, SyncMode, Tags, TimelineHistory,
-    TimelineId, Versioned, WallTime,
+    MemberName, PgRole, PgState, Receiver, ServerVersion, SlotSeen, SyncMode, Tags,
+    TimelineHistory, TimelineId, Versioned, WallTime,
 };
 
 use super::MemberFacts;
@@ -78,6 +78,18 @@ impl Sample {
             hooks: &self.hooks,
             watchdog_failed: self.watchdog_failed,
             turn_age: self.turn_age,
+        }
+    }
+
+    /// It has a slot for `node1`, and a budget for slots.
+    pub(crate) fn keeps_a_slot(&mut self) {
+        self.spec.slot_budget = Some(1_000_000);
+        if let Some(live) = &mut self.live {
+            let slot = SlotSeen {
+                restart: Some(Lsn::new(900)),
+                ..SlotSeen::default()
+            };
+            live.slots.insert("node1".into(), slot);
         }
     }
 
@@ -161,6 +173,9 @@ fn live() -> LiveSeen {
         replayed: Lsn::new(1_000),
         replayed_at: Some("2024-08-28 19:40:00.5+00".into()),
         replay_paused: false,
+        apply_delay: Duration::ZERO,
+        stop_before: None,
+        slot_parameters: pgherd_domain::SlotParameters::default(),
         outgrown: false,
         receiver: Some(Receiver {
             streaming: true,
@@ -208,6 +223,8 @@ fn spec(me: &str) -> ClusterSpec {
         member_slots_ttl: Duration::from_secs(1_800),
         permanent_slots: Vec::new(),
         logical_slots: BTreeMap::new(),
+        ignore_slots: Vec::new(),
+        slot_budget: None,
         start_timeout: Duration::from_secs(60),
         primary_stop_timeout: None,
         use_pg_rewind: false,

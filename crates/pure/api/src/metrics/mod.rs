@@ -24,6 +24,7 @@ pub fn text(member: &MemberFacts<'_>) -> String {
     cluster(&mut page, member);
     hooks(&mut page, member);
     synchronous(&mut page, member);
+    slots(&mut page, member);
     page.out
 }
 
@@ -53,6 +54,44 @@ fn synchronous(page: &mut Page, member: &MemberFacts<'_>) {
         "Whether nobody beside the leader may both be synchronous and lead.",
         warnings.contains(&SyncWarning::NoSuccessor),
     );
+}
+
+/// How much WAL each slot keeps, and how much it may: ours.
+fn slots(page: &mut Page, member: &MemberFacts<'_>) {
+    let Some(live) = member.live.filter(|live| !live.slots.is_empty()) else {
+        return;
+    };
+    let base = page.labels.trim_end_matches('}').to_owned();
+    page.out.push_str(
+        "# HELP pgherd_slot_retained_bytes WAL that a replication slot keeps.\n\
+         # TYPE pgherd_slot_retained_bytes gauge\n",
+    );
+    for (name, slot) in &live.slots {
+        if let Some(restart) = slot.restart {
+            let kept = restart.behind(live.position());
+            let slot = escaped(name);
+            page.out.push_str(&format!(
+                "pgherd_slot_retained_bytes{base},slot=\"{slot}\"}} {kept}\n"
+            ));
+        }
+    }
+    page.out.push_str(
+        "# HELP pgherd_slot_lost Whether a replication slot was invalidated: the WAL it kept is gone.\n\
+         # TYPE pgherd_slot_lost gauge\n",
+    );
+    for (name, slot) in &live.slots {
+        let (lost, name) = (u8::from(slot.lost), escaped(name));
+        page.out.push_str(&format!(
+            "pgherd_slot_lost{base},slot=\"{name}\"}} {lost}\n"
+        ));
+    }
+    if let Some(budget) = member.spec.slot_budget {
+        page.out.push_str(&format!(
+            "# HELP pgherd_slot_budget_bytes WAL that one replication slot may keep (pgherd.slot_budget).\n\
+             # TYPE pgherd_slot_budget_bytes gauge\n\
+             pgherd_slot_budget_bytes{base}}} {budget}\n"
+        ));
+    }
 }
 
 /// How often callbacks and hooks ended how: ours.

@@ -34,6 +34,7 @@ const OURS: [&str; 4] = [
 fn page() -> String {
     let mut sample = primary();
     sample.hook_ended(HookEnd::Succeeded);
+    sample.keeps_a_slot();
     let answered = text(&sample.facts());
     let mut page = INTRODUCTION.to_owned();
     let lines: Vec<&str> = answered.lines().collect();
@@ -178,4 +179,18 @@ fn a_synchronous_replica_and_a_mute_server_show_it() {
             .iter()
             .any(|line| line == "postgres_state -1")
     );
+}
+
+#[test]
+fn a_slot_tells_what_it_keeps_and_what_it_may_keep() {
+    let mut sample = replica();
+    sample.keeps_a_slot();
+    let answered = text(&sample.facts());
+    for line in [
+        r#"pgherd_slot_retained_bytes{scope="demo",name="b",slot="node1"} 100"#,
+        r#"pgherd_slot_lost{scope="demo",name="b",slot="node1"} 0"#,
+        r#"pgherd_slot_budget_bytes{scope="demo",name="b"} 1000000"#,
+    ] {
+        assert!(answered.contains(line), "{line} is not in\n{answered}");
+    }
 }

@@ -1,11 +1,13 @@
 //! Orders that come in over REST: bodies are read and checked here, without asking anybody (contract §16.7).
 
 mod body;
+mod delayed;
 mod reinitialize;
 mod restart;
 mod switch;
 
 pub use body::{optional, required};
+pub use delayed::delayed;
 pub use reinitialize::reinitialize;
 pub use restart::{restart, version_num};
 pub use switch::{Outcome, SwitchKind, SwitchOrder, judge};

@@ -118,6 +118,9 @@ fn wal(member: &MemberFacts<'_>, live: &LiveSeen) -> Map<String, Value> {
     if live.timeline.0 > 0 {
         put("timeline", live.timeline.0.into());
     }
+    if let Some(time) = &live.stop_before {
+        put("stop_before", time.as_str().into());
+    }
     if let Some(replication) = live.replication_state() {
         put("replication_state", replication.into());
     }

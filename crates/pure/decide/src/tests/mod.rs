@@ -4,12 +4,15 @@
 mod ask;
 mod bootstrap;
 mod build;
+mod cascade;
+mod delayed;
 mod enumeration;
 mod failsafe;
 mod follow;
 mod hand_over;
 mod identity;
 mod lease;
+mod logical_slots;
 mod order;
 mod pause;
 mod planned;

@@ -1,42 +1,39 @@
 //! Slots of members on every node (contract §7).
 
-use pgherd_domain::{Action, Adjustment, LogicalSlot, Lsn, PgRole, SlotName, SlotSeen};
+use pgherd_domain::{
+    Action, Adjustment, IgnoredSlots, LogicalSlot, Lsn, PgRole, SlotName, SlotSeen, Work,
+};
 
 use super::build::{END, World, member, secs};
 use crate::Decision;
 
 /// A physical slot that nobody uses now.
-pub(super) const fn inactive(restart: u64) -> SlotSeen {
+pub(super) fn inactive(restart: u64) -> SlotSeen {
     SlotSeen {
-        logical: false,
-        active: false,
-        temporary: false,
         restart: Some(Lsn::new(restart)),
-        confirmed_flush: None,
-        has_xmin: false,
-        lost: false,
+        ..SlotSeen::default()
     }
 }
 
-fn with_slots(world: World) -> World {
+pub(super) fn with_slots(world: World) -> World {
     world.spec(|spec| spec.use_slots = true)
 }
 
-fn slot(world: World, name: &str, seen: SlotSeen) -> World {
+pub(super) fn slot(world: World, name: &str, seen: SlotSeen) -> World {
     world.live(|live| {
         live.slots.insert(name.into(), seen);
     })
 }
 
 /// The primary `a` with a replica `b`.
-fn leader() -> World {
+pub(super) fn leader() -> World {
     with_slots(member("a").primary(1))
         .leader("a")
         .other("b", PgRole::Replica, 1)
 }
 
 /// The replica `b` with a primary `a` and a replica `c`.
-fn replica() -> World {
+pub(super) fn replica() -> World {
     with_slots(member("b").replica(1, END).streams_from("a"))
         .leader("a")
         .other("a", PgRole::Primary, 1)
@@ -44,7 +41,7 @@ fn replica() -> World {
 }
 
 /// What is done to slots, in order.
-fn slots(decision: &Decision) -> Vec<String> {
+pub(super) fn slots(decision: &Decision) -> Vec<String> {
     decision
         .actions
         .iter()
@@ -54,7 +51,11 @@ fn slots(decision: &Decision) -> Vec<String> {
                 slot,
                 database,
                 plugin,
-            }) => Some(format!("create {slot} of {database} for {plugin}")),
+                failover,
+            }) => {
+                let native = if *failover { " natively" } else { "" };
+                Some(format!("create {slot} of {database} for {plugin}{native}"))
+            }
             Action::Adjust(Adjustment::DropSlot(slot)) => Some(format!("drop {slot}")),
             Action::Adjust(Adjustment::AdvanceSlot { slot, to }) => {
                 Some(format!("advance {slot} to {to}"))
@@ -190,29 +191,140 @@ fn a_new_leader_keeps_what_the_old_one_retained() {
 }
 
 #[test]
-fn permanent_and_active_slots_and_those_of_strangers_are_not_dropped() {
-    let mut world = slot(leader(), "b", inactive(END));
-    world = slot(world, "stranger", inactive(END));
-    world.turn();
-    let permanent = world
-        .clone()
-        .spec(|spec| spec.permanent_slots = vec!["b".into()]);
-    let active = slot(
-        world,
-        "b",
-        SlotSeen {
-            active: true,
-            ..inactive(END)
-        },
-    );
-    for world in [permanent, active] {
-        let decision = world
-            .view(|view| view.members.clear())
-            .later(secs(3600))
-            .lease(secs(25))
-            .decide();
-        assert_eq!(slots(&decision), Vec::<String>::new());
+fn a_slot_that_nobody_names_is_dropped_unless_it_is_used_ignored_or_the_cluster_is_paused() {
+    let stranger = |seen: SlotSeen| slot(slot(leader(), "b", inactive(END)), "stranger", seen);
+    let decision = stranger(inactive(END)).decide();
+    assert_eq!(slots(&decision), ["drop stranger"]);
+    assert!(told(
+        &decision,
+        "Dropped unknown replication slot 'stranger'"
+    ));
+
+    let mut used = inactive(END);
+    used.active = true;
+    let decision = stranger(used).decide();
+    assert_eq!(slots(&decision), Vec::<String>::new());
+    assert!(told(
+        &decision,
+        "Unable to drop replication slot 'stranger', slot is active"
+    ));
+
+    let paused = stranger(inactive(END)).spec(|spec| spec.pause = true);
+    let wanted =
+        stranger(inactive(END)).spec(|spec| spec.permanent_slots = vec!["stranger".into()]);
+    let mut passing = inactive(END);
+    passing.temporary = true;
+    for world in [paused, wanted, stranger(passing)] {
+        assert_eq!(slots(&world.decide()), Vec::<String>::new());
     }
+}
+
+#[test]
+fn ignored_slots_are_left_alone_when_every_given_property_matches() {
+    let cdc = SlotSeen {
+        logical: true,
+        database: Some("app".into()),
+        plugin: Some("wal2json".into()),
+        ..inactive(END)
+    };
+    let ignoring = |pattern: IgnoredSlots| {
+        slot(slot(leader(), "b", inactive(END)), "cdc", cdc.clone())
+            .spec(|spec| spec.ignore_slots = vec![pattern])
+    };
+    let named = |name: &str| IgnoredSlots {
+        name: Some(name.into()),
+        ..IgnoredSlots::default()
+    };
+    let by_plugin = IgnoredSlots {
+        logical: Some(true),
+        plugin: Some("wal2json".into()),
+        ..IgnoredSlots::default()
+    };
+    for pattern in [named("cdc"), by_plugin.clone()] {
+        assert_eq!(slots(&ignoring(pattern).decide()), Vec::<String>::new());
+    }
+    let elsewhere = IgnoredSlots {
+        database: Some("other".into()),
+        ..by_plugin
+    };
+    for pattern in [named("cd"), elsewhere] {
+        assert_eq!(slots(&ignoring(pattern).decide()), ["drop cdc"]);
+    }
+}
+
+#[test]
+fn a_slot_of_another_kind_under_a_wanted_name_makes_room() {
+    let logical = SlotSeen {
+        logical: true,
+        ..inactive(END)
+    };
+    let decision = slot(leader(), "b", logical).decide();
+    assert_eq!(slots(&decision), ["drop b"]);
+    assert!(told(&decision, "because value is changing from logical"));
+}
+
+#[test]
+fn slots_that_postgresql_keeps_in_step_itself_are_not_touched_but_left_overs_are() {
+    let native = |synced: bool| SlotSeen {
+        logical: true,
+        failover: true,
+        synced,
+        ..inactive(END)
+    };
+    let on = |world: World, seen: SlotSeen| slots(&slot(world, "native", seen).decide());
+    assert!(!on(leader(), native(false)).contains(&"drop native".to_owned()));
+    assert!(!on(replica(), native(true)).contains(&"drop native".to_owned()));
+    assert!(on(replica(), native(false)).contains(&"drop native".to_owned()));
+}
+
+#[test]
+fn two_members_whose_names_give_one_slot_are_told_and_the_second_streams_without_one() {
+    let decision = leader().other("B", PgRole::Replica, 1).decide();
+    assert_eq!(slots(&decision), ["create b"]);
+    assert!(told(
+        &decision,
+        "Following cluster members share a replication slot name: B, b"
+    ));
+    // `b` comes after `B`.
+    let second = with_slots(member("b").replica(1, END).streams_from("a"))
+        .leader("a")
+        .other("a", PgRole::Primary, 1)
+        .other("B", PgRole::Replica, 1)
+        .live(|live| live.receiver.as_mut().unwrap().slot = Some("b".into()))
+        .decide();
+    assert!(second.any(|action| matches!(
+        action,
+        Action::Adjust(Adjustment::Follow { upstream: Some(upstream) }) if upstream.slot.is_none()
+    )));
+}
+
+#[test]
+fn a_promotion_starts_the_clock_of_absent_members_anew() {
+    let world = slot(leader(), "gone", inactive(END)).view(|view| {
+        view.status.retain_slots = vec!["gone".into()];
+    });
+    let mut world = slot(world, "b", inactive(END));
+    world.turn();
+    let valid_until = world.seen.now.plus(secs(20));
+    let mut world = world
+        .later(secs(1700))
+        .lease(secs(25))
+        .ended(Work::Promote { valid_until }, Ok(()));
+    world.turn();
+    let mut world = world.later(secs(1700)).lease(secs(25));
+    assert_eq!(slots(&world.turn()), Vec::<String>::new());
+    let decision = world.later(secs(101)).lease(secs(25)).decide();
+    assert_eq!(slots(&decision), ["drop gone"]);
+    assert!(told(
+        &decision,
+        "Replication slot 'gone' for absent cluster member is expired after 1800 sec."
+    ));
+}
+
+/// Whether an operator is told something that holds `text`.
+pub(super) fn told(decision: &Decision, text: &str) -> bool {
+    let mut notices = decision.notices.iter();
+    notices.any(|notice| notice.text.contains(text))
 }
 
 #[test]
@@ -298,12 +410,13 @@ fn who_is_about_to_be_primary_drops_no_slot_for_its_xmin() {
 }
 
 /// With the permanent slots `keep` and, logical, `cdc`.
-fn permanent(world: World) -> World {
+pub(super) fn permanent(world: World) -> World {
     world.spec(|spec| {
         spec.permanent_slots = vec!["cdc".into(), "keep".into()];
         let logical = LogicalSlot {
             database: "app".into(),
             plugin: "pgoutput".into(),
+            failover: None,
         };
         spec.logical_slots.insert("cdc".into(), logical);
     })
@@ -313,7 +426,7 @@ fn permanent(world: World) -> World {
 fn permanent_slots_are_made_on_the_leader_and_physical_ones_everywhere() {
     assert_eq!(
         slots(&permanent(leader()).decide()),
-        ["create cdc of app for pgoutput", "create b", "create keep"]
+        ["create b", "create keep", "create cdc of app for pgoutput"]
     );
     assert_eq!(
         slots(&permanent(replica()).decide()),

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[Key] = &[
     both("pgherd.allow_short_ttl", Flag, "off", "honour a ttl from 3, loop_wait and retry_timeout from 1; only where no member is Patroni; either layer is enough").ours(),
 
     both("pgherd.hook_timeout", Seconds(0), "300", "how long a callback, `pre_promote` or `before_stop` may run before it is killed; 0 = for ever").ours(),
+    both("pgherd.slot_budget", Bytes(0), "0", "how much WAL one replication slot may keep before PostgreSQL gives it up: max_slot_wal_keep_size is set from it, and there is a warning from three quarters on; 0 = without a limit").ours(),
 
     local("log", Section, "", "the agent's own log"),
     local("log.type", Choice(&["plain", "json"]), "plain", "lines of text, or one JSON object per line"),

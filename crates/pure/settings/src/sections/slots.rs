@@ -15,7 +15,7 @@ pub struct PermanentSlot {
     /// `primary` or `standby`: only in clusters of that kind.
     pub cluster_type: Option<String>,
     /// PostgreSQL 17's `failover` property of a logical slot.
-    pub failover: bool,
+    pub failover: Option<bool>,
 }
 
 /// What a slot carries.
@@ -119,7 +119,7 @@ fn slot(value: &Value) -> Option<PermanentSlot> {
     } else {
         SlotKind::Physical
     };
-    let failover = value.get("failover").and_then(value::flag).unwrap_or(false);
+    let failover = value.get("failover").and_then(value::flag);
     Some(PermanentSlot {
         kind,
         cluster_type: text("cluster_type"),

@@ -69,6 +69,8 @@ pub struct Postgresql {
     pub before_stop: Option<String>,
     /// How long a callback, `pre_promote` or `before_stop` may run; absent = for ever (`pgherd.hook_timeout`).
     pub hook_timeout: Option<Duration>,
+    /// How many bytes of WAL one slot may keep; absent = without a limit (`pgherd.slot_budget`).
+    pub slot_budget: Option<u64>,
 }
 
 /// Parameters that hold only in one role.
@@ -193,6 +195,7 @@ impl Default for Postgresql {
             pre_promote: None,
             before_stop: None,
             hook_timeout: Some(Duration::from_secs(300)),
+            slot_budget: None,
         }
     }
 }

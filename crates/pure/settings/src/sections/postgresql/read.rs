@@ -52,6 +52,9 @@ impl Postgresql {
             callbacks: Callbacks::read(reader),
             pre_promote: reader.given("postgresql.pre_promote"),
             before_stop: reader.given("postgresql.before_stop"),
+            slot_budget: u64::try_from(reader.bytes("pgherd.slot_budget"))
+                .ok()
+                .filter(|budget| *budget > 0),
             hook_timeout: Some(reader.span("pgherd.hook_timeout")).filter(|limit| !limit.is_zero()),
         }
     }
