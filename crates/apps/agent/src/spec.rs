@@ -1,7 +1,9 @@
 //! From settings to what decisions depend on.
 
 use pgherd_api::COMPATIBLE_VERSION;
-use pgherd_domain::{ClusterSpec, IgnoredSlots, LogicalSlot, RemoteCluster, SlotName, Tags, Upstream};
+use pgherd_domain::{
+    ClusterSpec, IgnoredSlots, LogicalSlot, RemoteCluster, SlotName, Tags, Upstream,
+};
 use pgherd_settings::{HostPort, PermanentSlot, Settings, SlotKind, SlotMatcher};
 use serde_json::Value;
 
@@ -30,7 +32,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         api_url: format!("{scheme}://{}/patroni", changing.restapi.connect_address),
         proxy_url: postgresql.proxy_address.as_ref().map(url),
         version: COMPATIBLE_VERSION.to_owned(),
-        tags: changing.tags.clone(),
+        tags: tags(settings),
         ttl: cluster.timing.ttl,
         loop_wait: cluster.timing.loop_wait,
         retry_timeout: cluster.timing.retry_timeout,

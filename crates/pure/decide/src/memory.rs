@@ -6,8 +6,7 @@ use std::time::Duration;
 use pgherd_domain::documents::MemberDoc;
 use pgherd_domain::{
     Lsn, MemberName, Moment, Operation, PgRole, RemoteCluster, RequestId, Revision, SlotParameters,
-    SyncWarning, TimelineId,
-    Upstream,
+    SyncWarning, TimelineId, Upstream,
 };
 
 use crate::logical_slots::CopyState;

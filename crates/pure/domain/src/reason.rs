@@ -132,6 +132,7 @@ impl Veto {
             Self::NoWatchdog { .. } => "Watchdog device is not usable".to_owned(),
             Self::PrimaryAlive { peer } => format!("Primary ({peer}) is still alive"),
             Self::TaggedNoFailover
+            | Self::HeldBack { .. }
             | Self::NoData
             | Self::NotRunning
             | Self::NotAnswering
@@ -140,6 +141,7 @@ impl Veto {
             | Self::Paused
             | Self::OtherCluster
             | Self::NotSynchronous { .. }
+            | Self::TooFewVotes { .. }
             | Self::NotInFailsafe
             | Self::Promised { .. }
             | Self::NoFence { .. }
