@@ -41,6 +41,7 @@ pub(crate) fn cluster(items: &[Item], my_leases: &[i64]) -> ClusterView {
             "sync" => view.sync = Some(versioned(SyncDoc::parse(value), item)),
             "history" => view.history = HistoryDoc::parse(value),
             "failsafe" => view.failsafe = failsafe(value),
+            "pgherd_dr" => view.dr = serde_list(value).map(|value| versioned(value, item)),
             path => {
                 if let Some(name) = member(path) {
                     view.members.insert(name, MemberDoc::parse(value));
@@ -75,6 +76,11 @@ fn leader(item: &Item, my_leases: &[i64]) -> Option<LeaderKey> {
 fn serde_map(value: &str) -> Option<serde_json::Value> {
     let value: serde_json::Value = serde_json::from_str(value).ok()?;
     value.is_object().then_some(value)
+}
+
+fn serde_list(value: &str) -> Option<serde_json::Value> {
+    let value: serde_json::Value = serde_json::from_str(value).ok()?;
+    value.is_array().then_some(value)
 }
 
 fn failsafe(value: &str) -> BTreeMap<String, String> {

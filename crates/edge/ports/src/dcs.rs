@@ -30,6 +30,8 @@ pub enum Key {
     History,
     /// `failsafe`
     Failsafe,
+    /// `pgherd_dr`: our own, written by operators' commands.
+    Dr,
 }
 
 impl Key {
@@ -45,6 +47,7 @@ impl Key {
             Self::Sync => "sync".into(),
             Self::History => "history".into(),
             Self::Failsafe => "failsafe".into(),
+            Self::Dr => "pgherd_dr".into(),
         }
     }
 }

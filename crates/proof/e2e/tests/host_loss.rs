@@ -1,19 +1,39 @@
 //! The primary's host is lost: every process killed, or the link cut.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use pgherd_e2e::{
     FAILOVER, REJOIN, load, newest_history_is_whole, rows_arrive, timeline, verdict, with_herd,
 };
-use pgherd_testbed::{Cut, HerdOptions};
+use pgherd_testbed::{Cut, HerdOptions, Login, PostgresTools};
 
 #[tokio::test]
 async fn another_member_leads_when_every_process_of_the_host_is_killed() -> Result<()> {
     with_herd("host-killed", HerdOptions::default(), async |herd| {
         let mut oracle = load(herd).await?;
         let old = herd.leader_index().await?;
+        let dsn = herd
+            .ctl(&["dsn", "-d", "postgres", "-U", "postgres"])
+            .await?;
+        let replicas = herd
+            .ctl(&["dsn", "-r", "replica", "-d", "postgres", "-U", "postgres"])
+            .await?;
+        ensure!(
+            psql(&dsn).await? == herd.members[old].sql().to_string(),
+            "{dsn}"
+        );
         let began = oracle.now();
         herd.members[old].host().kill_all()?;
         let new = herd.wait_other_leader(old, FAILOVER).await?;
+        // The same address, the old primary's host dead: libpq finds the new one, and a replica beside it.
+        ensure!(
+            psql(&dsn).await? == herd.members[new].sql().to_string(),
+            "{dsn}"
+        );
+        let replica = psql(&replicas).await?;
+        ensure!(
+            replica != herd.members[new].sql().to_string(),
+            "{replicas} leads to the primary"
+        );
         rows_arrive(&oracle, 100).await?;
         let gap = oracle.longest_gap(began).length();
         herd.members[old].start()?;
@@ -151,4 +171,24 @@ async fn a_replica_that_is_cut_off_changes_nothing_for_clients() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The server that libpq finds by an address: host and port.
+async fn psql(dsn: &str) -> Result<String> {
+    let program = PostgresTools::find()?.bin_dir.join("psql");
+    let run = tokio::process::Command::new(program)
+        .arg(dsn.trim())
+        .args([
+            "-XAtc",
+            "SELECT host(inet_server_addr()) || ':' || inet_server_port()",
+        ])
+        .env("PGPASSWORD", Login::superuser().password)
+        .env("PGCONNECT_TIMEOUT", "5")
+        .output();
+    let output = tokio::time::timeout(FAILOVER, run)
+        .await
+        .context("psql never ended")??;
+    let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "psql {dsn}: {wrong}");
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -31,11 +31,19 @@ impl Etcd {
     /// # Errors
     /// When etcd is not installed or finds no quorum.
     pub async fn start(bed: &Testbed, size: usize) -> Result<Self> {
-        let hosts = bed.hosts("etcd", size)?;
+        Self::start_named(bed, "etcd", size).await
+    }
+
+    /// The same on hosts called `name1`, `name2` and so on: for a second cluster on one bed.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_named(bed: &Testbed, name: &str, size: usize) -> Result<Self> {
+        let hosts = bed.hosts(name, size)?;
         let running = hosts.iter().map(|_| None).collect();
         let mut etcd = Self {
             hosts,
-            token: bed.id().to_owned(),
+            token: format!("{}-{name}", bed.id()),
             running,
         };
         etcd.start_all()?;

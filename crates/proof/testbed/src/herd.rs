@@ -81,17 +81,29 @@ impl Herd {
     /// # Errors
     /// When something needed is not installed or does not start.
     pub async fn prepare(story: &str, options: &HerdOptions) -> Result<Self> {
+        Self::prepare_on(Testbed::new(story)?, story, "", options).await
+    }
+
+    /// The same beside another cluster: members are called `PREFIXpg1` and so on, with a store of their own.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub async fn prepare_on(
+        bed: Testbed,
+        story: &str,
+        prefix: &str,
+        options: &HerdOptions,
+    ) -> Result<Self> {
         let program = match &options.agent {
             Some(program) => program.clone(),
             None => AgentProgram::pgherd()?,
         };
-        let bed = Testbed::new(story)?;
-        let etcd = Etcd::start(&bed, options.stores)
+        let etcd = Etcd::start_named(&bed, &format!("{prefix}etcd"), options.stores)
             .await
             .with_context(|| bed.report())?;
         let endpoints = etcd.endpoints();
         let members = bed
-            .hosts("pg", options.members)?
+            .hosts(&format!("{prefix}pg"), options.members)?
             .into_iter()
             .map(|host| Member::new(host, story, &endpoints, program.clone(), options))
             .collect::<Result<_>>()?;

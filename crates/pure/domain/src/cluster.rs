@@ -55,6 +55,8 @@ pub struct ClusterView {
     pub history: Option<HistoryDoc>,
     /// `failsafe`: name to api_url.
     pub failsafe: BTreeMap<String, String>,
+    /// `pgherd_dr`: what was done with this region and another one, a list; `None` when absent or no list.
+    pub dr: Option<Versioned<Value>>,
 }
 
 impl ClusterView {

@@ -76,6 +76,15 @@ pub struct Dsn {
     /// This member.
     #[arg(short, long, value_name = "NAME")]
     pub member: Option<String>,
+    /// Only host and port of one member, as patronictl prints them.
+    #[arg(long)]
+    pub one: bool,
+    /// The database in the address.
+    #[arg(short, long, value_name = "NAME")]
+    pub dbname: Option<String>,
+    /// The user in the address.
+    #[arg(short = 'U', long, value_name = "NAME")]
+    pub username: Option<String>,
 }
 
 /// Arguments of `query`.

@@ -2,6 +2,7 @@
 
 mod act;
 mod configure;
+mod dr;
 mod look;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,6 +10,7 @@ use pgherd_api::table;
 
 pub use act::{Delayed, Failover, Flush, Pause, Reinit, Reload, Remove, Restart, Switchover};
 pub use configure::{DemoteCluster, EditConfig, PromoteCluster, ShowConfig};
+pub use dr::{Dr, DrFailover, DrStatus, DrSwitchover, Other};
 pub use look::{Dsn, Explain, History, List, Query, Topology, Version};
 
 /// Options of every command.
@@ -46,9 +48,10 @@ pub enum Command {
     ///
     /// Example: `pgherd topology demo`
     Topology(Topology),
-    /// Tells how to connect to a member, the leader unless another is asked for.
+    /// Prints an address for libpq that names all members and finds the leader among them, also after a failover.
     ///
-    /// Example: `psql "$(pgherd dsn) dbname=app"`
+    /// With --role replica a standby is preferred. As patronictl, or with --one: host and port of one member.
+    /// Example: `psql "$(pgherd dsn -d app -U app)"`
     Dsn(Dsn),
     /// Runs SQL on a member, the leader unless another is asked for.
     ///
@@ -122,6 +125,11 @@ pub enum Command {
     ///
     /// Example: `pgherd promote-cluster --force`
     PromoteCluster(PromoteCluster),
+    /// Works with two regions: a primary one and its standby.
+    ///
+    /// Example: `pgherd dr status --other /etc/pgherd/paris.yml`
+    #[command(subcommand)]
+    Dr(Dr),
     /// Says of each member why it may or may not become primary, and what would have to change.
     ///
     /// Example: `pgherd explain demo`

@@ -1,5 +1,12 @@
-//! `dsn`: how to connect to a member.
+//! `dsn`: how to connect. As `pgherd`, an address of all members from which libpq picks the right one, also after a
+//! failover; as `patronictl`, host and port of one.
 
+use std::fmt::Write as _;
+
+use pgherd_api::wanted::Wanted;
+use pgherd_domain::ClusterView;
+
+use crate::Program;
 use crate::args::{Dsn, Role};
 use crate::failure::Failure;
 use crate::members::{self, Member};
@@ -10,13 +17,85 @@ use crate::session::Session;
 pub(super) async fn dsn(args: &Dsn, session: &Session, screen: &mut Screen) -> Result<(), Failure> {
     refuse_both(args.role, args.member.as_deref())?;
     let view = session.cluster(args.cluster.as_deref())?.load().await?;
-    let found = candidates(&view, args.role, args.member.as_deref())
-        .into_iter()
-        .find_map(|(_, doc)| doc.address());
-    match found {
+    let found = candidates(&view, args.role, args.member.as_deref());
+    let one = args.one || session.program == Program::Patronictl;
+    if !one {
+        return match address(args, &view, &found) {
+            Some(address) => screen.say(&address),
+            None => Err(Failure::refused("Can not find a suitable member")),
+        };
+    }
+    match found.into_iter().find_map(|(_, doc)| doc.address()) {
         Some((host, port)) => screen.say(&format!("host={host} port={port}")),
         None => Err(Failure::refused("Can not find a suitable member")),
     }
+}
+
+/// An address with the members meant first and all others behind them: whichever of them has the role when a client
+/// connects is found by `target_session_attrs`.
+fn address(args: &Dsn, view: &ClusterView, first: &[Member]) -> Option<String> {
+    let mut hosts: Vec<String> = first.iter().filter_map(host).collect();
+    if args.member.is_some() && hosts.is_empty() {
+        return None;
+    }
+    let wanted = session(args, view);
+    if args.member.is_none() {
+        let rest: Vec<Member> = members::in_role(view, Role::Any);
+        for host in rest.iter().filter_map(host) {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+    }
+    if hosts.is_empty() {
+        return None;
+    }
+    let user = args
+        .username
+        .as_deref()
+        .map(|user| format!("{}@", escaped(user)));
+    let database = args.dbname.as_deref().map(escaped);
+    Some(format!(
+        "postgresql://{}{}/{}?target_session_attrs={wanted}",
+        user.unwrap_or_default(),
+        hosts.join(","),
+        database.unwrap_or_default()
+    ))
+}
+
+/// The session that is wanted. `read-write` is known to every libpq since 10, `prefer-standby` since 14.
+fn session(args: &Dsn, view: &ClusterView) -> &'static str {
+    match args.role {
+        _ if args.member.is_some() => "any",
+        Some(Role::Replica | Role::Standby) => "prefer-standby",
+        Some(Role::Any | Role::StandbyLeader) => "any",
+        // Nobody in a standby cluster takes writes.
+        None | Some(Role::Leader) if Wanted::of(view).standby_cluster => "any",
+        None | Some(Role::Leader | Role::Primary) => "read-write",
+    }
+}
+
+fn host((_, doc): &Member) -> Option<String> {
+    let (host, port) = doc.address()?;
+    Some(if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    })
+}
+
+/// As an address writes what is no letter, digit or one of `-._~`.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a string can not fail.
+            write!(escaped, "%{byte:02X}").ok();
+        }
+    }
+    escaped
 }
 
 /// One way to name a member is enough.
@@ -31,7 +110,7 @@ pub(super) fn refuse_both(role: Option<Role>, member: Option<&str>) -> Result<()
 
 /// The members meant, by name: the one named, else those in the role, else the leader.
 pub(super) fn candidates(
-    view: &pgherd_domain::ClusterView,
+    view: &ClusterView,
     role: Option<Role>,
     member: Option<&str>,
 ) -> Vec<Member> {

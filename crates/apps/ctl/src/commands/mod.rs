@@ -2,6 +2,7 @@
 
 mod config;
 mod delayed;
+mod dr;
 mod dsn;
 mod editor;
 mod explain;
@@ -65,6 +66,7 @@ pub(crate) async fn run(
         Command::Remove(args) => remove::remove(&args, session, screen).await,
         Command::DemoteCluster(args) => standby::demote(&args, session, screen).await,
         Command::PromoteCluster(args) => standby::promote(&args, session, screen).await,
+        Command::Dr(args) => dr::dr(&args, session, screen).await,
         Command::Explain(args) => explain::explain(&args, session, screen).await,
         Command::Version(args) => version::version(&args, session, screen).await,
     }

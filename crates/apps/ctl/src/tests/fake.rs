@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use crate::Program;
 use crate::args::{ClientArgs, Command};
 use crate::commands;
 use crate::failure;
@@ -289,8 +290,19 @@ pub(crate) struct Line {
 
 /// Runs a command line, with `input` typed in.
 pub(crate) async fn run(store: &Arc<Store>, line: &str, input: &'static str) -> Ran {
+    run_as(store, line, input, Program::Patronictl).await
+}
+
+/// The same under a name of the program.
+pub(crate) async fn run_as(
+    store: &Arc<Store>,
+    line: &str,
+    input: &'static str,
+    program: Program,
+) -> Ran {
     let parsed = Line::try_parse_from(["pgherd"].into_iter().chain(line.split(' '))).unwrap();
-    let session = Session::with_store(store.clone(), "demo", &parsed.client);
+    let mut session = Session::with_store(store.clone(), "demo", &parsed.client);
+    session.program = program;
     let (out, err) = (Shared::default(), Shared::default());
     let mut screen = Screen::of(input.as_bytes(), out.clone(), err.clone());
     let ended = commands::run(parsed.command, &session, &mut screen).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::CommandFactory as _;
 
-use super::fake::{Line, Member, NOBODY, Store, run, view};
+use super::fake::{Line, Member, NOBODY, Store, run, run_as, view};
 use crate::Program;
 use crate::args::ClientArgs;
 use crate::session::Session;
@@ -204,6 +204,30 @@ async fn a_dsn_is_the_leaders_unless_another_is_meant() {
             "{line}"
         );
     }
+}
+
+#[tokio::test]
+async fn as_pgherd_an_address_names_all_members_those_meant_first() {
+    let store = Store::new(view(NOBODY, NOBODY, NOBODY));
+    let all = "10.0.0.1:5432,10.0.0.2:5432,10.0.0.3:5432";
+    for (line, said) in [
+        ("dsn", format!("postgresql://{all}/?target_session_attrs=read-write\n")),
+        (
+            "dsn -d my/app -U me",
+            format!("postgresql://me@{all}/my%2Fapp?target_session_attrs=read-write\n"),
+        ),
+        (
+            "dsn -r replica",
+            "postgresql://10.0.0.2:5432,10.0.0.3:5432,10.0.0.1:5432/?target_session_attrs=prefer-standby\n"
+                .to_owned(),
+        ),
+        ("dsn -m c", "postgresql://10.0.0.3:5432/?target_session_attrs=any\n".to_owned()),
+        ("dsn --one", "host=10.0.0.1 port=5432\n".to_owned()),
+    ] {
+        assert_eq!(run_as(&store, line, "", Program::Pgherd).await.out, said, "{line}");
+    }
+    let ran = run_as(&store, "dsn -m nobody", "", Program::Pgherd).await;
+    assert_eq!(ran.err, "Error: Can not find a suitable member\n");
 }
 
 #[tokio::test]

@@ -31,11 +31,16 @@ pub async fn a_read_sees_all_keys_as_written(ground: &dyn Ground) {
     .await;
     let url = r#"{"a":"http://h:8008/patroni"}"#;
     put(&a, &Key::Failsafe, url, leading).await;
+    put(&b, &Key::Dr, "[{}]", Condition::ALWAYS).await;
     let order = r#"{"leader":"a","member":"b"}"#;
     let failover = put(&b, &Key::Failover, order, Condition::ALWAYS).await;
 
     let view = load(&b).await;
     assert_eq!(view.system_id(), Some(id));
+    assert_eq!(
+        view.dr.as_ref().map(|dr| dr.value.to_string()).as_deref(),
+        Some("[{}]")
+    );
     assert_eq!(
         view.initialize.as_ref().map(|key| key.revision),
         Some(initialize)

@@ -37,11 +37,24 @@ impl LocalServer {
     pub(crate) async fn ask_upstream(&self, upstream: &Upstream) -> Result<UpstreamSeen, String> {
         let logins = self.settings().changing.postgresql.authentication.clone();
         let first = self.ask_as(upstream, logins.for_rewind()).await;
-        match first {
+        let mut answer = match first {
             Err(_) if logins.rewind.is_some() => self.ask_as(upstream, &logins.superuser).await,
             answer => answer,
+        };
+        if answer.is_err() && upstream.host.contains(',') {
+            // None of them is a primary: whoever answers tells what all of them have.
+            for host in upstream.host.split(',').map(str::trim) {
+                let one = Upstream {
+                    host: host.to_owned(),
+                    ..upstream.clone()
+                };
+                answer = self.ask_as(&one, &logins.superuser).await;
+                if answer.is_ok() {
+                    break;
+                }
+            }
         }
-        .map_err(|error| format!("{upstream}: {error}"))
+        answer.map_err(|error| format!("{upstream}: {error}"))
     }
 
     /// A door to another server.

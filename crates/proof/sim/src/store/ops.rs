@@ -122,7 +122,8 @@ impl Store {
             | Key::Failover
             | Key::Sync
             | Key::History
-            | Key::Failsafe => None,
+            | Key::Failsafe
+            | Key::Dr => None,
         };
         self.write(&path, value, lease)
             .map(Written::Done)

@@ -45,6 +45,10 @@ impl Store {
             sync: self.document("sync", |text| Some(SyncDoc::parse(text))),
             history: self.value("history").and_then(HistoryDoc::parse),
             failsafe: self.failsafe(),
+            dr: self.document("pgherd_dr", |text| {
+                let value: Value = serde_json::from_str(text).ok()?;
+                value.is_array().then_some(value)
+            }),
         }
     }
 
