@@ -212,8 +212,10 @@ const STOPPED: &[Request] = &[
     ("GET", "/liveness", "", Same::Status),
     ("GET", "/readiness", "", Same::Status),
     ("POST", "/restart", r#"{"role": "primary"}"#, Same::Text),
-    ("POST", "/restart", "{}", Same::Text),
 ];
+
+/// The order that starts it again.
+const START: &[Request] = &[("POST", "/restart", "{}", Same::Text)];
 
 /// Samples that Patroni 4.1.5 does not have.
 const OF_OURS: [&str; 4] = [
@@ -255,12 +257,20 @@ pub async fn paused(member: &Member) -> Result<Vec<String>> {
     answers(member, PAUSED).await
 }
 
-/// What a replica answers in pause when its PostgreSQL does not run; at the end it is started by order.
+/// What a replica answers in pause when its PostgreSQL does not run.
 ///
 /// # Errors
 /// When an answer does not come.
 pub async fn stopped(member: &Member) -> Result<Vec<String>> {
     answers(member, STOPPED).await
+}
+
+/// Starts a PostgreSQL that does not run, in pause, by order.
+///
+/// # Errors
+/// When no answer comes.
+pub async fn start(member: &Member) -> Result<Vec<String>> {
+    answers(member, START).await
 }
 
 /// Every answer that differs, Patroni's before ours.
