@@ -23,7 +23,7 @@ pub(super) struct Shape {
 pub(super) fn shape(dice: &mut Dice) -> Shape {
     let members = *dice.pick(&[2, 3, 3, 3, 4, 5]).unwrap_or(&3);
     let mode = *dice
-        .pick(&["off", "off", "true", "true", "quorum"])
+        .pick(&["off", "quorum", "true", "true", "quorum"])
         .unwrap_or(&"off");
     let names = ["a*", "b", "c", "d", "e"];
     let mut words: Vec<String> = vec!["cluster".to_owned()];

@@ -35,6 +35,7 @@ fn page() -> String {
     let mut sample = primary();
     sample.hook_ended(HookEnd::Succeeded);
     sample.keeps_a_slot();
+    sample.spec.synchronous_mode = SyncMode::On;
     let answered = text(&sample.facts());
     let mut page = INTRODUCTION.to_owned();
     let lines: Vec<&str> = answered.lines().collect();
@@ -193,4 +194,15 @@ fn a_slot_tells_what_it_keeps_and_what_it_may_keep() {
     ] {
         assert!(answered.contains(line), "{line} is not in\n{answered}");
     }
+}
+
+#[test]
+fn the_leader_warns_of_what_would_keep_a_synchronous_mode_from_going_on() {
+    let mut sample = primary();
+    assert!(!text(&sample.facts()).contains("pgherd_synchronous"));
+    sample.spec.synchronous_mode = SyncMode::Quorum;
+    sample.spec.synchronous_node_count = 9;
+    let answered = text(&sample.facts());
+    let missing = "pgherd_synchronous_nodes_missing{scope=\"demo\",name=\"a\"} 1\n";
+    assert!(answered.contains(missing), "{answered}");
 }
