@@ -15,7 +15,17 @@ use crate::act::slot_parameters;
 use crate::files::{read, remove, sibling};
 use crate::server::{LocalServer, Wanted};
 
-const TARGET_TIME: &str = "recovery_target_time";
+/// Where replay may be told to stop. PostgreSQL takes one of them.
+const TARGETS: [&str; 2] = ["recovery_target_lsn", "recovery_target_time"];
+
+/// Where replay is to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EndOfReplay {
+    /// One of [`TARGETS`].
+    pub(crate) name: &'static str,
+    /// Before what.
+    pub(crate) value: String,
+}
 
 /// For what the files are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +57,18 @@ impl LocalServer {
         self.make_folders(&parameters)?;
         let mut recovery = self.recovery(&wanted, files_for, role, &held).await?;
         if let (Some(lines), false) = (&mut recovery, matches!(files_for, FilesFor::Recovery(_))) {
-            let kept = || held.get(TARGET_TIME).filter(|_| is_ours).cloned();
+            let kept = || {
+                let mut targets = TARGETS.iter().filter(|_| is_ours);
+                targets.find_map(|name| {
+                    let value = held.get(*name).filter(|value| !value.is_empty())?;
+                    Some(EndOfReplay {
+                        name,
+                        value: value.clone(),
+                    })
+                })
+            };
             let end = wanted.stop_before.clone().unwrap_or_else(kept);
-            stop_before(end.filter(|time| !time.is_empty()), lines);
+            stop_before(end, lines);
         }
         let pg = &wanted.settings.changing.postgresql;
         let base = self.place.base_conf();
@@ -178,16 +197,17 @@ impl LocalServer {
     }
 }
 
-/// Recovery settings that end replay before `time` and leave the server there, to be read; at once, so the
+/// Recovery settings that end replay before something and leave the server there, to be read; at once, so the
 /// delay does not hold it up.
-fn stop_before(time: Option<String>, lines: &mut BTreeMap<String, String>) {
-    if let Some(time) = time {
-        // The one blank target that would stand behind it: PostgreSQL takes that for a second target.
-        lines.remove("recovery_target_xid");
+fn stop_before(end: Option<EndOfReplay>, lines: &mut BTreeMap<String, String>) {
+    if let Some(EndOfReplay { name, value }) = end {
+        // Blank targets that would stand behind it: PostgreSQL takes those for a second target.
+        lines.retain(|line, _| !line.starts_with("recovery_target_") || line.as_str() < name);
         for (name, value) in [
-            (TARGET_TIME, time.as_str()),
+            (name, value.as_str()),
             ("recovery_target_inclusive", "off"),
             ("recovery_target_action", "pause"),
+            ("recovery_target_timeline", "latest"),
             ("recovery_min_apply_delay", "0"),
         ] {
             lines.insert(name.to_owned(), value.to_owned());

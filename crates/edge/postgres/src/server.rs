@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::act::logical_slots::LogicalSlots;
 use crate::aside::Aside;
+use crate::configuration::EndOfReplay;
 use crate::connect::Door;
 use crate::control::Control;
 use crate::hooks::Hooks;
@@ -63,8 +64,8 @@ pub(crate) struct Wanted {
     pub(crate) names: Option<StandbyNames>,
     /// What logical slots need; `None` until the agent has said it.
     pub(crate) slot_parameters: Option<SlotParameters>,
-    /// The time that replay is to stop before, if any; `None` until that was said.
-    pub(crate) stop_before: Option<Option<String>>,
+    /// Where replay is to stop, if anywhere; `None` until that was said.
+    pub(crate) stop_before: Option<Option<EndOfReplay>>,
     /// The upstream that was ordered last; `None` until one was.
     pub(crate) upstream: Option<Option<Upstream>>,
     /// The settings and the role that the files have.

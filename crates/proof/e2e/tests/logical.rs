@@ -91,9 +91,15 @@ impl Subscriber {
     }
 }
 
-/// Waits until `member`, a replica, has a copy of the slot that it may lead with.
+/// Waits until `member`, a replica, has a copy of the slot that it may lead with: the agent's, or from PostgreSQL
+/// 17 on one that PostgreSQL keeps in step itself.
 async fn copy_is_safe(herd: &Herd, member: usize, since: usize) -> Result<()> {
     wait_for("a copy of the slot that is safe", REJOIN, async || {
+        let native = "SELECT count(*) FROM pg_replication_slots AS s WHERE slot_name = 'cdc' \
+                      AND (to_jsonb(s) ->> 'synced')::bool AND NOT temporary";
+        if herd.members[member].query(native).await? == "1" {
+            return Ok(());
+        }
         let log = herd.members[member].log();
         let log = log.get(since..).unwrap_or_default();
         ensure!(

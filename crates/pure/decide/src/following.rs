@@ -75,7 +75,15 @@ impl Turn<'_> {
             self.say(following);
             return;
         }
-        self.pass_over(&upstream, leader);
+        if self.live().is_some_and(|live| live.stop_before.is_some()) {
+            // Its replay stands where an operator wants it, and asks for no WAL: the upstream keeps it.
+            self.say(following);
+            return;
+        }
+        // Replay that waits on purpose asks for no WAL before it has waited: that is no fault of the upstream.
+        if !self.is_held_back() {
+            self.pass_over(&upstream, leader);
+        }
         if !self.heal_behind(leader, &following) {
             self.say(following);
         }

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: `quote` (how values are written), `parameters`, `recovery`, `conf` and `hba` (the
 //! files), `postmaster` (command line, pid file), `conninfo` and `pgpass` (connections), `options` (what
-//! operators may add to our calls of initdb, pg_basebackup and pg_rewind), `control` and `progress` (what
+//! operators may add to our calls of initdb, pg_basebackup and pg_rewind), `control`, `progress` and `waldump` (what
 //! tools say), `complaint` (what PostgreSQL says of settings it refuses), `shell` (operators' commands).
 
 mod complaint;
@@ -19,6 +19,7 @@ mod progress;
 mod quote;
 mod recovery;
 mod shell;
+mod waldump;
 
 pub use complaint::Complaint;
 pub use conf::{HEADER, ServerConf, parse_settings, without_recovery};
@@ -33,3 +34,4 @@ pub use progress::copied;
 pub use quote::{setting_line, shell_word, sql_identifier, sql_literal};
 pub use recovery::{RECOVERY_NAMES, Streaming, is_recovery_setting, recovery_settings};
 pub use shell::{ShellError, split_command};
+pub use waldump::{LocksSeen, TransactionsSeen};

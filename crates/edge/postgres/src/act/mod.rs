@@ -78,7 +78,8 @@ impl LocalServer {
                 upstream,
                 timeout,
             } => {
-                let moving = self.stop_before(time.as_deref(), upstream.as_ref(), *timeout);
+                let moving =
+                    self.stop_before(time.as_deref(), upstream.as_ref(), *timeout, progress);
                 Box::pin(moving).await
             }
         }

@@ -105,6 +105,12 @@ fn replay_that_stands_goes_on_by_a_restart_and_never_by_resuming_which_would_pro
     let decision = standing().decide();
     assert!(!decision.does(&Action::Adjust(Adjustment::ResumeReplay)));
     assert!(matches!(decision.verdict[..], [Veto::HeldBack { .. }]));
+    // A server that stands asks for no WAL: its upstream is not to blame, and nothing is healed.
+    let mut silent = standing().live(|live| live.receiver = None);
+    silent.turn();
+    let decision = silent.later(secs(30)).decide();
+    assert_eq!(decision.effects(), []);
+    assert!(decision.notices.is_empty());
     let decision = ask(standing(), None);
     assert!(matches!(
         decision.begins(),

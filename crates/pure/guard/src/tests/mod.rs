@@ -211,6 +211,19 @@ fn g04_the_directory_of_a_running_server_is_not_touched() {
 }
 
 #[test]
+fn g21_a_primary_is_not_started_again_as_a_replica_for_a_slot_or_an_end_of_replay() {
+    let end = || {
+        Action::Begin(Work::StopBefore {
+            time: None,
+            upstream: None,
+            timeout: std::time::Duration::from_secs(60),
+        })
+    };
+    assert_eq!(leader().running(false, "").breaks(end()), ["G-21"]);
+    assert_eq!(leader().running(true, "").breaks(end()), NOTHING);
+}
+
+#[test]
 fn g05_a_bootstrap_needs_an_empty_directory() {
     assert_eq!(leader().breaks(Action::Begin(Work::Bootstrap)), ["G-05"]);
     let empty = leader().seen(|seen| seen.postgres.data = DataDirectory::Empty);
