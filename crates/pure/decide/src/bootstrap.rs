@@ -239,31 +239,6 @@ impl Turn<'_> {
         }
     }
 
-    /// Whom to copy, and whether that is the leader. A member tagged `clonefrom` that runs is preferred;
-    /// of several the one whose name follows mine, so that not everybody copies the same.
-    pub(crate) fn clone_source(&self, from_leader: bool) -> Option<(Upstream, bool)> {
-        let view = self.view()?;
-        let leader = view.leader_name()?;
-        let (mut after, mut before): (Vec<_>, Vec<_>) = view
-            .members
-            .iter()
-            .filter(|(name, member)| {
-                **name != self.spec.me
-                    && *name != leader
-                    && member.is_running()
-                    && member.tags().clonefrom
-            })
-            .partition(|(name, _)| **name > self.spec.me);
-        after.append(&mut before);
-        if let (false, Some((name, member))) = (from_leader, after.first()) {
-            return Some((self.upstream_of(name, member)?, false));
-        }
-        let member = view.leader_member()?;
-        let ready =
-            member.role == Some(PgRole::Primary) || member.role == Some(PgRole::StandbyLeader);
-        ready.then(|| Some((self.upstream_of(leader, member)?, true)))?
-    }
-
     /// `member` as the server to stream from.
     pub(crate) fn upstream_of(&self, name: &MemberName, member: &MemberDoc) -> Option<Upstream> {
         let (host, port) = member.address()?;

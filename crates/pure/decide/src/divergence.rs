@@ -98,16 +98,21 @@ impl Turn<'_> {
         }
         // A server in recovery is no judge: it may yet be on its way to another timeline. But as long as
         // it is on the local timeline there is nothing to judge either.
-        if theirs.in_recovery && theirs.timeline != end.timeline {
+        // In a standby cluster whoever is on a newer one has taken it from the cluster that is followed.
+        let follows = self.is_standby_cluster() && theirs.timeline > end.timeline;
+        if theirs.in_recovery && theirs.timeline != end.timeline && !follows {
             self.actions
                 .push(Action::Ask(Question::History(leader.clone())));
             self.wake_in(Duration::from_millis(250));
             return None;
         }
+        let timeline = theirs.timeline;
         if self.is_namesake(end, theirs) {
+            self.memory.rejoin_because = Some(format!(
+                "the leader has made a timeline {timeline} of its own"
+            ));
             self.say(Reason::Note(format!(
-                "the leader has made a timeline {} of its own: only a new copy can follow it",
-                theirs.timeline
+                "the leader has made a timeline {timeline} of its own: only a new copy can follow it"
             )));
             self.memory.divergence = Divergence::Hopeless;
             return Some(Divergence::Hopeless);
@@ -120,6 +125,19 @@ impl Turn<'_> {
             diverged,
         });
         let leader = leader.name.clone();
+        if diverged {
+            let theirs = timeline;
+            self.memory.rejoin_because = Some(match theirs.0.cmp(&end.timeline.0) {
+                std::cmp::Ordering::Less => format!(
+                    "its WAL is on timeline {}, which the leader, on {theirs}, never had",
+                    end.timeline
+                ),
+                std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => format!(
+                    "its WAL ends at {} on timeline {}, which the leader left earlier",
+                    end.lsn, end.timeline
+                ),
+            });
+        }
         self.memory.divergence = if diverged {
             Divergence::Diverged { leader }
         } else {
@@ -211,6 +229,16 @@ impl Turn<'_> {
         let can_rewind = self.control().is_some_and(|control| control.can_rewind);
         if !self.spec.use_pg_rewind || !can_rewind || self.spec.reclone_when_diverged {
             self.say(Reason::Says("reinitializing due to diverged timelines"));
+            let why = if self.spec.use_pg_rewind && can_rewind {
+                "remove_data_directory_on_diverged_timelines is set"
+            } else if can_rewind {
+                "use_pg_rewind is off"
+            } else {
+                "pg_rewind needs data checksums or wal_log_hints"
+            };
+            let diverged = self.memory.rejoin_because.take();
+            let diverged = diverged.unwrap_or_else(|| "its WAL is not the leader's".to_owned());
+            self.memory.rejoin_because = Some(format!("{diverged}; {why}"));
             self.memory.divergence = Divergence::Hopeless;
             self.wake_at(self.now());
             return;

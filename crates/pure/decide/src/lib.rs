@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `decision` (what comes out), `memory` (what one turn leaves for the next), `turn`
 //! (the order of questions) with `outcomes` (what came of the last turn), then the answers: `lease`,
-//! `unreachable`, `working`, `bootstrap`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
+//! `unreachable`, `working`, `bootstrap` with `clone_source`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
 //! `eligibility`, `failsafe`, `peers` and `votes`, `leading` with `switchover` and `hand_over`, `following` with
 //! `cascade`, `standby`, `operator` with `stop_before`, `shutdown`; and what every turn keeps in order: `sync_standby`
 //! with `sync_names` and `sync_quorum`, `slots` with `wanted_slots`, `logical_slots`, `slot_parameters` and
@@ -10,6 +10,7 @@
 
 mod bootstrap;
 mod cascade;
+mod clone_source;
 mod decision;
 mod divergence;
 mod eligibility;

@@ -107,6 +107,8 @@ pub struct Memory {
     pub(crate) foreign_remote: bool,
     /// Since when a primary that is to follow another cluster asks that one who it is.
     pub(crate) demotion_asked: Option<Moment>,
+    /// Why this member is wound back or copied, for its member key.
+    pub(crate) rejoin_because: Option<String>,
 }
 
 impl Memory {
@@ -164,6 +166,7 @@ impl Memory {
             section: None,
             foreign_remote: false,
             demotion_asked: None,
+            rejoin_because: None,
         }
     }
 }

@@ -115,7 +115,10 @@ impl Turn<'_> {
                         leader: source.name.clone(),
                     };
                 }
-                Err(WorkError::Hopeless(_)) => self.memory.divergence = Divergence::Hopeless,
+                Err(WorkError::Hopeless(why)) => {
+                    self.memory.divergence = Divergence::Hopeless;
+                    self.memory.rejoin_because = Some(format!("pg_rewind can not help: {why}"));
+                }
                 Err(_) => {}
             },
             Work::CrashRecovery if ok => self.memory.crash_recovered = true,
@@ -189,6 +192,7 @@ impl Turn<'_> {
             self.memory.crash_recovered = false;
             self.memory.stepped_down = false;
             self.memory.copy_is_untried = false;
+            self.memory.rejoin_because = None;
         }
         if !self.runs_without_lease() {
             self.memory.primary_without_lease_since = None;

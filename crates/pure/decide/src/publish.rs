@@ -229,6 +229,7 @@ impl Turn<'_> {
                 because: verdict.iter().map(ToString::to_string).collect(),
             }),
             progress: self.progress(),
+            copies: self.copies(),
             ..MemberDoc::default()
         };
         if !busy && let Some(live) = self.live() {
@@ -252,8 +253,30 @@ impl Turn<'_> {
     }
 
     fn progress(&self) -> Option<String> {
-        let (_, _, said) = self.seen.work.running.as_ref()?;
-        said.clone()
+        let (work, _, said) = self.seen.work.running.as_ref()?;
+        let said = said.clone()?;
+        let because = match work {
+            Work::Rewind { .. } | Work::Clone { .. } => self.memory.rejoin_because.as_ref(),
+            Work::Bootstrap
+            | Work::Restore
+            | Work::Start { .. }
+            | Work::Restart { .. }
+            | Work::Stop { .. }
+            | Work::PrePromote
+            | Work::Promote { .. }
+            | Work::Checkpoint
+            | Work::CrashRecovery => None,
+        };
+        Some(match because {
+            Some(because) => format!("{said}, because {because}"),
+            None => said,
+        })
+    }
+
+    /// The member that is being copied.
+    fn copies(&self) -> Option<String> {
+        let (work, _, _) = self.seen.work.running.as_ref()?;
+        work.copied_from().map(ToString::to_string)
     }
 
     /// The planned restart as the member key shows it (contract §4.4).

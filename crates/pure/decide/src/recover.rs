@@ -268,12 +268,22 @@ impl Turn<'_> {
             self.actions.push(Action::ReleaseLeader { optime: None });
             return;
         }
+        let (source, is_leader) = match leader.name {
+            Some(_) => self
+                .clone_source(false)
+                .unwrap_or_else(|| (leader.clone(), true)),
+            None => (leader.clone(), true),
+        };
+        if self.memory.rejoin_because.is_none() && self.memory.backoff.failures > 0 {
+            let times = self.memory.backoff.failures;
+            self.memory.rejoin_because = Some(format!("it failed to start {times} times"));
+        }
         self.say(Reason::CloningFrom {
-            source: match &leader.name {
+            source: match &source.name {
                 Some(name) => name.to_string(),
-                None => leader.to_string(),
+                None => source.to_string(),
             },
-            leader: true,
+            leader: is_leader,
         });
         self.state = Some(PgState::CreatingReplica);
         let ready = self
@@ -284,7 +294,7 @@ impl Turn<'_> {
             });
         if ready || leader.name.is_none() {
             self.begin(Work::Clone {
-                source: leader.clone(),
+                source,
                 basebackup_only: false,
             });
         } else {
@@ -358,6 +368,7 @@ impl Turn<'_> {
             });
             return;
         }
+        self.memory.rejoin_because = Some("an operator ordered it".to_owned());
         let left = self.memory.backoff.left(self.now());
         if left.is_zero() {
             self.memory.old_directory = OldDirectory::Unknown;

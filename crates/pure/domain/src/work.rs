@@ -159,6 +159,23 @@ pub enum WorkKind {
 }
 
 impl Work {
+    /// The member that it copies.
+    pub const fn copied_from(&self) -> Option<&MemberName> {
+        match self {
+            Self::Clone { source, .. } => source.name.as_ref(),
+            Self::Bootstrap
+            | Self::Restore
+            | Self::Start { .. }
+            | Self::Restart { .. }
+            | Self::Stop { .. }
+            | Self::PrePromote
+            | Self::Promote { .. }
+            | Self::Checkpoint
+            | Self::CrashRecovery
+            | Self::Rewind { .. } => None,
+        }
+    }
+
     /// Its kind.
     pub const fn kind(&self) -> WorkKind {
         match self {

@@ -13,6 +13,13 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
             if !lasts(seen, Some(*valid_until)) {
                 return Some(note("G-02", "promotes without the lease"));
             }
+            // G-21: a cluster that follows another one has no primary.
+            if spec.standby.is_some() {
+                return Some(note(
+                    "G-21",
+                    "promotes while the cluster follows another one",
+                ));
+            }
             if let Some(name) = other_leader(spec, seen) {
                 return Some(note("G-02", format!("promotes while {name} leads")));
             }

@@ -8,6 +8,7 @@ mod clone;
 mod copy_slots;
 mod crash_recovery;
 mod fence;
+mod fetch_wal;
 mod follow;
 mod history;
 mod launch;

@@ -72,7 +72,7 @@ impl LocalServer {
             .doing("remove the signal files before pg_rewind")?;
         let mut traces = Traces::of(self.place.data_dir());
         let rewound = self
-            .run_rewind(source, &settings, progress, &mut traces)
+            .rewind_fetching(source, &settings, progress, &mut traces)
             .await;
         let torn = rewound.is_err() && traces.copying;
         traces.complete = rewound.is_ok();
@@ -95,7 +95,7 @@ impl LocalServer {
         Ok(())
     }
 
-    async fn run_rewind(
+    pub(super) async fn run_rewind(
         &self,
         source: &Upstream,
         settings: &Settings,
@@ -240,9 +240,9 @@ impl LocalServer {
 
 /// The file that lies in a data directory while pg_rewind works on it, and stays when it was interrupted
 /// after it had begun to copy: then some files are the source's, with control data that do not show it.
-struct Traces {
+pub(super) struct Traces {
     path: Utf8PathBuf,
-    copying: bool,
+    pub(super) copying: bool,
     complete: bool,
 }
 

@@ -21,7 +21,8 @@ impl LocalServer {
         match (&started, start_as) {
             (Ok(()), StartAs::Primary { .. }) => self.tell_started(PgRole::Primary).await,
             (Ok(()), StartAs::Replica { upstream }) => {
-                let leads = leads_standby(&self.settings(), upstream.as_ref());
+                let leads =
+                    self.hooks.leads() && leads_standby(&self.settings(), upstream.as_ref());
                 let role = if leads {
                     PgRole::StandbyLeader
                 } else {

@@ -70,6 +70,11 @@ impl Hooks {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the leader key was this member's when the cluster was last seen.
+    pub(crate) fn leads(&self) -> bool {
+        self.told().leads
+    }
+
     /// Says that `role` is told now; gives what was told before.
     fn tell_role(&self, role: PgRole) -> Option<PgRole> {
         self.told().role.replace(role)

@@ -1,6 +1,7 @@
 //! Copies: progress, slots, and the old directory while the new one is not proven.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use pgherd_domain::{Adjustment, DataDirectory, SlotName, Upstream, Work};
 use pgherd_ports::{LocalPostgres as _, Progress, Wake};
@@ -126,6 +127,45 @@ async fn the_old_directory_stays_until_the_new_copy_streams() {
     assert!(!old.exists());
     let seen = member.server.observe().await;
     assert_ne!(seen.control().unwrap().system_id, old_id);
+}
+
+#[tokio::test]
+async fn an_interrupted_copy_is_begun_again_and_keeps_to_its_rate() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let replica = bed.member_with("b", |settings| {
+        let options = &mut settings.changing.postgresql.basebackup;
+        options.push(crate::bed::option("max-rate", Some("8M")));
+    });
+    let source = primary.upstream_of(&replica);
+    let work = Work::Clone {
+        source,
+        basebackup_only: false,
+    };
+    let fresh = bed.path().join("b/data.new");
+    {
+        let progress = Progress::default();
+        let copying = replica.server.carry_out(&work, &progress);
+        let begun = async {
+            while !fresh.join("backup_label").exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            done = copying => panic!("it was done before it could be interrupted: {done:?}"),
+            () = begun => {}
+        }
+    }
+    assert!(fresh.exists() && !replica.data_dir().join("PG_VERSION").exists());
+
+    let next = replica.with_new_agent();
+    let began = std::time::Instant::now();
+    next.carry_out(work).await.unwrap();
+    // More than 20 MB of an empty cluster, 8 MB a second.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(1500), "{took:?}");
+    next.stream_from(&primary).await;
+    assert!(!fresh.exists());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! A former primary with a history of its own becomes a replica again.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use pgherd_domain::{ControlState, StartAs, StopMode, Work, WorkError};
 use pgherd_ports::LocalPostgres as _;
 
@@ -65,6 +67,78 @@ async fn a_crashed_former_primary_is_recovered_rewound_and_streams() {
     );
     let seen = old.server.observe().await;
     assert_eq!(seen.live.known().unwrap().timeline.0, 2);
+}
+
+#[tokio::test]
+async fn wal_that_is_not_here_any_more_is_fetched_from_the_archive_for_a_rewind() {
+    let bed = Bed::new();
+    let archive = bed.path().join("archive");
+    std::fs::create_dir(&archive).unwrap();
+    std::fs::set_permissions(&archive, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let old = bed.member_with("a", |settings| {
+        let pg = &mut settings.changing.postgresql;
+        let mut set = |name: &str, value: String| pg.parameters.insert(name.into(), value);
+        set("archive_mode", "on".into());
+        set("archive_command", format!("cp %p {archive}/%f"));
+        let restore = format!("cp {archive}/%f %p");
+        pg.recovery_conf.insert("restore_command".into(), restore);
+    });
+    old.carry_out(Work::Bootstrap).await.unwrap();
+    let new = bed.member("b");
+    new.join(&old).await;
+    let mode = StopMode::Fast;
+    let escalate_at = None;
+    new.carry_out(Work::Stop { mode, escalate_at })
+        .await
+        .unwrap();
+    for round in 0..3 {
+        old.run(&format!(
+            "create table only_on_old_{round} as select generate_series(1, 1000)"
+        ))
+        .await;
+        old.run("select pg_switch_wal()").await;
+    }
+    old.has("select archived_count >= 3 from pg_stat_archiver", "t")
+        .await;
+    old.server.fence().await;
+    new.start(StartAs::Replica { upstream: None })
+        .await
+        .unwrap();
+    new.promote().await;
+    new.run("create table only_on_new as select 42 as answer")
+        .await;
+    old.carry_out(Work::CrashRecovery).await.unwrap();
+
+    // A checkpoint has removed what the archive has.
+    let end = old
+        .server
+        .observe()
+        .await
+        .control()
+        .unwrap()
+        .checkpoint
+        .as_u64();
+    let last = format!("00000001{:08X}{:08X}", end >> 32, (end & 0xFFFF_FFFF) >> 24);
+    let wal = old.data_dir().join("pg_wal");
+    let mut removed = 0;
+    for entry in std::fs::read_dir(&wal).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        if name.len() == 24 && name < last && archive.join(&name).exists() {
+            std::fs::remove_file(entry.path()).unwrap();
+            removed += 1;
+        }
+    }
+    assert!(removed >= 2, "{removed} segments before {last}");
+
+    let source = new.upstream_of(&old);
+    old.carry_out(Work::Rewind { source }).await.unwrap();
+    old.stream_from(&new).await;
+    old.has("select answer from only_on_new", "42").await;
+    assert_eq!(
+        old.value("select to_regclass('only_on_old_2') is null")
+            .await,
+        "t"
+    );
 }
 
 #[tokio::test]

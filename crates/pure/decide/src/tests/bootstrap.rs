@@ -215,6 +215,30 @@ fn a_member_tagged_clonefrom_is_preferred_as_the_source() {
 }
 
 #[test]
+fn the_next_copy_is_made_from_who_is_copied_least_and_the_leader_comes_first() {
+    let source_of = |copying: &[&str]| {
+        let mut world = member("b").leader("a").other("a", PgRole::Primary, 1);
+        world = world.other_doc("c", |doc| {
+            doc.replication_state = Some("streaming".into());
+            doc.timeline = Some(pgherd_domain::TimelineId(1));
+        });
+        for (at, source) in copying.iter().enumerate() {
+            world = world.other_doc(&format!("n{at}"), |doc| {
+                doc.state = Some(PgState::CreatingReplica);
+                doc.copies = Some((*source).into());
+            });
+        }
+        match world.decide().begins() {
+            Some(Work::Clone { source, .. }) => source.name.clone().unwrap().to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(source_of(&[]), "a");
+    assert_eq!(source_of(&["a"]), "c", "the leader is being copied");
+    assert_eq!(source_of(&["a", "c"]), "a");
+}
+
+#[test]
 fn a_failed_copy_is_tried_again_after_a_pause() {
     let source = upstream("a");
     let failed = Err(WorkError::Failed("connection reset".into()));

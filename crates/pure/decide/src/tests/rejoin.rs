@@ -314,3 +314,43 @@ fn an_archive_only_replica_starts_without_upstream() {
         })
     ));
 }
+
+#[test]
+fn a_member_that_is_wound_back_or_copied_shows_how_far_it_is_whence_and_why() {
+    let shown = |work: Work| {
+        let mut world = member("a")
+            .stopped(ControlState::ShutDown, 1)
+            .leader("b")
+            .other("b", PgRole::Primary, 2)
+            .memory(|memory| memory.rejoin_because = Some("an operator ordered it".into()))
+            .works(work);
+        if let Some((_, _, said)) = &mut world.seen.work.running {
+            *said = Some("copying 4 of 9 MB".into());
+        }
+        let doc = world.decide().member;
+        (doc.progress, doc.copies)
+    };
+    let source = upstream("b");
+    let progress = Some("copying 4 of 9 MB, because an operator ordered it".to_owned());
+    let rewind = Work::Rewind {
+        source: source.clone(),
+    };
+    assert_eq!(shown(rewind), (progress.clone(), None));
+    let copy = Work::Clone {
+        source,
+        basebackup_only: false,
+    };
+    assert_eq!(shown(copy), (progress, Some("b".to_owned())));
+}
+
+#[test]
+fn why_a_member_has_to_be_wound_back_is_remembered() {
+    let mut world = member("a")
+        .stopped(ControlState::ShutDown, 1)
+        .leader("b")
+        .other("b", PgRole::Primary, 2)
+        .told("b", 2, &[(1, 0x1000)]);
+    world.turn();
+    let why = world.memory.rejoin_because.clone().unwrap_or_default();
+    assert!(why.contains("which the leader left earlier"), "{why}");
+}

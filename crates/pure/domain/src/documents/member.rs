@@ -57,6 +57,8 @@ pub struct MemberDoc {
     pub verdict: Option<VerdictDoc>,
     /// Ours, under the field `pgherd`: what the long work is doing, such as `copying 412 of 900 MB`.
     pub progress: Option<String>,
+    /// Whom it copies now, when that is a member: the next copy is made from somebody else, if one can.
+    pub copies: Option<String>,
 }
 
 impl MemberDoc {
@@ -99,6 +101,7 @@ impl MemberDoc {
             pause: flag("pause"),
             verdict: ours.and_then(|ours| verdict(ours.get("verdict"))),
             progress: ours.and_then(|ours| text(ours.get("progress"))),
+            copies: ours.and_then(|ours| text(ours.get("copies"))),
         }
     }
 
@@ -167,6 +170,9 @@ impl MemberDoc {
         }
         if let Some(progress) = &self.progress {
             map.insert("progress".into(), progress.clone().into());
+        }
+        if let Some(copies) = &self.copies {
+            map.insert("copies".into(), copies.clone().into());
         }
         (!map.is_empty()).then_some(Value::Object(map))
     }

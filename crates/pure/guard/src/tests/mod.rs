@@ -5,10 +5,10 @@ mod world;
 use pgherd_domain::documents::{FailoverDoc, StatusDoc};
 use pgherd_domain::{
     Action, Adjustment, ControlState, DataDirectory, PgRole, Promise, Standing, StartAs, StopMode,
-    Versioned, WatchdogMode, WatchdogSeen, Work,
+    Upstream, Versioned, WatchdogMode, WatchdogSeen, Work,
 };
 
-use self::world::{NOW, leader, name, secs, sync_doc, unknown, upstream};
+use self::world::{NOW, World, leader, name, secs, sync_doc, unknown, upstream};
 use crate::check;
 
 const NOTHING: [&str; 0] = [];
@@ -445,4 +445,60 @@ fn what_is_held_back_holds_back_what_was_to_follow_and_not_what_makes_things_saf
         notes[1].to_string(),
         "G-00: held with what came before it: WriteFailover"
     );
+}
+
+/// `far` is the cluster that is followed.
+fn follower() -> World {
+    let mut world = leader();
+    world.spec.standby = Some(pgherd_domain::RemoteCluster {
+        upstream: Some(far()),
+    });
+    world
+}
+
+fn far() -> Upstream {
+    Upstream {
+        name: None,
+        ..upstream("far")
+    }
+}
+
+#[test]
+fn g06_g07_the_cluster_that_is_followed_is_copied_by_the_first_member_and_rewound_to() {
+    let copy = || {
+        Action::Begin(Work::Clone {
+            source: far(),
+            basebackup_only: false,
+        })
+    };
+    let rewind = || Action::Begin(Work::Rewind { source: far() });
+    let first = |world: World| {
+        world
+            .view(|view| view.leader = None)
+            .seen(|seen| seen.postgres.data = DataDirectory::Empty)
+    };
+    assert_eq!(first(follower()).breaks(copy()), NOTHING);
+    assert_eq!(first(leader()).breaks(copy()), ["G-06"]);
+    let with_data = follower().view(|view| view.leader = None);
+    assert_eq!(with_data.breaks(copy()), ["G-06"]);
+    assert_eq!(follower().breaks(rewind()), NOTHING);
+    assert_eq!(with_data.breaks(rewind()), ["G-07"]);
+    assert_eq!(leader().breaks(rewind()), ["G-07"]);
+}
+
+#[test]
+fn g11_the_leader_of_a_standby_cluster_hands_over_while_it_runs() {
+    let hand_over = || Action::HandOver {
+        to: name("b"),
+        optime: None,
+    };
+    assert_eq!(follower().running(true, "").breaks(hand_over()), NOTHING);
+    assert_eq!(follower().running(false, "").breaks(hand_over()), ["G-11"]);
+    assert_eq!(leader().running(true, "").breaks(hand_over()), ["G-11"]);
+}
+
+#[test]
+fn g21_a_cluster_that_follows_another_promotes_nobody() {
+    assert_eq!(follower().breaks(promote(25)), ["G-21"]);
+    assert_eq!(leader().breaks(promote(25)), NOTHING);
 }
