@@ -265,6 +265,8 @@ impl Turn<'_> {
             | Work::PrePromote
             | Work::Promote { .. }
             | Work::Checkpoint
+            | Work::CopySlots { .. }
+            | Work::StopBefore { .. }
             | Work::CrashRecovery => None,
         };
         Some(match because {

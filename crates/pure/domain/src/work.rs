@@ -172,7 +172,9 @@ impl Work {
             | Self::Promote { .. }
             | Self::Checkpoint
             | Self::CrashRecovery
-            | Self::Rewind { .. } => None,
+            | Self::Rewind { .. }
+            | Self::CopySlots { .. }
+            | Self::StopBefore { .. } => None,
         }
     }
 
