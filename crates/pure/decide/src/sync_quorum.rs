@@ -143,14 +143,14 @@ impl Turn<'_> {
         self.wake_in(Duration::from_millis(100));
     }
 
-    /// Sets synchronous_standby_names, unless it says that already.
+    /// Sets synchronous_standby_names, unless it says that already and nothing else was ordered that may come yet.
     fn order_waits(&mut self, waits: &Waits, live: &LiveSeen) {
         let strict = self.spec.synchronous_mode_strict;
         let wanted = match self.spec.synchronous_mode {
             SyncMode::Quorum => quorum_setting(waits, strict),
             SyncMode::On | SyncMode::Off => names_setting(&waits.names, strict),
         };
-        if live.synchronous_standby_names == wanted {
+        if live.synchronous_standby_names == wanted && self.memory.ordered_names.is_none() {
             return;
         }
         if strict && waits.names.is_empty() {

@@ -71,7 +71,7 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
         }
         Work::CopySlots { .. } | Work::StopBefore { .. } => {
             let primary = seen.postgres.runs_as_primary();
-            primary.then(|| note("G-21", "stops a primary to start it as a replica"))
+            primary.then(|| note("G-22", "stops a primary to start it as a replica"))
         }
         Work::Start {
             start_as: StartAs::Replica { .. },

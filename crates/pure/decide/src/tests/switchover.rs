@@ -127,6 +127,19 @@ fn in_synchronous_mode_a_switchover_goes_to_a_synchronous_standby_only() {
 }
 
 #[test]
+fn in_quorum_mode_a_successor_needs_voters_that_answer() {
+    let world = || {
+        let world = ordered().sync("a", &["b", "c"]);
+        let world = world.spec(|spec| spec.synchronous_mode = pgherd_domain::SyncMode::Quorum);
+        world.view(|view| view.sync.as_mut().unwrap().value.quorum = 1)
+    };
+    assert_eq!(world().decide().asks(), ["c"], "it votes");
+    let voted = world().answered("c", |_| ()).decide();
+    assert_eq!(voted.begins(), Some(&Work::Checkpoint));
+    assert!(clears(&world().unreachable("c").decide()));
+}
+
+#[test]
 fn in_pause_a_candidate_must_be_named() {
     let paused = |member| {
         ordered()

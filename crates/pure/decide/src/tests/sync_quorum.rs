@@ -75,7 +75,12 @@ fn a_commit_between_the_order_and_its_effect_is_waited_for_too() {
 fn what_was_ordered_and_is_not_in_force_lets_no_vote_grow() {
     let mut world = leader("ANY 1 (b,c)");
     world.memory.ordered_names = Some("ANY 2 (b,c)".into());
-    assert!(steps(&world.turn()).is_empty());
+    assert_eq!(
+        steps(&world.turn()),
+        ["set ANY 1 (b,c)"],
+        "it is taken back"
+    );
+    assert_eq!(steps(&world.turn()), ["/sync 1 of b,c"]);
 }
 
 #[test]

@@ -4,8 +4,9 @@ mod world;
 
 use pgherd_domain::documents::{FailoverDoc, StatusDoc};
 use pgherd_domain::{
-    Action, Adjustment, ControlState, DataDirectory, PgRole, Promise, Standing, StartAs, StopMode,
-    Upstream, Versioned, WatchdogMode, WatchdogSeen, Work,
+    Action, Adjustment, ControlState, DataDirectory, Fact, Lsn, PeerSeen, PeerStatus, PgRole,
+    Promise, Standing, StartAs, StopMode, SyncMode, Upstream, Versioned, WatchdogMode,
+    WatchdogSeen, Work,
 };
 
 use self::world::{NOW, World, leader, name, secs, sync_doc, unknown, upstream};
@@ -463,6 +464,24 @@ fn far() -> Upstream {
     }
 }
 
+/// `a` leads by `/sync` with these voters, of whom so many are needed.
+fn with_votes(world: World, leader: &str, quorum: u64, voters: &[&str]) -> World {
+    world.sync(leader, voters).view(|view| {
+        if let Some(sync) = &mut view.sync {
+            sync.value.quorum = quorum;
+        }
+    })
+}
+
+fn votes(quorum: u64, voters: &[&str]) -> Action {
+    let mut doc = sync_doc("a", voters);
+    doc.quorum = quorum;
+    Action::WriteSync {
+        doc,
+        expected: Some(1),
+    }
+}
+
 #[test]
 fn g06_g07_the_cluster_that_is_followed_is_copied_by_the_first_member_and_rewound_to() {
     let copy = || {
@@ -501,4 +520,62 @@ fn g11_the_leader_of_a_standby_cluster_hands_over_while_it_runs() {
 fn g21_a_cluster_that_follows_another_promotes_nobody() {
     assert_eq!(follower().breaks(promote(25)), ["G-21"]);
     assert_eq!(leader().breaks(promote(25)), NOTHING);
+}
+
+#[test]
+fn g14_g15_votes_and_acknowledgements_have_a_member_in_common() {
+    let world = |names| with_votes(leader().running(false, names), "a", 1, &["b", "c"]);
+    for setting in [
+        Some("ANY 1 (b,c)"),
+        Some("ANY 1 (b)"),
+        Some("ANY 2 (b,c,d)"),
+    ] {
+        assert_eq!(world("").breaks(standby_names(setting)), NOTHING);
+    }
+    for setting in [Some(""), Some("ANY 1 (b,d)"), Some("*"), None] {
+        assert_eq!(
+            world("").breaks(standby_names(setting)),
+            ["G-14"],
+            "{setting:?}"
+        );
+    }
+    assert_eq!(
+        world("ANY 1 (b,c)").breaks(votes(2, &["b", "c", "d"])),
+        NOTHING
+    );
+    assert_eq!(
+        world("ANY 1 (b,c)").breaks(votes(1, &["b", "c", "d"])),
+        ["G-15"]
+    );
+}
+
+#[test]
+fn g20_sync_is_taken_over_with_the_votes_it_demands() {
+    let world = |position| {
+        let mut world = with_votes(leader().running(true, ""), "z", 1, &["a", "b"]);
+        world.spec.synchronous_mode = SyncMode::Quorum;
+        world.seen(|seen| {
+            if let Fact::Seen { value, .. } = &mut seen.postgres.live {
+                value.received = Lsn::new(800);
+            }
+            let status = PeerStatus {
+                state: None,
+                role: None,
+                is_primary: false,
+                position,
+                timeline: None,
+                nofailover: false,
+                failover_priority: 1,
+                watchdog_failed: false,
+            };
+            let asked = seen.now;
+            let answered = PeerSeen::Answered { asked, status };
+            seen.peers.insert(name("b"), answered);
+        })
+    };
+    let mine = Lsn::new(800);
+    assert_eq!(world(mine).breaks(votes(1, &["b", "z"])), NOTHING);
+    assert_eq!(world(mine).breaks(votes(1, &["b"])), ["G-15"], "z votes on");
+    let ahead = Lsn::new(mine.as_u64() + 1);
+    assert_eq!(world(ahead).breaks(votes(1, &["b", "z"])), ["G-20"]);
 }
