@@ -11,7 +11,7 @@ INTO = $(DESTDIR)$(PREFIX)
 NAMES := patroni patronictl patroni_aws patroni_barman patroni_wale_restore
 # Hosts are network namespaces, which need root.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH="$$PATH" KEEP="$(KEEP)" RUNS="$(RUNS)" PATRONI="$(PATRONI)" \
-	ONLY="$(ONLY)" TTL="$(TTL)" PRESSURE="$(PRESSURE)")
+	ONLY="$(ONLY)" TTL="$(TTL)" SYNC="$(SYNC)" PRESSURE="$(PRESSURE)")
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

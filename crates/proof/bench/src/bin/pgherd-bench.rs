@@ -50,7 +50,7 @@ async fn main() -> Result<ExitCode> {
 }
 
 impl Asked {
-    /// From the environment (`RUNS`, `PRESSURE`, `TTL`, `ONLY`), and suites from the command line as well.
+    /// From the environment (`RUNS`, `PRESSURE`, `TTL`, `SYNC`, `ONLY`), and suites from the command line as well.
     fn read() -> Result<Self> {
         let only = variable("ONLY").unwrap_or_default();
         let wanted = only.split([',', ' ']).map(str::to_owned);
@@ -77,6 +77,7 @@ impl Asked {
         HerdOptions {
             ttl: self.ttl,
             retry_timeout: if self.ttl < 20 { 2 } else { 3 },
+            synchronous: variable("SYNC").unwrap_or_else(|| "off".to_owned()),
             ..HerdOptions::default()
         }
     }
