@@ -9,7 +9,7 @@ impl Turn<'_> {
     /// Everything against taking the key now, when the operator wants a change of leader.
     pub(crate) fn race_by_order(&mut self, order: &FailoverDoc, since: Moment) -> Vec<Veto> {
         if order.member.as_ref() == Some(&self.spec.me) {
-            return Vec::new();
+            return self.race_for_votes(since);
         }
         if let Some(candidate) = &order.member {
             match self.candidate_can(order, candidate, since) {
@@ -80,7 +80,36 @@ impl Turn<'_> {
             || self
                 .sync_in_force()
                 .is_none_or(|sync| sync.names(candidate));
-        Some(synchronous && self.could_lead(candidate, answer))
+        if !synchronous || !self.could_lead(candidate, answer) {
+            return Some(false);
+        }
+        if !order.is_switchover() {
+            return Some(true);
+        }
+        // Who can not win the votes is not waited for: that would be for ever.
+        let electors = self.electors();
+        let asks = self
+            .sync_in_force()
+            .is_some_and(|sync| !sync.proves(candidate));
+        if asks && self.ask(&electors, since) > 0 {
+            return None;
+        }
+        Some(self.could_win(candidate, since))
+    }
+
+    /// The operator wants me, or nobody else can: in quorum mode the votes are still needed.
+    fn race_for_votes(&mut self, since: Moment) -> Vec<Veto> {
+        if !self.must_count_votes() {
+            return Vec::new();
+        }
+        let electors = self.electors();
+        if self.ask(&electors, since) > 0 {
+            return vec![Veto::AskingPeers];
+        }
+        let mine = self.live().map(|live| self.standing(live));
+        mine.and_then(|mine| self.votes_veto(since, mine))
+            .into_iter()
+            .collect()
     }
 
     /// Whether a member that answered may race at all. One that is left behind, or sees me on a newer
@@ -106,12 +135,12 @@ impl Turn<'_> {
         }
         let somebody = others.keys().any(|name| {
             self.answer_of(name, since)
-                .is_some_and(|peer| self.could_lead(name, peer))
+                .is_some_and(|peer| self.could_lead(name, peer) && self.could_win(name, since))
         });
         if somebody {
             vec![Veto::SteppingDown]
         } else {
-            Vec::new()
+            self.race_for_votes(since)
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Any group of one more than `quorum` voters holds somebody that has a given commit. So who is not behind any of
 //! such a group has them all.
 
-use pgherd_domain::{Action, Moment, PeerStatus, Reason, SyncMode, Veto};
+use pgherd_domain::{Action, MemberName, Moment, PeerStatus, Reason, SyncMode, Veto};
 
 use crate::eligibility::Standing;
 use crate::turn::Turn;
@@ -27,6 +27,35 @@ impl Turn<'_> {
         let needed = usize::try_from(sync.quorum).unwrap_or(usize::MAX);
         let needed = needed.saturating_add(usize::from(outsider));
         (votes < needed).then_some(Veto::TooFewVotes { votes, needed })
+    }
+
+    /// Whether `name` would win the votes that `/sync` demands, as far as the answers tell; mine is among them.
+    pub(crate) fn could_win(&self, name: &MemberName, since: Moment) -> bool {
+        let Some(sync) = self.sync_in_force().filter(|sync| !sync.proves(name)) else {
+            return true;
+        };
+        let Some(theirs) = self.answer_of(name, since) else {
+            return false;
+        };
+        let theirs = Standing {
+            timeline: theirs.timeline.unwrap_or_default(),
+            position: theirs.position,
+            priority: theirs.failover_priority,
+        };
+        let electors = self.electors();
+        let others = electors.keys().filter(|other| *other != name);
+        let others = others
+            .filter_map(|other| self.answer_of(other, since))
+            .filter(|peer| votes_for(peer, theirs))
+            .count();
+        let mine = self.live().map(|live| self.standing(live));
+        let i_vote = sync.names(&self.spec.me)
+            && mine.is_some_and(|mine| {
+                mine.timeline <= theirs.timeline && mine.position <= theirs.position
+            });
+        let needed = usize::try_from(sync.quorum).unwrap_or(usize::MAX);
+        let needed = needed.saturating_add(usize::from(!sync.names(name)));
+        others + usize::from(i_vote) >= needed
     }
 
     /// The votes that let this member race are no proof any more when the key comes: it may have come late, and

@@ -182,3 +182,46 @@ fn whose_wal_goes_beyond_the_fork_is_not_waited_for() {
     };
     assert_eq!(verdict(world().order(Some("b"), None)), []);
 }
+
+/// `b` and `c` vote, and so does the former leader `a`; one vote is needed.
+fn voting(order: (Option<&str>, Option<&str>)) -> World {
+    let (leader, candidate) = order;
+    bereaved()
+        .sync("a", &["b", "c"])
+        .spec(|spec| spec.synchronous_mode = pgherd_domain::SyncMode::Quorum)
+        .view(|view| view.sync.as_mut().unwrap().value.quorum = 1)
+        .order(leader, candidate)
+}
+
+#[test]
+fn a_candidate_that_can_not_win_the_votes_is_not_waited_for() {
+    let named = |position: u64| {
+        voting((Some("a"), Some("c"))).answered("c", move |c| c.position = Lsn::new(position))
+    };
+    let waits = Veto::SomebodyElseNamed {
+        candidate: name("c"),
+    };
+    assert_eq!(verdict(named(END)), [waits]);
+    assert_eq!(verdict(named(END - 8)), [], "b is ahead, and leads");
+}
+
+#[test]
+fn who_is_to_step_down_leads_again_when_nobody_else_wins_the_votes() {
+    let behind = |position: u64| {
+        voting((Some("b"), None)).answered("c", move |c| c.position = Lsn::new(position))
+    };
+    assert_eq!(verdict(behind(END)), [Veto::SteppingDown]);
+    assert_eq!(verdict(behind(END - 8)), []);
+}
+
+#[test]
+fn the_operators_candidate_needs_the_votes_as_well_unless_it_is_a_failover() {
+    let too_few = Veto::TooFewVotes {
+        votes: 0,
+        needed: 1,
+    };
+    let switchover = || voting((Some("a"), Some("b"))).unreachable("c");
+    assert_eq!(verdict(switchover()), [too_few]);
+    let failover = || voting((None, Some("b"))).unreachable("c");
+    assert_eq!(verdict(failover()), []);
+}
