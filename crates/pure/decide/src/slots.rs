@@ -115,8 +115,8 @@ impl Turn<'_> {
         if seen.lost {
             return Some(format!(
                 "Dropping physical replication slot '{name}': it has been invalidated, the WAL it kept is \
-                 gone (see `pgherd.slot_budget` and max_slot_wal_keep_size); it is made anew, and who \
-                 streamed through it may need a new copy"
+                 gone (see `pgherd.slot_budget` and max_slot_wal_keep_size); it is made anew; when who \
+                 streamed through it does not stream again, copy that member anew (`reinit`)"
             ));
         }
         if seen.restart.is_none() {
