@@ -52,7 +52,12 @@ impl LocalServer {
         let is_ours = text.starts_with(HEADER);
         let names = standby_names(&wanted, &held);
         let mut parameters = file_parameters(&wanted.settings, role, &names);
-        slot_parameters::force(wanted.slot_parameters.as_ref(), &held, &mut parameters);
+        let follower = role != RoleSection::Primary;
+        slot_parameters::force(
+            wanted.slot_parameters.as_ref(),
+            (&held, follower),
+            &mut parameters,
+        );
         let parameters = self.mended(parameters, &mut checked).await;
         self.make_folders(&parameters)?;
         let mut recovery = self.recovery(&wanted, files_for, role, &held).await?;

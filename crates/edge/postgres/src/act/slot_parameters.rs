@@ -45,20 +45,27 @@ impl LocalServer {
 }
 
 /// Puts the parameters over the operator's. Until the agent has said what is wanted, what an agent before us
-/// forced stays: without feedback for a moment the primary could remove rows that copied slots need.
+/// forced on a `follower` stays: without feedback for a moment the primary could remove rows that copied slots
+/// need. What looks as if nobody forced it is the operator's, who may change it any time.
 pub(crate) fn force(
     wanted: Option<&SlotParameters>,
-    held: &BTreeMap<String, String>,
+    (held, follower): (&BTreeMap<String, String>, bool),
     parameters: &mut BTreeMap<String, String>,
 ) {
     let mut set = |name: &str, value: &str| {
         parameters.insert(name.to_owned(), value.to_owned());
     };
     let Some(wanted) = wanted else {
-        for name in [FEEDBACK, SYNCHRONIZE, AWAITED] {
-            if let Some(value) = held.get(name) {
-                set(name, value);
+        for name in [FEEDBACK, SYNCHRONIZE] {
+            if follower && held.get(name).is_some_and(|value| value == "on") {
+                set(name, "on");
             }
+        }
+        if let Some(slots) = held
+            .get(AWAITED)
+            .filter(|slots| !follower && !slots.is_empty())
+        {
+            set(AWAITED, slots);
         }
         return;
     };
@@ -87,8 +94,17 @@ mod tests {
     #[test]
     fn what_a_former_agent_forced_stays_until_this_one_has_said_what_is_wanted() {
         let mut parameters = map(&[(FEEDBACK, "off")]);
-        force(None, &map(&[(FEEDBACK, "on")]), &mut parameters);
-        assert_eq!(parameters, map(&[(FEEDBACK, "on")]));
+        let forced = map(&[(FEEDBACK, "on")]);
+        force(None, (&forced, true), &mut parameters);
+        assert_eq!(parameters, forced);
+        // The operator turns it on, and nobody has said anything yet.
+        let off = map(&[(FEEDBACK, "off")]);
+        force(None, (&off, true), &mut parameters);
+        assert_eq!(parameters, forced);
+        // On a primary it says nothing.
+        let mut parameters = off.clone();
+        force(None, (&forced, false), &mut parameters);
+        assert_eq!(parameters, off);
     }
 
     #[test]
@@ -98,11 +114,15 @@ mod tests {
             feedback: true,
             ..SlotParameters::default()
         };
-        force(Some(&forced), &map(&[]), &mut parameters);
+        force(Some(&forced), (&map(&[]), true), &mut parameters);
         assert_eq!(parameters, map(&[(FEEDBACK, "on")]));
         let mut parameters = map(&[(FEEDBACK, "off")]);
         let held = map(&[(FEEDBACK, "on")]);
-        force(Some(&SlotParameters::default()), &held, &mut parameters);
+        force(
+            Some(&SlotParameters::default()),
+            (&held, true),
+            &mut parameters,
+        );
         assert_eq!(parameters, map(&[(FEEDBACK, "off")]));
     }
 }

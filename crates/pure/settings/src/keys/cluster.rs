@@ -28,7 +28,7 @@ pub(super) const KEYS: &[Key] = &[
     dynamic("failsafe_mode", Flag, "off", "the leader stays while the DCS is away, if all members agree"),
     dynamic("pause", Flag, "off", "nothing is done automatically"),
     dynamic("member_slots_ttl", Seconds(0), "30min", "how long the slot of an absent member is kept; 0 = not at all"),
-    dynamic("slots", Mapping, "", "permanent slots by name: `type`, `database`, `plugin`, `cluster_type`"),
+    dynamic("slots", Mapping, "", "permanent slots by name: `type`, `database`, `plugin`, `cluster_type`, `failover`"),
     dynamic("permanent_slots", Mapping, "", "synonym of `slots`, goes before it"),
     dynamic("permanent_replication_slots", Mapping, "", "synonym of `slots`, goes before both"),
     dynamic("ignore_slots", Any, "", "slots never touched: a list of `name`, `type`, `database`, `plugin`"),
