@@ -1,10 +1,12 @@
 //! Two regions, each with an etcd of its own: a standby cluster that follows another one, and the change of regions.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use pgherd_e2e::{FAILOVER, REJOIN, SOON, rows_arrive};
 use pgherd_testbed::{Aim, Herd, HerdOptions, Oracle, OracleOptions, wait_for};
+use tokio::io::AsyncBufReadExt as _;
 
 /// Three members and one store each: what two regions of the guide have, on one machine.
 fn region() -> HerdOptions {
@@ -29,24 +31,7 @@ async fn a_region_follows_another_takes_over_without_a_loss_and_is_followed() ->
 }
 
 async fn tell(berlin: &Herd) -> Result<()> {
-    let hosts: Vec<String> = berlin
-        .members
-        .iter()
-        .map(|member| member.sql().ip().to_string())
-        .collect();
-    let port = berlin.members[0].sql().port();
-    let options = HerdOptions {
-        synchronous: "on".to_owned(),
-        dcs_lines: vec![format!(
-            "standby_cluster: {{host: '{}', port: {port}}}",
-            hosts.join(",")
-        )],
-        ..region()
-    };
-    let mut paris = Herd::prepare_on(berlin.bed().clone(), "regions", "dr", &options).await?;
-    for member in &mut paris.members {
-        member.start()?;
-    }
+    let mut paris = begin_paris(berlin).await?;
     let mut oracle = Oracle::prepare(berlin.leader().await?.sql()).await?;
     let mut all = berlin.endpoints();
     all.extend(paris.endpoints());
@@ -91,10 +76,14 @@ async fn tell(berlin: &Herd) -> Result<()> {
         "region switchover: no acknowledged row for {:?}",
         oracle.longest_gap(began).length()
     );
-    let primary = paris.wait_leader(FAILOVER).await?;
+    paris.wait_leader(FAILOVER).await?;
     let follower = standby_leader(berlin, None).await?;
     cascades(berlin, follower).await?;
     ensure!(inodes(berlin)? == before, "the old region was copied anew");
+
+    is_taken_back(berlin, &paris).await?;
+    rows_arrive(&oracle, 50).await?;
+    let primary = paris.wait_leader(FAILOVER).await?;
 
     oracle.stop().await;
     if let Some(split) = oracle.two_writers() {
@@ -109,6 +98,64 @@ async fn tell(berlin: &Herd) -> Result<()> {
         .ctl(&["dr", "status", "--other", &config_of(berlin)])
         .await?;
     ensure!(record.contains("switchover done"), "{record}");
+    Ok(())
+}
+
+/// A standby region of `berlin`; its agents run.
+async fn begin_paris(berlin: &Herd) -> Result<Herd> {
+    let hosts: Vec<String> = berlin
+        .members
+        .iter()
+        .map(|member| member.sql().ip().to_string())
+        .collect();
+    let port = berlin.members[0].sql().port();
+    let options = HerdOptions {
+        synchronous: "on".to_owned(),
+        dcs_lines: vec![format!(
+            "standby_cluster: {{host: '{}', port: {port}}}",
+            hosts.join(",")
+        )],
+        ..region()
+    };
+    let mut paris = Herd::prepare_on(berlin.bed().clone(), "regions", "dr", &options).await?;
+    for member in &mut paris.members {
+        member.start()?;
+    }
+    Ok(paris)
+}
+
+/// A change of regions that is interrupted when nobody is the primary region is told, and taken back.
+async fn is_taken_back(berlin: &Herd, paris: &Herd) -> Result<()> {
+    let other = config_of(paris);
+    interrupt(paris, &config_of(berlin)).await?;
+    let status = berlin.ctl(&["dr", "status", "--other", &other]).await?;
+    ensure!(status.contains("A switchover was interrupted"), "{status}");
+    let back = config_of(berlin);
+    let said = paris
+        .ctl(&["dr", "switchover", "--other", &back, "--undo", "--force"])
+        .await?;
+    ensure!(said.contains("is the primary region again"), "{said}");
+    Ok(())
+}
+
+/// Begins a change of regions and ends it as soon as the primary region was told to step down.
+async fn interrupt(herd: &Herd, other: &str) -> Result<()> {
+    let mut command = herd.ctl_to_interrupt(&["dr", "switchover", "--other", other, "--force"])?;
+    let mut running = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let said = running.stdout.take().context("no output")?;
+    let mut lines = tokio::io::BufReader::new(said).lines();
+    let told = async {
+        while let Some(line) = lines.next_line().await? {
+            if line.contains("becoming a standby") || line.contains("writes no more") {
+                return anyhow::Ok(());
+            }
+        }
+        bail!("it ended before it could be interrupted")
+    };
+    tokio::time::timeout(FAILOVER, told)
+        .await
+        .context("it said nothing")??;
+    running.kill().await?;
     Ok(())
 }
 

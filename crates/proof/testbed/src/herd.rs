@@ -335,17 +335,7 @@ impl Herd {
     /// # Errors
     /// When it ends with anything but 0; carries what it printed.
     pub async fn ctl_of(&self, program: &AgentProgram, arguments: &[&str]) -> Result<String> {
-        let config = self
-            .members
-            .first()
-            .context("a herd needs a member")?
-            .config();
-        let argv = program.ctl(&config.to_string_lossy());
-        let (program, rest) = argv.split_first().context("an empty command line")?;
-        let run = tokio::process::Command::new(program)
-            .args(rest)
-            .args(arguments)
-            .output();
+        let run = self.ctl_command(program, arguments)?.output();
         let output = tokio::time::timeout(FORMED, run)
             .await
             .context("ctl never ended")??;
@@ -358,6 +348,31 @@ impl Herd {
             output.status
         );
         Ok(said)
+    }
+
+    /// The control program of this herd, not yet run: for whoever wants to interrupt it.
+    ///
+    /// # Errors
+    /// When the herd has no member.
+    pub fn ctl_to_interrupt(&self, arguments: &[&str]) -> Result<tokio::process::Command> {
+        self.ctl_command(&self.program, arguments)
+    }
+
+    fn ctl_command(
+        &self,
+        program: &AgentProgram,
+        arguments: &[&str],
+    ) -> Result<tokio::process::Command> {
+        let config = self
+            .members
+            .first()
+            .context("a herd needs a member")?
+            .config();
+        let argv = program.ctl(&config.to_string_lossy());
+        let (program, rest) = argv.split_first().context("an empty command line")?;
+        let mut command = tokio::process::Command::new(program);
+        command.args(rest).args(arguments);
+        Ok(command)
     }
 
     /// Addresses of all members, for an oracle.

@@ -44,6 +44,17 @@ impl LocalEnd {
     }
 }
 
+/// What is shown of a member whose WAL is no prefix of that of a leader on `theirs`.
+fn why_diverged(end: LocalEnd, theirs: TimelineId) -> String {
+    let mine = end.timeline;
+    if theirs < mine {
+        format!("its WAL is on timeline {mine}, which the leader, on {theirs}, never had")
+    } else {
+        let lsn = end.lsn;
+        format!("its WAL ends at {lsn} on timeline {mine}, which the leader left earlier")
+    }
+}
+
 /// Whether WAL that ends at `end` is no prefix of `leader`'s history. Where the leader left the local
 /// timeline at S: a checkpoint that begins at S or later is not in the leader's history, and neither is
 /// anything beyond S.
@@ -126,17 +137,7 @@ impl Turn<'_> {
         });
         let leader = leader.name.clone();
         if diverged {
-            let theirs = timeline;
-            self.memory.rejoin_because = Some(match theirs.0.cmp(&end.timeline.0) {
-                std::cmp::Ordering::Less => format!(
-                    "its WAL is on timeline {}, which the leader, on {theirs}, never had",
-                    end.timeline
-                ),
-                std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => format!(
-                    "its WAL ends at {} on timeline {}, which the leader left earlier",
-                    end.lsn, end.timeline
-                ),
-            });
+            self.memory.rejoin_because = Some(why_diverged(end, timeline));
         }
         self.memory.divergence = if diverged {
             Divergence::Diverged { leader }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, Adjustment, Effect, Outcome, PgRole, Reason, Work, WorkEnd, WorkError, WorkKind,
+    Action, Adjustment, Effect, Outcome, PgRole, Reason, Upstream, Work, WorkEnd, WorkError,
+    WorkKind,
 };
 
 use crate::memory::{Backoff, Bootstrap, Divergence, OldDirectory, PrePromote};
@@ -108,19 +109,7 @@ impl Turn<'_> {
                     Err(_) => PrePromote::Failed,
                 };
             }
-            Work::Rewind { source } => match &end.result {
-                Ok(()) => {
-                    self.memory.backoff.succeeded();
-                    self.memory.divergence = Divergence::None {
-                        leader: source.name.clone(),
-                    };
-                }
-                Err(WorkError::Hopeless(why)) => {
-                    self.memory.divergence = Divergence::Hopeless;
-                    self.memory.rejoin_because = Some(format!("pg_rewind can not help: {why}"));
-                }
-                Err(_) => {}
-            },
+            Work::Rewind { source } => self.note_rewind(&end.result, source),
             Work::CrashRecovery if ok => self.memory.crash_recovered = true,
             Work::Start { .. } | Work::Restart { .. } | Work::Promote { .. } if ok => {
                 self.memory.backoff.succeeded();
@@ -138,6 +127,22 @@ impl Turn<'_> {
             | Work::CopySlots { .. }
             | Work::StopBefore { .. }
             | Work::Promote { .. } => {}
+        }
+    }
+
+    fn note_rewind(&mut self, result: &Result<(), WorkError>, source: &Upstream) {
+        match result {
+            Ok(()) => {
+                self.memory.backoff.succeeded();
+                self.memory.divergence = Divergence::None {
+                    leader: source.name.clone(),
+                };
+            }
+            Err(WorkError::Hopeless(why)) => {
+                self.memory.divergence = Divergence::Hopeless;
+                self.memory.rejoin_because = Some(format!("pg_rewind can not help: {why}"));
+            }
+            Err(_) => {}
         }
     }
 

@@ -352,16 +352,10 @@ impl fmt::Display for Reason {
                     "no action. I am ({me}), the standby leader with the lock"
                 )
             }
-            Self::FollowingStandby { me, leader } => write!(
-                f,
-                "no action. I am ({me}), a secondary, and following a standby leader ({leader})"
-            ),
-            Self::Following { me, leader } => {
-                write!(
-                    f,
-                    "no action. I am ({me}), a secondary, and following a leader ({leader})"
-                )
+            Self::FollowingStandby { me, leader } => {
+                write_following(f, me, "standby leader", leader)
             }
+            Self::Following { me, leader } => write_following(f, me, "leader", leader),
             Self::WorkInProgress {
                 kind,
                 leading: true,
@@ -415,6 +409,18 @@ impl fmt::Display for Reason {
             Self::Sync(text) | Self::Note(text) | Self::Warning(text) => f.write_str(text),
         }
     }
+}
+
+fn write_following(
+    f: &mut fmt::Formatter<'_>,
+    me: &MemberName,
+    whom: &str,
+    leader: &MemberName,
+) -> fmt::Result {
+    write!(
+        f,
+        "no action. I am ({me}), a secondary, and following a {whom} ({leader})"
+    )
 }
 
 fn write_comparison(

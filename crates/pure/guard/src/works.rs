@@ -9,22 +9,7 @@ use crate::{Note, note, sync};
 /// What speaks against beginning `work` now.
 pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Option<Note> {
     match work {
-        Work::Promote { valid_until } => {
-            if !lasts(seen, Some(*valid_until)) {
-                return Some(note("G-02", "promotes without the lease"));
-            }
-            // G-21: a cluster that follows another one has no primary.
-            if spec.standby.is_some() {
-                return Some(note(
-                    "G-21",
-                    "promotes while the cluster follows another one",
-                ));
-            }
-            if let Some(name) = other_leader(spec, seen) {
-                return Some(note("G-02", format!("promotes while {name} leads")));
-            }
-            same_cluster(seen).or_else(|| sync::names_me(spec, seen))
-        }
+        Work::Promote { valid_until } => promotion_fault(spec, seen, *valid_until),
         Work::Start {
             start_as: StartAs::Primary { valid_until },
             ..
@@ -85,6 +70,23 @@ pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Opti
         | Work::PrePromote
         | Work::Checkpoint => None,
     }
+}
+
+/// G-02, G-21, and what else a promotion must not break: a cluster that follows another one has no primary.
+fn promotion_fault(spec: &ClusterSpec, seen: &Observation, valid_until: Moment) -> Option<Note> {
+    if !lasts(seen, Some(valid_until)) {
+        return Some(note("G-02", "promotes without the lease"));
+    }
+    if spec.standby.is_some() {
+        return Some(note(
+            "G-21",
+            "promotes while the cluster follows another one",
+        ));
+    }
+    if let Some(name) = other_leader(spec, seen) {
+        return Some(note("G-02", format!("promotes while {name} leads")));
+    }
+    same_cluster(seen).or_else(|| sync::names_me(spec, seen))
 }
 
 /// The lease is mine, and what is to be done under it ends with it.

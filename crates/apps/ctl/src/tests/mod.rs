@@ -3,7 +3,7 @@
 mod clusters;
 mod config;
 mod dialogue;
-mod fake;
+pub(crate) mod fake;
 mod looks;
 mod members;
 mod waits;

@@ -159,7 +159,7 @@ async fn an_interrupted_copy_is_begun_again_and_keeps_to_its_rate() {
     assert!(fresh.exists() && !replica.data_dir().join("PG_VERSION").exists());
 
     let next = replica.with_new_agent();
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     next.carry_out(work).await.unwrap();
     // More than 20 MB of an empty cluster, 8 MB a second.
     let took = began.elapsed();

@@ -106,7 +106,7 @@ fn last_known(view: &ClusterView) -> Option<Position> {
 }
 
 /// What may be lost, in words.
-fn loss(mine: Option<Position>, last: Option<Position>) -> String {
+pub(super) fn loss(mine: Option<Position>, last: Option<Position>) -> String {
     let has = mine.map_or_else(
         || "This region's position is not known".to_owned(),
         |at| {

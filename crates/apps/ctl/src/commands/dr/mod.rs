@@ -5,6 +5,8 @@ mod failover;
 mod record;
 mod region;
 mod switchover;
+#[cfg(test)]
+mod tests;
 
 use pgherd_api::wanted::Wanted;
 use pgherd_domain::ClusterView;

@@ -44,9 +44,15 @@ fn config(view: &mut ClusterView, value: Value) {
 
 #[test]
 fn two_regions_in_order_are_ready() {
-    assert_eq!((kind(&primary()), kind(&standby())), (Kind::Primary, Kind::Standby));
+    assert_eq!(
+        (kind(&primary()), kind(&standby())),
+        (Kind::Primary, Kind::Standby)
+    );
     assert_eq!(against(&primary(), &standby()), [""; 0]);
-    assert_eq!(verdict(&standby(), &primary()), "Ready for `pgherd dr switchover`");
+    assert_eq!(
+        verdict(&standby(), &primary()),
+        "Ready for `pgherd dr switchover`"
+    );
 }
 
 #[test]
@@ -70,7 +76,10 @@ fn everything_in_the_way_is_listed() {
         value: FailoverDoc::default(),
         revision: 3,
     });
-    config(&mut to, json!({"standby_cluster": {"host": "h"}, "pause": true}));
+    config(
+        &mut to,
+        json!({"standby_cluster": {"host": "h"}, "pause": true}),
+    );
     let a = to.members.get_mut(&name("a")).unwrap();
     a.replication_state = None;
     a.timeline = Some(TimelineId(2));
@@ -85,7 +94,11 @@ fn everything_in_the_way_is_listed() {
         assert!(ways.contains(way), "{way} in:\n{ways}");
     }
     let mut far_behind = standby();
-    far_behind.members.get_mut(&name("a")).unwrap().xlog_location = Some(Lsn::new(0));
+    far_behind
+        .members
+        .get_mut(&name("a"))
+        .unwrap()
+        .xlog_location = Some(Lsn::new(0));
     let mut ahead = primary();
     ahead.members.get_mut(&name("a")).unwrap().xlog_location = Some(Lsn::new(2 << 20));
     let ways = against(&ahead, &far_behind).join("\n");
@@ -123,13 +136,16 @@ fn a_loss_is_told_as_far_as_it_is_known() {
     let known = loss(at(0x1000), at(0x1800));
     assert!(known.contains("2048 bytes are missing"), "{known}");
     let unknown = loss(at(0x1000), None);
-    assert!(unknown.contains("how far the lost one was is not known"), "{unknown}");
+    assert!(
+        unknown.contains("how far the lost one was is not known"),
+        "{unknown}"
+    );
     let line = Entry::new("failover", "2026-11-26")
         .at("promoted with", at(0x1000))
         .at("last known of the lost region", None)
         .line();
     assert_eq!(
         line,
-        "2026-11-26 failover begun, last known of the lost region: unknown, promoted with: 0/1000 on timeline 3"
+        "2026-11-26 failover begun, promoted with: 0/1000 on timeline 3, last known of the lost region: unknown"
     );
 }
