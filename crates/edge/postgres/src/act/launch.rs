@@ -17,6 +17,8 @@ use crate::server::LocalServer;
 
 /// What is said of a start that failed.
 const TAIL_LINES: usize = 10;
+/// Lines told of what went before it failed.
+const LINES_BEFORE: usize = 4;
 /// From where the tail is taken.
 const TAIL_BYTES: u64 = 16 * 1024;
 /// A log of starts that is longer than this is put aside before the next one.
@@ -213,34 +215,43 @@ impl StartLog {
     }
 }
 
-/// What was fatal, with the detail and the hint that belong to it; the last lines where nothing is marked so, as in
-/// another language.
+/// What was fatal first, with the detail and the hint that belong to it, then what went right before it, where the
+/// reason often stands; the last lines where nothing is marked so, as in another language.
 fn cause(said: &str) -> String {
-    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut told: Vec<&str> = Vec::new();
-    let mut belongs = false;
-    for line in lines() {
-        let from = |marks: &[&str]| {
-            let at = marks.iter().find_map(|mark| line.find(mark));
-            at.map(|at| line.split_at(at).1)
-        };
-        if line.contains("the database system is ") {
-            // said to a client that came too early
-            belongs = false;
-        } else if let Some(fatal) = from(&["FATAL: ", "PANIC: "]) {
-            told.push(fatal);
-            belongs = true;
-        } else if belongs && let Some(more) = from(&["DETAIL: ", "HINT: "]) {
-            told.push(more);
-        } else {
-            belongs = false;
-        }
+    let lines: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let Some((at, fatal)) = lines
+        .iter()
+        .enumerate()
+        .find_map(|(at, line)| Some((at, fatal(line)?)))
+    else {
+        return lines[lines.len().saturating_sub(TAIL_LINES)..].join("; ");
+    };
+    let belonging = lines[at + 1..]
+        .iter()
+        .map_while(|line| from_mark(line, &["DETAIL: ", "HINT: "]));
+    let told: Vec<&str> = std::iter::once(fatal).chain(belonging).collect();
+    let before = &lines[at.saturating_sub(LINES_BEFORE)..at];
+    if before.is_empty() {
+        told.join("; ")
+    } else {
+        format!("{}; before that: {}", told.join("; "), before.join("; "))
     }
-    if told.is_empty() {
-        let all: Vec<&str> = lines().collect();
-        told.extend(&all[all.len().saturating_sub(TAIL_LINES)..]);
-    }
-    told.join("; ")
+}
+
+/// What ended the server; what it says to a client that comes too early is no such thing.
+fn fatal(line: &str) -> Option<&str> {
+    from_mark(line, &["FATAL: ", "PANIC: "])
+        .filter(|said| !said.contains("the database system is "))
+}
+
+/// The line from the first of `marks` on.
+fn from_mark<'a>(line: &'a str, marks: &[&str]) -> Option<&'a str> {
+    let at = marks.iter().find_map(|mark| line.find(mark))?;
+    line.get(at..)
 }
 
 fn read_from(path: &Utf8PathBuf, from: u64) -> String {
@@ -261,15 +272,18 @@ mod tests {
     use super::cause;
 
     #[test]
-    fn what_was_fatal_is_told_and_not_what_went_before() {
-        let said = "2026-01-01 10:00:00 UTC [9] LOG:  database system was interrupted while in recovery\n\
-            2026-01-01 10:00:00 UTC [9] HINT:  This probably means that some data is corrupted.\n\
-            2026-01-01 10:00:00 UTC [8] FATAL:  the database system is starting up\n\
-            2026-01-01 10:00:01 UTC [9] FATAL:  could not write to file \"pg_wal/xlogtemp.9\": No space left on device\n\
-            2026-01-01 10:00:01 UTC [9] HINT:  Free some.\n\
-            2026-01-01 10:00:01 UTC [7] LOG:  database system is shut down\n";
-        let wanted = "FATAL:  could not write to file \"pg_wal/xlogtemp.9\": No space left on device; HINT:  Free some.";
-        assert_eq!(cause(said), wanted);
+    fn what_was_fatal_is_told_first() {
+        let said = "[9] LOG:  database system was interrupted while in recovery\n\
+            [9] HINT:  This probably means that some data is corrupted.\n\
+            [8] FATAL:  the database system is starting up\n\
+            [9] FATAL:  could not write to file \"pg_wal/xlogtemp.9\": No space left on device\n\
+            [9] HINT:  Free some.\n\
+            [7] LOG:  database system is shut down\n";
+        let told = cause(said);
+        let first = "FATAL:  could not write to file \"pg_wal/xlogtemp.9\": No space left on device; HINT:  Free some.; \
+            before that: [9] LOG:  database system was interrupted";
+        assert!(told.starts_with(first), "{told}");
+        assert!(!told.contains("shut down"), "{told}");
     }
 
     #[test]

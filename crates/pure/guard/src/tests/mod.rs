@@ -212,7 +212,7 @@ fn g04_the_directory_of_a_running_server_is_not_touched() {
 }
 
 #[test]
-fn g21_a_primary_is_not_started_again_as_a_replica_for_a_slot_or_an_end_of_replay() {
+fn g22_a_primary_is_not_started_again_as_a_replica_for_a_slot_or_an_end_of_replay() {
     let end = || {
         Action::Begin(Work::StopBefore {
             time: None,
@@ -220,7 +220,7 @@ fn g21_a_primary_is_not_started_again_as_a_replica_for_a_slot_or_an_end_of_repla
             timeout: std::time::Duration::from_secs(60),
         })
     };
-    assert_eq!(leader().running(false, "").breaks(end()), ["G-21"]);
+    assert_eq!(leader().running(false, "").breaks(end()), ["G-22"]);
     assert_eq!(leader().running(true, "").breaks(end()), NOTHING);
 }
 
