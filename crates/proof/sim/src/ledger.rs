@@ -15,7 +15,7 @@ pub(crate) struct Acknowledged {
     pub(crate) timeline: TimelineId,
     pub(crate) lsn: Lsn,
     pub(crate) at: Duration,
-    /// It was acknowledged while the cluster promised to lose nothing (`/sync` existed).
+    /// It was acknowledged by one who led in synchronous mode, while the cluster promised to lose nothing.
     pub(crate) synchronous: bool,
 }
 

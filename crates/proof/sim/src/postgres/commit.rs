@@ -77,7 +77,7 @@ fn acknowledge(state: &mut State, server: &MemberName, id: u64, lsn: Lsn) {
         timeline: cluster.wal.timeline,
         lsn,
         at: state.now,
-        synchronous: state.store.value("sync").is_some(),
+        synchronous: state.store.is_promised_by(server),
     };
     state.acknowledge(acknowledged);
 }

@@ -12,6 +12,7 @@ pub(crate) use client::SimDcs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use pgherd_domain::documents::SyncDoc;
 use pgherd_domain::{MemberName, Revision};
 
 use crate::dice::{Dice, Span};
@@ -63,6 +64,8 @@ pub(crate) struct Store {
     pub(crate) behind: BTreeMap<MemberName, BTreeMap<String, Entry>>,
     /// How late an expired lease is noticed; never early.
     pub(crate) slack: Span,
+    /// Who has been the leader in `/sync` since there is one: it is their commits that are promised.
+    promised_by: BTreeSet<String>,
     /// How often something changed that wakes members.
     waking: u64,
     dice: Dice,
@@ -82,6 +85,7 @@ impl Store {
             unwatched: BTreeSet::new(),
             behind: BTreeMap::new(),
             slack: Span::millis(0, 600),
+            promised_by: BTreeSet::new(),
             waking: 0,
             dice,
             news: Vec::new(),
@@ -91,6 +95,12 @@ impl Store {
     /// The value of a key as it truly is now.
     pub(crate) fn value(&self, key: &str) -> Option<&str> {
         self.keys.get(key).map(|entry| entry.value.as_str())
+    }
+
+    /// Whether a commit that `server` acknowledges now is promised to last: it has been the leader in `/sync`, and
+    /// there still is one. Another that serves without ever having led in this mode has promised nothing.
+    pub(crate) fn is_promised_by(&self, server: &MemberName) -> bool {
+        self.promised_by.contains(server.as_str())
     }
 
     /// Who truly holds the leader key now.
@@ -265,6 +275,14 @@ impl Store {
     fn note(&mut self, key: &str, before: Option<&str>, after: Option<&str>, because: &str) {
         if before == after {
             return;
+        }
+        if key == "sync" {
+            match after.map(SyncDoc::parse) {
+                None => self.promised_by.clear(),
+                Some(doc) => self
+                    .promised_by
+                    .extend(doc.leader.map(|name| name.to_string())),
+            }
         }
         if watch::wakes(key, before, after) {
             self.waking += 1;
