@@ -57,7 +57,7 @@ endpoints: AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_ENDPOINT_URL_EC2.
 ";
 
 /// Commands that patronictl does not have.
-const OURS: [&str; 4] = ["explain", "agent", "completions", "man"];
+const OURS: [&str; 6] = ["dr", "delayed", "explain", "agent", "completions", "man"];
 
 /// What the programs of Patroni 4.1.5 take, by command: long options, short ones that have no long form, and arguments
 /// in capitals. `-k`, `-c`, `-d` and `--group` stand at the program.
@@ -113,7 +113,7 @@ fn page() -> String {
         let name = program.get_name().to_owned();
         // the same commands, which stand under `pgherd` already
         let has_commands = name != "patronictl";
-        section(&program, &name, 2, &mut page);
+        section(&program, &name, 2, false, &mut page);
         if !has_commands {
             page.push_str(
                 "Its commands are those of `pgherd` without the ones marked as ours.\n\n",
@@ -121,26 +121,32 @@ fn page() -> String {
             continue;
         }
         for command in program.get_subcommands() {
-            if !command.is_hide_set() && command.get_name() != "help" {
-                let title = format!("{name} {}", command.get_name());
-                section(command, &title, 3, &mut page);
-            }
+            let ours = OURS.contains(&command.get_name());
+            commands(command, &name, 3, ours, &mut page);
         }
     }
     page.push_str(AWS);
     page
 }
 
-fn section(command: &Command, title: &str, depth: usize, page: &mut String) {
+/// A command, and the commands below it.
+fn commands(command: &Command, above: &str, depth: usize, ours: bool, page: &mut String) {
+    if command.is_hide_set() || command.get_name() == "help" {
+        return;
+    }
+    let title = format!("{above} {}", command.get_name());
+    section(command, &title, depth, ours, page);
+    for below in command.get_subcommands() {
+        commands(below, &title, depth + 1, ours, page);
+    }
+}
+
+fn section(command: &Command, title: &str, depth: usize, ours: bool, page: &mut String) {
     page.push_str(&format!("{} {title}\n\n", "#".repeat(depth)));
     let about = command.get_long_about().or_else(|| command.get_about());
     let about = about.map(ToString::to_string).unwrap_or_default();
-    let ours = if OURS.contains(&command.get_name()) {
-        " *Ours.*"
-    } else {
-        ""
-    };
-    page.push_str(&format!("{}{ours}\n\n", about.trim_end()));
+    let whose = if ours && depth == 3 { " *Ours.*" } else { "" };
+    page.push_str(&format!("{}{whose}\n\n", about.trim_end()));
     let arguments: Vec<&Arg> = command
         .get_arguments()
         .filter(|argument| !argument.is_hide_set() && !is_everywhere(argument, depth))
@@ -150,7 +156,9 @@ fn section(command: &Command, title: &str, depth: usize, page: &mut String) {
     }
     page.push_str("| argument | default | meaning | as |\n|---|---|---|---|\n");
     for argument in arguments {
-        let is_patronis = patronis(command.get_name()).contains(&name_of(argument).as_str());
+        let known = patronis(command.get_name());
+        // `dr switchover` is another command than `switchover`.
+        let is_patronis = depth <= 3 && known.contains(&name_of(argument).as_str());
         page.push_str(&row(argument, if is_patronis { "Patroni" } else { "ours" }));
     }
     page.push('\n');
