@@ -46,12 +46,7 @@ impl LocalServer {
         if restore.is_empty() {
             return false;
         }
-        let line = restore
-            .replace("%p", &format!("pg_wal/{segment}"))
-            .replace("%f", segment)
-            // Nothing before it is needed, as far as the archive is told.
-            .replace("%r", segment)
-            .replace("%%", "%");
+        let line = expanded(&restore, segment);
         let mut shell = command("/bin/sh", self.place.owner());
         shell.args(["-c", &line]).current_dir(self.place.data_dir());
         if let Err(error) = output(shell).await {
@@ -59,6 +54,27 @@ impl LocalServer {
         }
         self.place.data_dir().join("pg_wal").join(segment).exists()
     }
+}
+
+/// `restore_command` for one segment, its escapes read from left to right as PostgreSQL does.
+fn expanded(restore: &str, segment: &str) -> String {
+    let mut line = String::new();
+    let mut rest = restore.chars().peekable();
+    while let Some(letter) = rest.next() {
+        let escape = rest.peek().copied().filter(|_| letter == '%');
+        match escape {
+            Some('p') => line.push_str(&format!("pg_wal/{segment}")),
+            // As the last segment that is needed: the archive is not told of any before it.
+            Some('f' | 'r') => line.push_str(segment),
+            Some('%') => line.push('%'),
+            Some(_) | None => {
+                line.push(letter);
+                continue;
+            }
+        }
+        rest.next();
+    }
+    line
 }
 
 /// The segment that pg_rewind could not open, out of what it said.
@@ -73,6 +89,12 @@ fn missing_segment(said: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_are_read_from_left_to_right() {
+        let line = expanded("cp /a/%f %p; date +%%p%x %", "SEG");
+        assert_eq!(line, "cp /a/SEG pg_wal/SEG; date +%p%x %");
+    }
 
     #[test]
     fn the_segment_that_is_missing_is_read_and_nothing_else_is_taken_for_one() {

@@ -48,7 +48,8 @@ impl LocalServer {
         self.write_and_reload(true).await.map(drop)
     }
 
-    async fn write_and_reload(&self, anyway: bool) -> Result<bool, AdjustError> {
+    /// Writes the files, and reloads when they have changed or `anyway`. Whether it did.
+    pub(super) async fn write_and_reload(&self, anyway: bool) -> Result<bool, AdjustError> {
         let Some(postmaster) = self.postmaster().await else {
             return Err(AdjustError::NotAnswering("it does not run".to_owned()));
         };

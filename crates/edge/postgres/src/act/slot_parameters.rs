@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 
 use pgherd_domain::SlotParameters;
 use pgherd_ports::AdjustError;
-use rustix::process::Signal;
 
-use super::not_written;
-use crate::configuration::FilesFor;
 use crate::server::LocalServer;
 
 const FEEDBACK: &str = "hot_standby_feedback";
@@ -22,25 +19,7 @@ impl LocalServer {
         parameters: &SlotParameters,
     ) -> Result<(), AdjustError> {
         self.want(|wanted| wanted.slot_parameters = Some(parameters.clone()));
-        let Some(postmaster) = self.postmaster().await else {
-            return Err(AdjustError::NotAnswering("it does not run".to_owned()));
-        };
-        let files_for = if self.place.is_standby() {
-            FilesFor::SameFollower
-        } else {
-            FilesFor::Primary
-        };
-        let changed = self
-            .write_configuration(&files_for)
-            .await
-            .map_err(|error| not_written(&error))?;
-        if changed {
-            postmaster
-                .signal(Signal::HUP)
-                .map_err(|error| AdjustError::NotAnswering(error.to_string()))?;
-            self.tell_reloaded().await;
-        }
-        Ok(())
+        self.write_and_reload(false).await.map(drop)
     }
 }
 
