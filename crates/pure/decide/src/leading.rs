@@ -39,12 +39,9 @@ impl Turn<'_> {
         match (live.in_recovery, self.is_standby_cluster()) {
             (true, true) => self.lead_standby(live),
             (true, false) => self.be_promoted(live.received.max(live.replayed)),
+            (false, _) if !self.wins_the_vote() => {}
             (false, true) if !self.spec.pause => self.demote_cluster(live.timeline),
-            (false, _) => {
-                if self.wins_the_vote() {
-                    self.lead(live.timeline);
-                }
-            }
+            (false, _) => self.lead(live.timeline),
         }
     }
 
