@@ -132,7 +132,8 @@ async fn turn(
     if way == Way::Demote {
         refuse_itself(&view, &change.section)?;
     }
-    send(&leader, change, session).await?;
+    let action = format!("{} cluster", change.way.verb());
+    send(&leader, &change.section, &action, session).await?;
     wait(cluster, way, &leader.0, screen).await
 }
 
@@ -158,10 +159,14 @@ pub(super) fn refuse_itself(view: &ClusterView, section: &Value) -> Result<(), F
     }
 }
 
-/// Over the leader: it looks at the change at once.
-async fn send(leader: &Member, change: &Change, session: &Session) -> Result<(), Failure> {
-    let body = json!({"standby_cluster": change.section});
-    let action = format!("{} cluster", change.way.verb());
+/// Sets `standby_cluster` over the leader, which looks at the change at once.
+pub(super) async fn send(
+    leader: &Member,
+    section: &Value,
+    action: &str,
+    session: &Session,
+) -> Result<(), Failure> {
+    let body = json!({"standby_cluster": section});
     let answer = session
         .ask(
             Method::PATCH,
@@ -174,7 +179,7 @@ async fn send(leader: &Member, change: &Change, session: &Session) -> Result<(),
     match answer {
         Ok(reply) if reply.code == 200 => Ok(()),
         Ok(reply) => Err(Failure::Refused(failure(
-            &action,
+            action,
             leader,
             reply.code,
             &reply.text,

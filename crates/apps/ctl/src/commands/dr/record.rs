@@ -90,11 +90,54 @@ pub(super) fn open(view: &ClusterView) -> Option<Entry> {
     entries(view).pop().filter(Entry::is_open)
 }
 
+/// Why the new state of a switchover may not be written over what a region keeps. Going on to the promotion and
+/// going back exclude each other, whoever orders them and however late an order arrives; so do two switchovers.
+pub(super) fn objection(all: &[Entry], entry: &Entry) -> Option<String> {
+    let is_same = |old: &&Entry| old.text("at") == entry.text("at");
+    if let Some(other) = all.iter().find(|old| old.is_open() && !is_same(old)) {
+        return Some(format!("another one is open: {}", other.line()));
+    }
+    let old = all.iter().find(is_same)?.text("state");
+    let new = entry.text("state");
+    match (old, new) {
+        (old, new) if old == new => None,
+        ("promoting", "done") | ("undoing", "undone" | "done") => None,
+        ("promoting", _) => Some(
+            "the other region was told to become the primary one and may become it any moment; call it again \
+             without --undo. If that region is lost for good: `pgherd dr failover` in the old one"
+                .to_owned(),
+        ),
+        ("undoing", _) => {
+            Some("it is being taken back; call it again with --undo to see that through".to_owned())
+        }
+        ("done" | "undone", _) => Some(format!("somebody else has ended it: {old}")),
+        (_, _) => None,
+    }
+}
+
+/// Writes the new state of a switchover into the region that is to be promoted, whose record decides who comes first.
+pub(super) async fn claim(region: &Region<'_>, entry: &Entry) -> Result<(), Failure> {
+    put(region, entry, objection).await
+}
+
 /// Writes an entry, or its new state, into a region.
 pub(super) async fn write(region: &Region<'_>, entry: &Entry) -> Result<(), Failure> {
+    put(region, entry, |_, _| None).await
+}
+
+async fn put(
+    region: &Region<'_>,
+    entry: &Entry,
+    objection: impl Fn(&[Entry], &Entry) -> Option<String>,
+) -> Result<(), Failure> {
     for _ in 0..ATTEMPTS {
         let view = region.load().await?;
         let mut all = entries(&view);
+        if let Some(why) = objection(&all, entry) {
+            return Err(Failure::Refused(format!(
+                "no step of the switchover of the regions: {why}"
+            )));
+        }
         all.retain(|old| old.text("at") != entry.text("at"));
         all.push(entry.clone());
         let first = all.len().saturating_sub(ENTRIES_MAX);

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use pgherd_api::wanted::Wanted;
 use pgherd_domain::{ClusterView, Lsn, PgRole, TimelineId};
-use pgherd_peers::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::commands::{ANSWER_MAX, failure};
+use crate::commands::standby;
 use crate::failure::Failure;
 use crate::members::{self, Member};
 use crate::screen::Screen;
@@ -80,27 +79,7 @@ impl<'a> Region<'a> {
             Value::Null => "promote region",
             _ => "demote region",
         };
-        let body = json!({"standby_cluster": section});
-        let asked = self.session.ask(
-            Method::PATCH,
-            &leader.1.api_url,
-            "config",
-            Some(&body),
-            ANSWER_MAX,
-        );
-        match asked.await {
-            Ok(reply) if reply.code == 200 => Ok(()),
-            Ok(reply) => Err(Failure::Refused(failure(
-                action,
-                leader,
-                reply.code,
-                &reply.text,
-            ))),
-            Err(error) => Err(Failure::Refused(format!(
-                "Failed: {action} for member {}, no answer ({error})",
-                leader.0
-            ))),
-        }
+        standby::send(leader, &section, action, self.session).await
     }
 
     /// Waits until `reached` gives something; tells each change of how far it is.

@@ -104,15 +104,15 @@ fn turned(entry: Entry) -> Entry {
 }
 
 impl Change<'_> {
-    /// Writes down on both sides how far it is.
+    /// Writes down on both sides how far it is: first where it is decided whether that may still be.
     async fn note(&mut self, state: &str, at: Option<Position>) -> Result<(), Failure> {
         let mut entry = self.entry.clone().with("state", state);
         if at.is_some() {
             entry = entry.at("last record", at);
         }
         self.entry = entry.clone();
-        record::write(self.from, &entry.clone().with("side", "from")).await?;
-        record::write(self.to, &entry.with("side", "to")).await
+        record::claim(self.to, &entry.clone().with("side", "to")).await?;
+        record::write(self.from, &entry.with("side", "from")).await
     }
 
     async fn begin(
@@ -131,6 +131,9 @@ impl Change<'_> {
     /// It was interrupted: goes on from where both regions are, or goes back.
     async fn resume(mut self, screen: &mut Screen) -> Result<(), Failure> {
         let (old, new) = (self.from.load().await?, self.to.load().await?);
+        if let Some(entry) = record::open(&new) {
+            self.entry = entry;
+        }
         screen.say(&format!(
             "A switchover from {} to {} was interrupted: {}",
             self.from.title(),
@@ -140,7 +143,7 @@ impl Change<'_> {
         if kind(&new) == Kind::Primary {
             return self.finish(screen).await;
         }
-        if self.args.undo {
+        if self.args.undo || self.entry.text("state") == "undoing" {
             return self.undo(screen).await;
         }
         if kind(&old) == Kind::Primary {
@@ -174,7 +177,9 @@ impl Change<'_> {
                 )
                 .await;
         };
-        self.note("stopped", Some(last)).await?;
+        if self.entry.text("state") != "promoting" {
+            self.note("stopped", Some(last)).await?;
+        }
         screen.say(&format!(
             "{} writes no more; its last record ends at {} on timeline {}",
             self.from.title(),
@@ -198,8 +203,9 @@ impl Change<'_> {
                 .await;
         }
         let new = self.to.load().await?;
-        self.to.set_section(&the_leader(&new)?, Value::Null).await?;
+        let leader = the_leader(&new)?;
         self.note("promoting", Some(last)).await?;
+        self.to.set_section(&leader, Value::Null).await?;
         let promoted = self
             .to
             .wait("being promoted", patience, screen, |view| {
@@ -277,6 +283,7 @@ impl Change<'_> {
             )));
         }
         let old = self.from.load().await?;
+        self.note("undoing", None).await?;
         if kind(&old) != Kind::Primary {
             let leader = the_leader(&old)?;
             self.from.set_section(&leader, Value::Null).await?;

@@ -5,7 +5,7 @@ use pgherd_domain::{ClusterView, Lsn, PgRole, PgState, TimelineId, Versioned};
 use serde_json::{Value, json};
 
 use super::failover::loss;
-use super::record::{self, Entry};
+use super::record::{self, Entry, objection};
 use super::region::{Kind, Position, kind, writes};
 use super::{against, verdict};
 use crate::tests::fake::{NOBODY, name, view};
@@ -115,7 +115,7 @@ fn an_interrupted_switchover_is_found_in_either_region_and_a_finished_one_is_not
         });
         view
     };
-    for state in ["begun", "stopped", "promoting"] {
+    for state in ["begun", "stopped", "promoting", "undoing"] {
         assert!(record::open(&with(standby(), state)).is_some(), "{state}");
         let said = verdict(&with(standby(), state), &standby());
         assert!(said.contains("was interrupted"), "{said}");
@@ -148,4 +148,35 @@ fn a_loss_is_told_as_far_as_it_is_known() {
         line,
         "2026-11-26 failover begun, promoted with: 0/1000 on timeline 3, last known of the lost region: unknown"
     );
+}
+
+#[test]
+fn going_on_and_going_back_exclude_each_other() {
+    let entry = |at: &str, state: &str| Entry::new("switchover", at).with("state", state);
+    let may = |old: &str, new: &str| objection(&[entry("s", old)], &entry("s", new)).is_none();
+    assert!(objection(&[], &entry("s", "begun")).is_none());
+    for (old, new) in [
+        ("begun", "stopped"),
+        ("stopped", "promoting"),
+        ("promoting", "promoting"),
+        ("promoting", "done"),
+        ("begun", "undone"),
+        ("stopped", "undoing"),
+        ("undoing", "undone"),
+    ] {
+        assert!(may(old, new), "{old} to {new}");
+    }
+    for (old, new) in [
+        ("promoting", "undoing"),
+        ("promoting", "undone"),
+        ("undoing", "stopped"),
+        ("undoing", "promoting"),
+        ("done", "undoing"),
+        ("undone", "promoting"),
+    ] {
+        assert!(!may(old, new), "{old} to {new}");
+    }
+    let another = objection(&[entry("before", "stopped")], &entry("s", "begun"));
+    assert!(another.is_some_and(|why| why.contains("before switchover stopped")));
+    assert!(objection(&[entry("before", "done")], &entry("s", "begun")).is_none());
 }
