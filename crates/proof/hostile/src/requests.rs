@@ -15,7 +15,7 @@ const NOW: WallTime = WallTime::from_micros(1_795_486_355_000_000);
 pub fn requests(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let query = Query::parse(&text);
-    assert!(query.tags().all(|(name, _)| !name.is_empty()));
+    query.tags().for_each(drop);
     Check::of_path(&text);
     if let Ok(body) = orders::required(Some(bytes)) {
         let view = ClusterView::default();
