@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use hyper::StatusCode;
+use axum::http::StatusCode;
 use pgherd_api::health::{self, Check};
 use pgherd_api::member::MemberFacts;
 use pgherd_api::query::Query;

@@ -16,6 +16,10 @@ use crate::reply::Reply;
 /// A fresh read of the store is waited for no longer than this.
 const FRESH_READ_MAX: Duration = Duration::from_secs(1);
 
+/// A read that several share begins no sooner after the one before. On a thread with one core of its own, clients that
+/// ask without a pause have asked anew by then.
+const GATHER_MAX: Duration = Duration::from_micros(200);
+
 /// A turn that was asked for is waited for no longer than this.
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(400);
 
@@ -38,16 +42,29 @@ pub(crate) async fn look_again(desk: &Desk, age: Duration) {
 /// Fresh reads of the store that requests share: however many ask at once, the store is read by one at a time,
 /// and each gets a read that began after it had asked. The document is made once for all of them.
 #[derive(Debug, Default)]
-pub(crate) struct SharedReads(Mutex<Option<(Moment, Reply)>>);
+pub(crate) struct SharedReads(Mutex<Option<Read>>);
+
+/// The last read.
+#[derive(Debug)]
+struct Read {
+    began: Moment,
+    ended: Moment,
+    /// Requests that it answered besides the one that made it.
+    shared: u32,
+    reply: Reply,
+}
 
 impl SharedReads {
     async fn cluster(&self, desk: &Desk, scope: &str) -> Reply {
         let asked = desk.clock.now();
         let mut last = self.0.lock().await;
-        if let Some((began, reply)) = &*last
-            && *began >= asked
-        {
-            return reply.clone();
+        match &mut *last {
+            Some(read) if read.began >= asked => {
+                read.shared += 1;
+                return read.reply.clone();
+            }
+            Some(read) if read.shared > 0 => gather(desk, read.ended).await,
+            Some(_) | None => {}
         }
         let began = desk.clock.now();
         let read = fresh(desk).await.ok().map(Arc::new);
@@ -57,8 +74,21 @@ impl SharedReads {
             Some(view) => Reply::json(&cluster::document(scope, &view, &Wanted::of(&view))),
             None => Reply::page(503),
         };
-        *last = Some((began, reply.clone()));
+        *last = Some(Read {
+            began,
+            ended: desk.clock.now(),
+            shared: 0,
+            reply: reply.clone(),
+        });
         reply
+    }
+}
+
+/// Those who were answered by the last read ask anew at about the same time. The first of them waits for the others,
+/// else it would read for itself alone and they for the time of two reads.
+async fn gather(desk: &Desk, ended: Moment) {
+    while desk.clock.now().since(ended) < GATHER_MAX {
+        tokio::task::yield_now().await;
     }
 }
 
