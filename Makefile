@@ -11,7 +11,7 @@ INTO = $(DESTDIR)$(PREFIX)
 NAMES := patroni patronictl patroni_aws patroni_barman patroni_wale_restore
 # Hosts are network namespaces, which need root.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH="$$PATH" KEEP="$(KEEP)" RUNS="$(RUNS)" PATRONI="$(PATRONI)" \
-	ONLY="$(ONLY)" TTL="$(TTL)" SYNC="$(SYNC)" PRESSURE="$(PRESSURE)")
+	ONLY="$(ONLY)" TTL="$(TTL)" SYNC="$(SYNC)" HERDS="$(HERDS)" PRESSURE="$(PRESSURE)")
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ demo: ## a cluster, a failover and a switchover before your eyes (KEEP=1 leaves 
 	@cargo build --release --locked -p pgherd -p pgherd-bench
 	@$(ROOT) $(TARGET)/release/pgherd-demo
 
-bench: ## outages, second writers, memory, CPU, REST (RUNS=5 ONLY=agent-kill,rest TTL=5 PRESSURE=60 PATRONI=1)
+bench: ## outages, second writers, memory, CPU, REST (RUNS=5 HERDS=1 ONLY=agent-kill,rest TTL=5 PRESSURE=60 PATRONI=1)
 	@PATRONI=$(PATRONI) scripts/setup.sh bench
 	@cargo build --release --locked -p pgherd -p pgherd-bench
 	@$(ROOT) $(TARGET)/release/pgherd-bench

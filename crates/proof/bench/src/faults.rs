@@ -1,5 +1,6 @@
 //! Faults of the agent, the network and the store: how long clients get no row, and how long two servers take rows.
 
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -100,52 +101,87 @@ struct Seen {
     both: Duration,
 }
 
-/// Puts the fault of `row` to one herd `runs` times.
+/// Puts the fault of `row` to `herds` herds at once, `runs` times in all.
 ///
 /// A run that fails is told and leaves no sample; the next one begins with a new herd.
 ///
 /// # Errors
-/// When no herd forms.
-pub async fn series(row: Row, options: &HerdOptions, runs: usize) -> Result<Vec<Figure>> {
+/// When a herd does not form.
+pub async fn series(
+    row: Row,
+    options: &HerdOptions,
+    runs: usize,
+    herds: usize,
+) -> Result<Vec<Figure>> {
     let mut options = options.clone();
     if row.failsafe {
         options.dcs_lines.push("failsafe_mode: true".to_owned());
     }
-    let story = row.story();
-    let mut outage = Figure::new(
-        &format!("{story}: longest time without a row"),
-        "s",
-        row.must(),
-    );
-    let mut both = Figure::new(
-        &format!("{story}: time with two writers"),
-        "s",
-        Must::AtMost(0.0),
-    );
-    let mut herd = Herd::start(row.key, &options).await?;
-    for run in 1..=runs {
-        match Box::pin(one_run(&mut herd, row)).await {
-            Ok(seen) => {
-                outage.add(seen.outage);
-                progress("outage", run, runs, &outage);
-                both.add(seen.both);
-                progress("two writers", run, runs, &both);
-            }
-            Err(error) => {
-                println!(
-                    "  run {run} of {runs} failed: {error:#}\n{}",
-                    herd.bed().report()
-                );
-                drop(herd);
-                herd = Herd::start(row.key, &options).await?;
-            }
-        }
-    }
+    let series = Series::new(row, runs);
+    let lanes = (0..herds.clamp(1, runs)).map(|_| Box::pin(series.lane(&options)));
+    futures_util::future::try_join_all(lanes).await?;
+    let (outage, both) = series.samples.into_inner();
     // Nobody reaches the host, so nobody could tell whether it takes rows.
     if row.fault == Fault::HostCut {
         return Ok(vec![outage]);
     }
     Ok(vec![outage, both])
+}
+
+/// The runs of one row, which several herds share.
+struct Series {
+    row: Row,
+    runs: usize,
+    begun: Cell<usize>,
+    /// How long clients got no row, and how long there were two writers.
+    samples: RefCell<(Figure, Figure)>,
+}
+
+impl Series {
+    fn new(row: Row, runs: usize) -> Self {
+        let story = row.story();
+        let outage = format!("{story}: longest time without a row");
+        let both = format!("{story}: time with two writers");
+        Self {
+            row,
+            runs,
+            begun: Cell::new(0),
+            samples: RefCell::new((
+                Figure::new(&outage, "s", row.must()),
+                Figure::new(&both, "s", Must::AtMost(0.0)),
+            )),
+        }
+    }
+
+    /// One herd: takes runs until none is left.
+    async fn lane(&self, options: &HerdOptions) -> Result<()> {
+        let mut herd = Herd::start(self.row.key, options).await?;
+        while self.begun.get() < self.runs {
+            let run = self.begun.get() + 1;
+            self.begun.set(run);
+            match Box::pin(one_run(&mut herd, self.row)).await {
+                Ok(seen) => self.add(&seen, run),
+                Err(error) => {
+                    println!(
+                        "  run {run} of {} failed: {error:#}\n{}",
+                        self.runs,
+                        herd.bed().report()
+                    );
+                    drop(herd);
+                    herd = Herd::start(self.row.key, options).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&self, seen: &Seen, run: usize) {
+        let (outage, both) = &mut *self.samples.borrow_mut();
+        outage.add(seen.outage);
+        progress("outage", run, self.runs, outage);
+        both.add(seen.both);
+        progress("two writers", run, self.runs, both);
+    }
 }
 
 async fn one_run(herd: &mut Herd, row: Row) -> Result<Seen> {

@@ -19,6 +19,8 @@ const AFTER: [&str; 3] = ["pressure", "rest", "idle"];
 struct Asked {
     /// Runs for each figure.
     runs: usize,
+    /// Herds at once, for the rows of faults.
+    herds: usize,
     /// How long the pressure lasts.
     pressure: Duration,
     /// Seconds that our leases live.
@@ -50,7 +52,7 @@ async fn main() -> Result<ExitCode> {
 }
 
 impl Asked {
-    /// From the environment (`RUNS`, `PRESSURE`, `TTL`, `SYNC`, `ONLY`), and suites from the command line as well.
+    /// From the environment (`RUNS`, `HERDS`, `PRESSURE`, `TTL`, `SYNC`, `ONLY`), and suites from the command line as well.
     fn read() -> Result<Self> {
         let only = variable("ONLY").unwrap_or_default();
         let wanted = only.split([',', ' ']).map(str::to_owned);
@@ -66,6 +68,7 @@ impl Asked {
         let asked_for = |suite: &&str| wanted.is_empty() || wanted.iter().any(|one| one == suite);
         Ok(Self {
             runs: number("RUNS", 5)?,
+            herds: number("HERDS", 1)?,
             pressure: Duration::from_secs(u64::try_from(number("PRESSURE", 60)?)?),
             ttl: u32::try_from(number("TTL", 5)?)?,
             suites: all.into_iter().filter(asked_for).collect(),
@@ -116,8 +119,12 @@ async fn measure(name: &str, options: &HerdOptions, asked: &Asked) -> (String, b
             }
         }
     }
+    let at_once = match asked.herds {
+        0 | 1 => String::new(),
+        herds => format!(", {herds} clusters at once for faults"),
+    };
     let title = format!(
-        "{name}: three members, ttl {}, loop_wait {}, four reconnecting writers\n  {}",
+        "{name}: three members, ttl {}, loop_wait {}, four reconnecting writers{at_once}\n  {}",
         options.ttl,
         options.loop_wait,
         load.end()
@@ -128,7 +135,7 @@ async fn measure(name: &str, options: &HerdOptions, asked: &Asked) -> (String, b
 async fn one(suite: &str, options: &HerdOptions, asked: &Asked) -> Result<Vec<Figure>> {
     let row: Option<&Row> = ROWS.iter().find(|row| row.key == suite);
     if let Some(row) = row {
-        return Box::pin(faults::series(*row, options, asked.runs)).await;
+        return Box::pin(faults::series(*row, options, asked.runs, asked.herds)).await;
     }
     match suite {
         "restart" => Box::pin(outage::restart_in_place(options, asked.runs)).await,
