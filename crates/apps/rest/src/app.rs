@@ -17,8 +17,8 @@ use pgherd_settings::Settings;
 use crate::access::{self, Caller};
 use crate::checks::{self, Rendered, shown};
 use crate::manner::Manner;
-use crate::reads::SharedReads;
 use crate::orders::Order;
+use crate::reads::SharedReads;
 use crate::reply::Reply;
 use crate::{orders, reads};
 

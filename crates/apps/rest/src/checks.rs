@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use axum::http::StatusCode;
+use bytes::Bytes;
 use pgherd_api::health::{self, Check};
 use pgherd_api::member::MemberFacts;
 use pgherd_api::query::Query;

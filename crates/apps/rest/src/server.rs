@@ -235,7 +235,9 @@ fn one_slash<B>(request: &mut Request<B>) {
     if uri.path().len() <= path.len() + 1 {
         return;
     }
-    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let query = uri
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
     if let Ok(uri) = Uri::try_from(format!("/{path}{query}")) {
         *request.uri_mut() = uri;
     }

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use futures_util::future::join_all;
 use pgherd_e2e::with_herd;
 use pgherd_testbed::{AgentProgram, Herd, HerdOptions, reader, wait_for};
 use tokio::io::AsyncWriteExt as _;
@@ -18,6 +19,8 @@ use tokio::process::Command;
 const LINES: &str = include_str!("ctl-lines.txt");
 /// One command, a start of Python and a restart of PostgreSQL included.
 const ENDED: Duration = Duration::from_secs(60);
+/// So many lines are asked at once.
+const SIDE_BY_SIDE: usize = 4;
 /// Positions in the WAL move between two looks; then both look again.
 const ALIKE: Duration = Duration::from_secs(20);
 
@@ -104,6 +107,11 @@ async fn compare(herd: &Herd, line: &str, input: &str) -> Result<()> {
     .await
 }
 
+/// Whether a line is carried out by both, and changes something.
+fn is_done((line, _): &(String, String)) -> bool {
+    line.starts_with('=')
+}
+
 async fn say_the_same_on(story: &str, agent: Option<AgentProgram>) -> Result<()> {
     let options = HerdOptions {
         members: 2,
@@ -115,15 +123,24 @@ async fn say_the_same_on(story: &str, agent: Option<AgentProgram>) -> Result<()>
         ..HerdOptions::default()
     };
     with_herd(story, options, async |herd| {
-        for line in LINES.lines() {
+        let line_of = |line: &str| {
             let (line, input) = line.split_once(" < ").unwrap_or((line, ""));
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let line = line.replace("CLUSTER", story);
             let input = input.replace("\\n", "\n").replace("CLUSTER", story);
-            compare(herd, &line, &input).await?;
+            (line.replace("CLUSTER", story), input)
+        };
+        let wanted = |line: &&str| !line.is_empty() && !line.starts_with('#');
+        let lines: Vec<_> = LINES.lines().filter(wanted).map(line_of).collect();
+        // Nothing changes between two lines that both run, so whatever is there is asked side by side.
+        let mut differ = Vec::new();
+        for asked in lines.chunk_by(|one, next| !is_done(one) && !is_done(next)) {
+            for some in asked.chunks(SIDE_BY_SIDE) {
+                let compared = some.iter().map(|(line, input)| compare(herd, line, input));
+                let found = join_all(compared).await;
+                differ.extend(found.into_iter().filter_map(Result::err));
+            }
         }
+        let faults: Vec<_> = differ.iter().map(|fault| format!("{fault:#}")).collect();
+        ensure!(faults.is_empty(), "{}", faults.join("\n"));
         Ok(())
     })
     .await
