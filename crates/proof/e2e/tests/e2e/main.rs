@@ -21,6 +21,7 @@ mod mirror;
 mod operations;
 mod readers;
 mod regions;
+mod regions_lost;
 mod rejoin;
 mod restart_of_all;
 mod switchover;
