@@ -77,7 +77,10 @@ pub(crate) async fn watch(
             }
             () = until(deadline, &*clock) => {
                 if !here.paused {
-                    error!("the lease ends: a primary that still runs is stopped now");
+                    // Nothing that serves is worth an alarm each time somebody asks for a lease in vain.
+                    if here.serves {
+                        error!("the lease ends: a primary that still runs is stopped now");
+                    }
                     ports.postgres.fence().await;
                 }
                 // Nothing more to do before the lease changes.

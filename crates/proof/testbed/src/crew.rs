@@ -44,6 +44,18 @@ impl Member {
         .await
     }
 
+    /// Process ids of what runs the program called `name` on this member's host, such as `pg_basebackup`.
+    #[must_use]
+    pub fn programs(&self, name: &str) -> Vec<Pid> {
+        let is_one = |pid: &i32| {
+            let line = command_line(*pid);
+            let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+            String::from_utf8_lossy(first).rsplit('/').next() == Some(name)
+        };
+        let all = self.host().processes().into_iter();
+        all.filter(is_one).filter_map(Pid::from_raw).collect()
+    }
+
     /// Process ids of PostgreSQL's processes whose title says `what`, such as `checkpointer` or `walsender`.
     #[must_use]
     pub fn servers_own(&self, what: &str) -> Vec<Pid> {

@@ -1,5 +1,6 @@
 //! A whole cluster: etcd, members with agents, and the questions tests ask about it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -11,6 +12,7 @@ use crate::host::Host;
 use crate::http;
 use crate::member::Member;
 use crate::oracle::Endpoint;
+use crate::postgres::PostgresTools;
 use crate::program::AgentProgram;
 use crate::wait::wait_for;
 
@@ -38,6 +40,8 @@ pub struct HerdOptions {
     pub dcs_lines: Vec<String>,
     /// Further lines for `bootstrap.dcs.postgresql.parameters`.
     pub parameters: Vec<String>,
+    /// WAL is archived to [`Herd::archive`], and fetched from there.
+    pub archive: bool,
     /// Every member needs a watchdog; a file stands in for each device.
     pub watchdog: bool,
     /// The agent; `None` finds the `pgherd` that was built.
@@ -57,6 +61,7 @@ impl Default for HerdOptions {
             wal_level: "replica".to_owned(),
             dcs_lines: Vec::new(),
             parameters: Vec::new(),
+            archive: false,
             watchdog: false,
             agent: None,
         }
@@ -102,6 +107,11 @@ impl Herd {
             .await
             .with_context(|| bed.report())?;
         let endpoints = etcd.endpoints();
+        if options.archive {
+            let archive = archive_on(&bed);
+            fs_err::create_dir_all(&archive)?;
+            PostgresTools::find()?.give(&archive)?;
+        }
         let members = bed
             .hosts(&format!("{prefix}pg"), options.members)?
             .into_iter()
@@ -121,7 +131,20 @@ impl Herd {
     /// # Errors
     /// When it does not form within a minute; the error carries the logs.
     pub async fn start(story: &str, options: &HerdOptions) -> Result<Self> {
-        let mut herd = Self::prepare(story, options).await?;
+        Self::start_on(Testbed::new(story)?, story, "", options).await
+    }
+
+    /// The same beside another cluster, see [`Self::prepare_on`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on(
+        bed: Testbed,
+        story: &str,
+        prefix: &str,
+        options: &HerdOptions,
+    ) -> Result<Self> {
+        let mut herd = Self::prepare_on(bed, story, prefix, options).await?;
         herd.form().await.with_context(|| herd.bed.report())?;
         Ok(herd)
     }
@@ -141,6 +164,12 @@ impl Herd {
     #[must_use]
     pub const fn bed(&self) -> &Testbed {
         &self.bed
+    }
+
+    /// The folder for WAL that every host of the bed sees, as a store of backups would be seen.
+    #[must_use]
+    pub fn archive(&self) -> PathBuf {
+        archive_on(&self.bed)
     }
 
     /// The cluster's name.
@@ -391,4 +420,8 @@ impl Herd {
         }
         self.etcd.kill_all()
     }
+}
+
+fn archive_on(bed: &Testbed) -> PathBuf {
+    bed.dir().join("archive")
 }

@@ -27,7 +27,7 @@ pub(crate) fn render(
         Some(AgentProgram::Patroni(_)) => String::new(),
         _ => format!("pgherd:\n  allow_short_ttl: {}\n", options.ttl < 20),
     };
-    let dcs = bootstrap(options);
+    let dcs = bootstrap(host, options);
     format!(
         "scope: {scope}
 name: {name}
@@ -85,7 +85,7 @@ fn watchdog(host: &Host, options: &HerdOptions) -> String {
     )
 }
 
-fn bootstrap(options: &HerdOptions) -> String {
+fn bootstrap(host: &Host, options: &HerdOptions) -> String {
     format!(
         "bootstrap:
   dcs:
@@ -107,15 +107,30 @@ fn bootstrap(options: &HerdOptions) -> String {
         wal_keep_size: 64MB
         shared_buffers: 16MB
         log_line_prefix: '%m [%p] '
-{parameters}",
+{archive}{parameters}",
         wal_level = options.wal_level,
         ttl = options.ttl,
         loop_wait = options.loop_wait,
         retry_timeout = options.retry_timeout,
         synchronous = options.synchronous,
         extra = indented(&options.dcs_lines, 4),
+        archive = indented(&archiving(host, options), 8),
         parameters = indented(&options.parameters, 8),
     )
+}
+
+/// A segment is there under its name only when it is whole; `fetched` lists what was fetched.
+fn archiving(host: &Host, options: &HerdOptions) -> Vec<String> {
+    let Some(bed) = host.dir().parent().filter(|_| options.archive) else {
+        return Vec::new();
+    };
+    let to = bed.join("archive");
+    let to = to.display();
+    vec![
+        "archive_mode: 'on'".to_owned(),
+        format!("archive_command: 'cp %p {to}/%f.part && mv {to}/%f.part {to}/%f'"),
+        format!("restore_command: 'cp {to}/%f %p && echo %f >>{to}/fetched'"),
+    ]
 }
 
 fn indented(lines: &[String], by: usize) -> String {

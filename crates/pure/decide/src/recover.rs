@@ -180,9 +180,11 @@ impl Turn<'_> {
         let Some(control) = self.control() else {
             return;
         };
+        // Also one that was started as a replica and did not get that far: with an archive PostgreSQL refuses to follow
+        // a timeline that left this one before its last checkpoint.
         let crashed_primary = control.state.was_primary()
             && control.state != ControlState::ShutDown
-            && !self.pg().standby_signal;
+            && (!self.pg().standby_signal || self.has_failed_to_start());
         // A copy that has never come up is not copied again: what fails is not in the data.
         let given_up =
             self.memory.backoff.failures >= START_FAILURES_MAX && !self.memory.copy_is_untried;
@@ -209,7 +211,7 @@ impl Turn<'_> {
                 self.wake_in(Duration::from_secs(1));
             }
             // pg_rewind wants a server that stopped in good order. A replica that was killed is started once
-            // more; it is found diverged again, and stopped.
+            // more; it is found diverged again, and stopped. One that does not start is recovered before pg_rewind.
             Some(Divergence::Diverged { .. }) if self.is_killed_replica() => {
                 self.start_following(leader);
             }
@@ -235,10 +237,16 @@ impl Turn<'_> {
         }
     }
 
-    /// The data directory is that of a replica that did not stop in good order.
+    /// It failed to start, and is no copy that has never come up.
+    const fn has_failed_to_start(&self) -> bool {
+        self.memory.backoff.failures > 0 && !self.memory.copy_is_untried
+    }
+
+    /// The data directory is that of a replica that did not stop in good order, and may start yet.
     fn is_killed_replica(&self) -> bool {
         self.pg().standby_signal
             && self.memory.backoff.failures < START_FAILURES_MAX
+            && !self.has_failed_to_start()
             && self.control().is_some_and(|control| {
                 !matches!(
                     control.state,

@@ -98,6 +98,30 @@ fn a_killed_replica_needs_no_crash_recovery() {
 }
 
 #[test]
+fn a_crashed_primary_that_does_not_start_as_a_replica_is_recovered_and_wound_back() {
+    let failed = |world: World| {
+        world.memory(|memory| {
+            memory.divergence = Divergence::Diverged {
+                leader: Some(name("b")),
+            };
+            memory.backoff.failures = 1;
+        })
+    };
+    let as_replica = |state| {
+        let mut world = returning(state);
+        world.seen.postgres.standby_signal = true;
+        failed(world)
+    };
+    let mut world = as_replica(ControlState::InProduction);
+    assert_eq!(world.clone().turn().begins(), Some(&Work::CrashRecovery));
+    world.memory.copy_is_untried = true;
+    assert!(follows(&world.decide(), "b"), "a copy never was a primary");
+    // A replica that was killed is recovered by the work itself.
+    let world = as_replica(ControlState::InArchiveRecovery);
+    assert!(rewinds(&world.decide()));
+}
+
+#[test]
 fn a_leader_that_has_not_checkpointed_is_waited_for() {
     let world = returning(ControlState::ShutDown).memory(|memory| {
         memory.divergence = Divergence::Diverged {

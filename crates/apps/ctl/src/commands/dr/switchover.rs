@@ -1,6 +1,8 @@
 //! `dr switchover`: the primary region stops writing, the other one is seen to have its last record, and only then is
 //! that one promoted. Until then every failure goes back to the old primary region.
 
+use std::time::Duration;
+
 use pgherd_domain::{ClusterView, PgRole};
 use serde_json::{Map, Value};
 
@@ -12,6 +14,10 @@ use crate::failure::Failure;
 use crate::members::{self, Member};
 use crate::screen::Screen;
 use crate::session::Session;
+
+/// A stop that has begun is waited for before its server is the primary again, whatever a step may take: PostgreSQL
+/// waits up to `wal_sender_timeout` (60 s) for a standby that stands still.
+const STOP_MAX: Duration = Duration::from_secs(90);
 
 /// Which region becomes which.
 struct Change<'a> {
@@ -292,7 +298,7 @@ impl Change<'_> {
             .from
             .wait(
                 "becoming the primary region again",
-                self.args.patience(),
+                self.args.patience().max(STOP_MAX),
                 screen,
                 |view| (kind(view) == Kind::Primary).then_some(()),
             )

@@ -6,10 +6,11 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail, ensure};
 use pgherd_e2e::{FAILOVER, REJOIN, SOON, rows_arrive};
 use pgherd_testbed::{Aim, Herd, HerdOptions, Oracle, OracleOptions, wait_for};
+use rustix::process::{Signal, kill_process};
 use tokio::io::AsyncBufReadExt as _;
 
 /// Three members and one store each: what two regions of the guide have, on one machine.
-fn region() -> HerdOptions {
+pub(crate) fn region() -> HerdOptions {
     HerdOptions {
         stores: 1,
         ..HerdOptions::default()
@@ -83,13 +84,18 @@ async fn tell(berlin: &Herd) -> Result<()> {
 
     is_taken_back(berlin, &paris).await?;
     rows_arrive(&oracle, 50).await?;
-    let primary = paris.wait_leader(FAILOVER).await?;
+    paris.wait_leader(FAILOVER).await?;
+    is_resumed(berlin, &paris).await?;
+    rows_arrive(&oracle, 50).await?;
+    is_given_up(berlin, &paris).await?;
+    rows_arrive(&oracle, 50).await?;
+    let primary = berlin.wait_leader(FAILOVER).await?;
 
     oracle.stop().await;
     if let Some(split) = oracle.two_writers() {
         bail!("two writers: {split}");
     }
-    let audit = oracle.audit(paris.members[primary].sql()).await?;
+    let audit = oracle.audit(berlin.members[primary].sql()).await?;
     ensure!(
         audit.lost.is_empty() && audit.lost_direct.is_empty(),
         "a change of regions lost {audit:?}"
@@ -138,6 +144,48 @@ async fn is_taken_back(berlin: &Herd, paris: &Herd) -> Result<()> {
     Ok(())
 }
 
+/// The same, gone on with.
+async fn is_resumed(berlin: &Herd, paris: &Herd) -> Result<()> {
+    interrupt(paris, &config_of(berlin)).await?;
+    let other = config_of(paris);
+    let said = berlin
+        .ctl(&["dr", "switchover", "--other", &other, "--force"])
+        .await?;
+    let resumed = [
+        "was interrupted",
+        "Successfully switched over to the region",
+    ];
+    ensure!(resumed.iter().all(|text| said.contains(text)), "{said}");
+    berlin.wait_leader(FAILOVER).await?;
+    let follower = standby_leader(paris, None).await?;
+    cascades(paris, follower).await
+}
+
+/// A change of regions to one that stands still: the old one goes on.
+async fn is_given_up(berlin: &Herd, paris: &Herd) -> Result<()> {
+    let follower = standby_leader(paris, None).await?;
+    let receivers = paris.members[follower].servers_own("walreceiver");
+    let receiver = *receivers.first().context("no WAL receiver runs")?;
+    kill_process(receiver, Signal::STOP)?;
+    let order = [
+        "dr",
+        "switchover",
+        "--other",
+        &config_of(paris),
+        "--timeout",
+        "2",
+        "--force",
+    ];
+    let said = berlin.ctl(&order).await;
+    let woken = kill_process(receiver, Signal::CONT);
+    let said = said.err().context("it did not give up")?.to_string();
+    ensure!(said.contains("taken back: "), "{said}");
+    berlin.wait_leader(FAILOVER).await?;
+    woken.context("wake the WAL receiver")?;
+    let follower = standby_leader(paris, None).await?;
+    cascades(paris, follower).await
+}
+
 /// Begins a change of regions and ends it as soon as the primary region was told to step down.
 async fn interrupt(herd: &Herd, other: &str) -> Result<()> {
     let mut command = herd.ctl_to_interrupt(&["dr", "switchover", "--other", other, "--force"])?;
@@ -159,11 +207,11 @@ async fn interrupt(herd: &Herd, other: &str) -> Result<()> {
     Ok(())
 }
 
-fn config_of(herd: &Herd) -> String {
+pub(crate) fn config_of(herd: &Herd) -> String {
     herd.members[0].config().to_string_lossy().into_owned()
 }
 
-fn inodes(herd: &Herd) -> Result<Vec<u64>> {
+pub(crate) fn inodes(herd: &Herd) -> Result<Vec<u64>> {
     let data = herd
         .members
         .iter()
@@ -172,7 +220,7 @@ fn inodes(herd: &Herd) -> Result<Vec<u64>> {
 }
 
 /// Waits for a member whose `/standby-leader` says 200 and that streams; another one than `but`.
-async fn standby_leader(herd: &Herd, but: Option<usize>) -> Result<usize> {
+pub(crate) async fn standby_leader(herd: &Herd, but: Option<usize>) -> Result<usize> {
     wait_for("a standby leader that streams", REJOIN, async || {
         for (at, member) in herd.members.iter().enumerate() {
             if Some(at) != but && member.health("/standby-leader").await == Some(200) {
@@ -192,7 +240,7 @@ async fn standby_leader(herd: &Herd, but: Option<usize>) -> Result<usize> {
 }
 
 /// Waits until both others stream from `leader`, as its own PostgreSQL says.
-async fn cascades(herd: &Herd, leader: usize) -> Result<()> {
+pub(crate) async fn cascades(herd: &Herd, leader: usize) -> Result<()> {
     let names: Vec<String> = herd
         .members
         .iter()

@@ -147,7 +147,7 @@ async fn every_check_of_check_patroni_understands_us() -> Result<()> {
 
 /// The guide's file, with this bed's addresses in it and nothing else changed.
 fn guide_file(herd: &Herd, balancer: &Host) -> String {
-    let mut text = include_str!("../fixtures/haproxy.cfg").replace(
+    let mut text = include_str!("../../fixtures/haproxy.cfg").replace(
         "/var/run/haproxy.sock",
         &balancer.dir().join("haproxy.sock").to_string_lossy(),
     );

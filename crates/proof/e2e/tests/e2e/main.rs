@@ -1,0 +1,29 @@
+//! The end-to-end suites, one file each, in one test program: linking takes longer than compiling any of them.
+//!
+//! `cargo nextest run --workspace -E 'package(pgherd-e2e) and test(rejoin::)'` runs the suite of one file.
+
+mod cascade;
+mod chaos_agent;
+mod chaos_host;
+mod chaos_partitions;
+mod chaos_postgresql;
+mod chaos_store;
+mod crash;
+mod ctl;
+mod failsafe;
+mod fence;
+mod formation;
+mod generate;
+mod host_loss;
+mod logical;
+mod migrate;
+mod mirror;
+mod operations;
+mod readers;
+mod regions;
+mod regions_lost;
+mod rejoin;
+mod restart_of_all;
+mod switchover;
+mod synchronous;
+mod watchdog;
