@@ -10,6 +10,7 @@ use pgherd_domain::{
 };
 
 use crate::logical_slots::CopyState;
+use crate::sync_zones::Shortage;
 
 /// The memory of one member's brain. A new agent starts with [`Memory::new`].
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +92,8 @@ pub struct Memory {
     pub(crate) ordered_names: Option<String>,
     /// What has been warned of.
     pub(crate) warned: Vec<SyncWarning>,
+    /// Too few zones have a standby that commits can wait for.
+    pub(crate) shortage: Option<Shortage>,
     /// Quorum mode: until then a new leader waits for the members to connect before it lets go of one.
     pub(crate) connecting_until: Option<Moment>,
     /// Since when the leader key has been seen to be mine while votes are to be counted.
@@ -158,6 +161,7 @@ impl Memory {
             sync_names: None,
             ordered_names: None,
             warned: Vec::new(),
+            shortage: None,
             connecting_until: None,
             key_since: None,
             give_sync_back: false,

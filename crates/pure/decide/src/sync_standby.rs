@@ -13,7 +13,8 @@ use pgherd_domain::{
 };
 
 use crate::memory::SyncNames;
-use crate::sync_names::{names_setting, waited_for};
+use crate::quorum::Waits;
+use crate::sync_names::{exact_setting, waited_for};
 use crate::turn::Turn;
 
 /// So long after a change of synchronous_standby_names every session has taken note of it.
@@ -78,12 +79,17 @@ impl Turn<'_> {
         }
         let running = waited_for(&live.synchronous_standby_names);
         let voters = sync.standbys.clone();
-        let picked = self.pick_standbys(live, &voters);
+        let names = self.pick_standbys(live, &voters);
+        let count = names.len();
+        let goal = self.see_to_zones(Waits { count, names }, &running, live);
+        let held = goal.count > goal.names.len();
+        let picked = goal.names;
         let confirmed = self.confirmed(live, &voters, &running);
         self.step_sync(
             &SyncStep {
                 voters,
                 picked,
+                held,
                 confirmed,
                 running,
             },
@@ -129,7 +135,11 @@ impl Turn<'_> {
         } else {
             &step.picked
         };
-        let wanted = names_setting(wait_for, strict);
+        let waits = Waits {
+            count: wait_for.len() + usize::from(step.held),
+            names: wait_for.clone(),
+        };
+        let wanted = exact_setting(&waits, strict);
         if live.synchronous_standby_names != wanted {
             if strict && step.picked.is_empty() {
                 self.say(Reason::Sync(
@@ -194,6 +204,7 @@ impl Turn<'_> {
     /// The key goes first, then the setting: as long as the key is there, commits wait (contract §6.7).
     fn switch_sync_off(&mut self) {
         let Some(view) = self.view() else { return };
+        self.memory.shortage = None;
         if let Some(sync) = view
             .sync
             .as_ref()
@@ -266,10 +277,8 @@ impl Turn<'_> {
             // Everybody counts; who may not lead only where there are too few (contract §6.2).
             count = count.max(able.iter().filter(|entry| entry.0).count());
         }
-        able.into_iter()
-            .take(count)
-            .map(|(.., name)| name.clone())
-            .collect()
+        let able: Vec<&MemberName> = able.into_iter().map(|(.., name)| name).collect();
+        self.choose_standbys(&able, count)
     }
 
     /// Who is waited for, and has everything that was there when the waiting began.
@@ -299,6 +308,8 @@ struct SyncStep {
     voters: BTreeSet<MemberName>,
     /// Who should be.
     picked: BTreeSet<MemberName>,
+    /// Commits are held until more zones have somebody.
+    held: bool,
     /// Who is waited for and has caught up.
     confirmed: BTreeSet<MemberName>,
     /// Who is in the running synchronous_standby_names.

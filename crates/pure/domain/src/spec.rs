@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{MemberName, SlotSeen, Tags, Upstream, WalBytes, WatchdogMode};
+use crate::{MemberName, SlotSeen, Tags, Upstream, WalBytes, WatchdogMode, ZonePolicy};
 
 /// `synchronous_mode` (contract §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +109,8 @@ pub struct ClusterSpec {
     pub synchronous_node_count: usize,
     /// A synchronous candidate this far behind is replaced; `None`: never.
     pub maximum_lag_on_syncnode: Option<WalBytes>,
+    /// In how many zones a commit must be acknowledged; `None`: nobody asks.
+    pub zones: Option<ZonePolicy>,
     /// Members stream through slots.
     pub use_slots: bool,
     /// How long the slot of an absent member is kept.

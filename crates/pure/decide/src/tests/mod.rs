@@ -30,6 +30,7 @@ mod standby;
 mod switchover;
 mod sync;
 mod sync_quorum;
+mod sync_zones;
 mod unreachable;
 mod watchdog;
 mod working;

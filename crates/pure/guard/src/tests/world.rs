@@ -44,6 +44,7 @@ fn spec() -> ClusterSpec {
         synchronous_mode_strict: false,
         synchronous_node_count: 1,
         maximum_lag_on_syncnode: None,
+        zones: None,
         use_slots: true,
         member_slots_ttl: secs(1800),
         permanent_slots: Vec::new(),
