@@ -67,6 +67,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         use_pg_rewind: postgresql.use_pg_rewind,
         reclone_when_rewind_fails: true,
         reclone_when_diverged: false,
+        copies_when_wal_is_gone: postgresql.copies_when_wal_is_gone,
         runs_pre_promote: postgresql.pre_promote.is_some(),
         restores_without_leader: postgresql
             .create_replica_methods

@@ -44,6 +44,7 @@ mod sync_zones;
 mod turn;
 mod unreachable;
 mod votes;
+mod wal_gone;
 mod wanted_slots;
 mod watchdog;
 mod working;

@@ -38,6 +38,8 @@ pub struct Memory {
     pub(crate) divergence: Divergence,
     /// Since when a running replica has not streamed.
     pub(crate) not_streaming_since: Option<Moment>,
+    /// Where a running replica that does not stream stands, and since when.
+    pub(crate) stands_at: Option<(Lsn, Moment)>,
     /// Single-user recovery was done for the data directory as it is.
     pub(crate) crash_recovered: bool,
     /// A switchover or failover that this leader carries out.
@@ -134,6 +136,7 @@ impl Memory {
             last_upstream: None,
             divergence: Divergence::Unchecked,
             not_streaming_since: None,
+            stands_at: None,
             crash_recovered: false,
             switching: None,
             key_in_doubt: false,
@@ -213,6 +216,13 @@ pub(crate) enum Divergence {
     Diverged {
         /// From whom; `None`: from the cluster that a standby cluster follows.
         leader: Option<MemberName>,
+    },
+    /// A prefix, of which what comes next is nowhere any more: a new copy is due.
+    Behind {
+        /// Who has it no more.
+        leader: Option<MemberName>,
+        /// What was compared.
+        why: String,
     },
     /// pg_rewind can not help: a new copy is due.
     Hopeless,

@@ -133,6 +133,8 @@ pub struct ClusterSpec {
     pub reclone_when_rewind_fails: bool,
     /// A new copy may replace a diverged data directory without trying pg_rewind.
     pub reclone_when_diverged: bool,
+    /// A new copy may replace a data directory that needs WAL which is nowhere any more.
+    pub copies_when_wal_is_gone: bool,
     /// `pre_promote` is set: it is run, and must succeed, before a promotion.
     pub runs_pre_promote: bool,
     /// A replica method needs no member to copy from (`no_leader`).

@@ -353,6 +353,7 @@ fn spec() -> ClusterSpec {
         use_pg_rewind: false,
         reclone_when_rewind_fails: false,
         reclone_when_diverged: false,
+        copies_when_wal_is_gone: true,
         runs_pre_promote: false,
         restores_without_leader: false,
         may_bootstrap: true,

@@ -119,6 +119,7 @@ fn spec(me: &str) -> ClusterSpec {
         use_pg_rewind: true,
         reclone_when_rewind_fails: true,
         reclone_when_diverged: false,
+        copies_when_wal_is_gone: true,
         runs_pre_promote: false,
         restores_without_leader: false,
         may_bootstrap: true,

@@ -32,6 +32,7 @@ mod sync;
 mod sync_quorum;
 mod sync_zones;
 mod unreachable;
+mod wal_gone;
 mod watchdog;
 mod working;
 mod world;
