@@ -47,6 +47,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         synchronous_node_count: usize::try_from(cluster.synchronous_node_count).unwrap_or(1),
         maximum_lag_on_syncnode: cluster.maximum_lag_on_syncnode,
         zones: cluster.zones.clone(),
+        silent_standby: cluster.silent_standby,
         use_slots: postgresql.use_slots,
         member_slots_ttl: cluster.member_slots_ttl,
         permanent_slots: slots()

@@ -10,6 +10,7 @@ use pgherd_domain::{
 };
 
 use crate::logical_slots::CopyState;
+use crate::sync_silent::Standing;
 use crate::sync_zones::Shortage;
 
 /// The memory of one member's brain. A new agent starts with [`Memory::new`].
@@ -96,6 +97,8 @@ pub struct Memory {
     pub(crate) warned: Vec<SyncWarning>,
     /// Too few zones have a standby that commits can wait for.
     pub(crate) shortage: Option<Shortage>,
+    /// Standbys that lack WAL, and since when they have taken none.
+    pub(crate) standing: Standing,
     /// Quorum mode: until then a new leader waits for the members to connect before it lets go of one.
     pub(crate) connecting_until: Option<Moment>,
     /// Since when the leader key has been seen to be mine while votes are to be counted.
@@ -165,6 +168,7 @@ impl Memory {
             ordered_names: None,
             warned: Vec::new(),
             shortage: None,
+            standing: BTreeMap::new(),
             connecting_until: None,
             key_since: None,
             give_sync_back: false,

@@ -2,6 +2,7 @@
 //! becomes of them while too few zones have a standby. Ours: Patroni knows nothing of it, and ignores the key.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pgherd_domain::documents::SyncDoc;
 use pgherd_domain::{LiveSeen, MemberName, Moment, Reason, SyncMode, ZonePolicy, ZoneShortage};
@@ -92,8 +93,14 @@ impl<'a> Turn<'a> {
         Some((policy, own, needed))
     }
 
-    /// [`choose`] by what the member keys say, without a policy the first `count`.
-    pub(crate) fn choose_standbys(&self, able: &[&MemberName], count: usize) -> Names {
+    /// [`choose`] by what the member keys say, without a policy the first `count`. Once commits go on with fewer zones
+    /// they do not wait for whoever is silent in a missing one.
+    pub(crate) fn choose_standbys(
+        &self,
+        able: &[&MemberName],
+        silent: &Names,
+        count: usize,
+    ) -> Names {
         let everybody = self.spec.synchronous_mode == SyncMode::Quorum;
         let members = self.view().map(|view| &view.members);
         let (Some((policy, own, needed)), Some(members)) = (self.zones(), members) else {
@@ -104,7 +111,14 @@ impl<'a> Turn<'a> {
                 .collect();
         };
         let zone = |name: &MemberName| policy.zone_of(&members.get(name)?.tags);
-        let able: Vec<_> = able.iter().map(|name| (*name, zone(name))).collect();
+        let degraded = self.memory.shortage.is_some_and(|it| !it.told.waits);
+        let answers = |name: &&&MemberName| !silent.contains(**name);
+        let drops_silent = degraded && !everybody && able.iter().any(|name| answers(&name));
+        let able: Vec<_> = able
+            .iter()
+            .filter(|name| !drops_silent || answers(name))
+            .map(|name| (*name, zone(name)))
+            .collect();
         choose(&able, own.as_deref(), needed, count, everybody)
     }
 
@@ -132,8 +146,11 @@ impl<'a> Turn<'a> {
             return goal;
         };
         let own = own.as_deref();
+        let silent = self.silent();
+        let heard: Names = goal.names.difference(&silent).cloned().collect();
+        let heard = self.places(&heard, policy, own);
         let places = self.places(&goal.names, policy, own);
-        if let Some(enough) = places.enough(needed) {
+        if let Some(enough) = places.enough(needed).filter(|_| heard.zones() >= needed) {
             let count = goal.count.max(enough);
             self.end_shortage();
             return Waits { count, ..goal };
@@ -148,16 +165,18 @@ impl<'a> Turn<'a> {
         let until = policy.degrade_after.map(|span| since.plus(span));
         let waits = until.is_none_or(|until| waited && self.now() < until);
         let told = ZoneShortage {
-            covered: places.zones() + usize::from(own.is_some()),
+            covered: heard.zones() + usize::from(own.is_some()),
             wanted: policy.at_least,
             waits,
         };
-        let held = waits.then(|| self.held(&goal, named, &places));
+        let held = waits.then(|| self.held(&goal, named, &heard));
         if let Some(until) = until.filter(|_| waits) {
             self.wake_at(until);
         }
         if self.memory.shortage.map(|shortage| shortage.told) != Some(told) {
             self.say(Reason::Warning(told.to_string()));
+            // Who is chosen depends on it.
+            self.wake_in(Duration::from_millis(100));
         }
         self.memory.shortage = Some(Shortage {
             since,

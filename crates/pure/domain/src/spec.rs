@@ -111,6 +111,9 @@ pub struct ClusterSpec {
     pub maximum_lag_on_syncnode: Option<WalBytes>,
     /// In how many zones a commit must be acknowledged; `None`: nobody asks.
     pub zones: Option<ZonePolicy>,
+    /// How long a standby may lack WAL and take none before commits wait for somebody else, where there is somebody;
+    /// `None`: for ever.
+    pub silent_standby: Option<Duration>,
     /// Members stream through slots.
     pub use_slots: bool,
     /// How long the slot of an absent member is kept.

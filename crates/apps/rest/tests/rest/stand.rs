@@ -342,6 +342,7 @@ fn spec() -> ClusterSpec {
         synchronous_node_count: 1,
         maximum_lag_on_syncnode: None,
         zones: None,
+        silent_standby: Some(Duration::from_secs(5)),
         use_slots: true,
         member_slots_ttl: Duration::from_secs(1_800),
         permanent_slots: Vec::new(),

@@ -108,6 +108,7 @@ fn spec(me: &str) -> ClusterSpec {
         synchronous_node_count: 1,
         maximum_lag_on_syncnode: None,
         zones: None,
+        silent_standby: Some(Duration::from_secs(5)),
         use_slots: false,
         member_slots_ttl: secs(1800),
         permanent_slots: Vec::new(),

@@ -247,3 +247,31 @@ fn a_new_leader_acknowledges_nothing_in_fewer_zones() {
     );
     assert_eq!(promoted(SyncMode::On, Some(Duration::ZERO)), "");
 }
+
+#[test]
+fn a_zone_whose_standby_is_silent_counts_as_lost() {
+    let ahead = |world: World| {
+        world.lose(&["d"]).live(|live| {
+            live.flushed = Lsn::new(END + 800);
+            live.replication[0].flush = Some(Lsn::new(END + 800));
+        })
+    };
+    let mut world = ahead(leader(SyncMode::On, "c", &["c"]));
+    world.turn();
+    assert_eq!(shortage(&world), None);
+    let mut world = world.after(secs(5));
+    assert_eq!(steps(&world.turn()), [""; 0], "commits wait for it");
+    assert!(shortage(&world).unwrap().waits);
+    let mut world = world.after(secs(30));
+    world.turn();
+    assert!(!shortage(&world).unwrap().waits);
+    assert_eq!(steps(&world.turn()), ["/sync 0 of "]);
+    let mut world = world.sync("a", &[]);
+    assert_eq!(steps(&world.turn()), ["set b"]);
+    let back = Some(Lsn::new(END + 800));
+    let mut world = world
+        .setting("b")
+        .live(|live| live.replication[1].flush = back);
+    assert_eq!(steps(&world.turn()), ["set c"]);
+    assert_eq!(shortage(&world), None);
+}

@@ -45,6 +45,7 @@ fn spec() -> ClusterSpec {
         synchronous_node_count: 1,
         maximum_lag_on_syncnode: None,
         zones: None,
+        silent_standby: Some(Duration::from_secs(5)),
         use_slots: true,
         member_slots_ttl: secs(1800),
         permanent_slots: Vec::new(),

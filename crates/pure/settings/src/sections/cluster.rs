@@ -33,6 +33,9 @@ pub struct Cluster {
     pub synchronous_mode_strict: bool,
     /// How many standbys a commit waits for; at least 1.
     pub synchronous_node_count: u32,
+    /// How long a synchronous standby may take no WAL before another takes its place; absent = for ever
+    /// (`pgherd.silent_standby_timeout`).
+    pub silent_standby: Option<Duration>,
     /// In how many zones a commit must be acknowledged (`pgherd.synchronous_zones`); absent = nobody asks.
     pub zones: Option<ZonePolicy>,
     /// The leader stays while the DCS is away, if all members agree.
@@ -63,6 +66,7 @@ impl Default for Cluster {
             synchronous_mode: SyncMode::Off,
             synchronous_mode_strict: false,
             synchronous_node_count: 1,
+            silent_standby: Some(Duration::from_secs(5)),
             zones: None,
             failsafe_mode: false,
             pause: false,
@@ -95,6 +99,8 @@ impl Cluster {
             },
             synchronous_mode_strict: reader.flag("synchronous_mode_strict"),
             synchronous_node_count: reader.count("synchronous_node_count").max(1),
+            silent_standby: Some(reader.span("pgherd.silent_standby_timeout"))
+                .filter(|span| !span.is_zero()),
             zones: zones(reader),
             failsafe_mode: reader.flag("failsafe_mode"),
             pause: reader.flag("pause"),
