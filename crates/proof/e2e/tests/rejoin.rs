@@ -1,4 +1,4 @@
-//! The old primary comes back: with WAL that nobody else has, or from nothing by order.
+//! A member comes back: with WAL that nobody else has, from nothing by order, or when the WAL it needs is gone.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -7,7 +7,7 @@ use pgherd_e2e::{
     FAILOVER, REJOIN, SOON, load, newest_history_is_whole, rows_arrive, timeline, verdict,
     with_herd,
 };
-use pgherd_testbed::{Cut, HerdOptions, wait_for};
+use pgherd_testbed::{Cut, Herd, HerdOptions, wait_for};
 
 #[tokio::test]
 async fn a_diverged_primary_is_rewound_and_the_new_history_is_whole() -> Result<()> {
@@ -68,8 +68,14 @@ async fn a_diverged_primary_is_rewound_and_the_new_history_is_whole() -> Result<
 }
 
 #[tokio::test]
-async fn reinit_copies_a_replica_anew() -> Result<()> {
-    with_herd("reinit", HerdOptions::default(), async |herd| {
+async fn a_replica_is_copied_anew_by_order_and_when_its_wal_is_gone() -> Result<()> {
+    let options = HerdOptions {
+        parameters: ["max_slot_wal_keep_size", "max_wal_size", "min_wal_size"]
+            .map(|name| format!("{name}: 32MB"))
+            .into(),
+        ..HerdOptions::default()
+    };
+    with_herd("copies", options, async |herd| {
         let leader = herd.leader_index().await?;
         let replica = herd.members.len() - 1;
         ensure!(replica != leader, "the last member leads");
@@ -97,7 +103,45 @@ async fn reinit_copies_a_replica_anew() -> Result<()> {
             member.query("SELECT n FROM t").await
         });
         ensure!(row.await.context("after reinit")? == "42");
-        Ok(())
+        wal_is_gone(herd, replica).await
     })
     .await
+}
+
+/// The replica's host is off while the leader writes more WAL than it keeps for anybody; there is no archive.
+async fn wal_is_gone(herd: &mut Herd, replica: usize) -> Result<()> {
+    let file = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 9)";
+    let needed = herd.leader().await?.query(file).await?;
+    herd.members[replica].host().kill_all()?;
+    let before = fs_err::metadata(herd.members[replica].data_dir())?.ino();
+    for _ in 0..12 {
+        let leader = herd.leader().await?;
+        leader.execute("INSERT INTO t VALUES (1)").await?;
+        leader.query("SELECT pg_switch_wal()::text").await?;
+    }
+    wait_for("the leader to remove old WAL", SOON, async || {
+        let leader = herd.leader().await?;
+        leader.execute("CHECKPOINT").await?;
+        let oldest =
+            "SELECT min(substr(name, 9)) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'";
+        let oldest = leader.query(oldest).await?;
+        ensure!(oldest > needed, "{oldest} is there, {needed} is needed");
+        Ok(())
+    })
+    .await?;
+    herd.members[replica].start()?;
+    herd.wait_formed(REJOIN).await?;
+    let member = &herd.members[replica];
+    let log = member.log();
+    ensure!(log.contains("it needs WAL from"), "it does not say why");
+    ensure!(
+        fs_err::metadata(member.data_dir())?.ino() != before,
+        "it is the old directory"
+    );
+    let rows = wait_for("the rows", SOON, async || {
+        let rows = member.query("SELECT count(*) FROM t").await?;
+        ensure!(rows == "13", "{rows} rows");
+        Ok(())
+    });
+    rows.await
 }
