@@ -46,6 +46,8 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         synchronous_mode_strict: cluster.synchronous_mode_strict,
         synchronous_node_count: usize::try_from(cluster.synchronous_node_count).unwrap_or(1),
         maximum_lag_on_syncnode: cluster.maximum_lag_on_syncnode,
+        zones: cluster.zones.clone(),
+        silent_standby: cluster.silent_standby,
         use_slots: postgresql.use_slots,
         member_slots_ttl: cluster.member_slots_ttl,
         permanent_slots: slots()
@@ -66,6 +68,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         use_pg_rewind: postgresql.use_pg_rewind,
         reclone_when_rewind_fails: true,
         reclone_when_diverged: false,
+        copies_when_wal_is_gone: postgresql.copies_when_wal_is_gone,
         runs_pre_promote: postgresql.pre_promote.is_some(),
         restores_without_leader: postgresql
             .create_replica_methods

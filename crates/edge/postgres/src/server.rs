@@ -27,6 +27,7 @@ use crate::place::Place;
 use crate::process::{self, Family, Postmaster, Watch};
 use crate::query::Heartbeat;
 use crate::setup::{SetupError, settle};
+use crate::standbys::Glance;
 
 /// One PostgreSQL server on this host.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub struct LocalServer {
     pub(crate) logical: LogicalSlots,
     wanted: Mutex<Wanted>,
     /// The standbys that streamed at the last glance.
-    pub(crate) standbys: Mutex<Option<String>>,
+    pub(crate) standbys: Mutex<Glance>,
     /// A long work runs that writes files or moves processes: settings are only taken in.
     working: AtomicBool,
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{ClusterSpec, ClusterView, SyncMode, WalBytes};
+use pgherd_domain::{ClusterSpec, ClusterView, SyncMode, SyncOutlook, WalBytes, ZonePolicy};
 use pgherd_settings::value::{self, SizeUnit};
 use serde_json::Value;
 
@@ -18,6 +18,8 @@ pub struct Wanted {
     pub sync_mode: SyncMode,
     /// `synchronous_node_count`
     pub node_count: usize,
+    /// In how many zones a commit must be acknowledged; `None`: nobody asks.
+    pub zones: Option<ZonePolicy>,
     /// The longest sleep between two turns of an agent.
     pub loop_wait: Duration,
     /// A replica further behind than this may not race.
@@ -52,6 +54,11 @@ impl Wanted {
             node_count: count
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(1),
+            zones: zones(
+                get("pgherd")
+                    .get("synchronous_zones")
+                    .unwrap_or(&Value::Null),
+            ),
             loop_wait: Duration::from_secs(loop_wait.unwrap_or(10).max(1)),
             maximum_lag_on_failover: lag
                 .and_then(|lag| u64::try_from(lag).ok())
@@ -72,12 +79,36 @@ impl Wanted {
             standby_cluster,
             sync_mode: spec.synchronous_mode,
             node_count: spec.synchronous_node_count,
+            zones: spec.zones.clone(),
             loop_wait: spec.loop_wait,
             maximum_lag_on_failover: spec.maximum_lag_on_failover,
             check_timeline: spec.check_timeline,
             slot_budget: spec.slot_budget,
         }
     }
+}
+
+impl Wanted {
+    /// What is asked of the synchronous standbys.
+    pub fn sync_outlook(&self) -> SyncOutlook<'_> {
+        SyncOutlook {
+            mode: self.sync_mode,
+            node_count: self.node_count,
+            zones: self.zones.as_ref(),
+        }
+    }
+}
+
+fn zones(section: &Value) -> Option<ZonePolicy> {
+    let get = |name: &str| section.get(name).unwrap_or(&Value::Null);
+    let at_least = value::whole(get("at_least")).and_then(|number| usize::try_from(number).ok());
+    let label = value::scalar(get("label")).filter(|label| !label.is_empty());
+    let after = value::seconds(get("degrade_after")).and_then(|after| u64::try_from(after).ok());
+    Some(ZonePolicy {
+        at_least: at_least.filter(|number| *number >= 2)?,
+        label: label.unwrap_or_else(|| "zone".to_owned()),
+        degrade_after: after.map(Duration::from_secs),
+    })
 }
 
 /// A `standby_cluster` counts when any of these is not empty (contract §2.3).
@@ -114,7 +145,14 @@ mod tests {
         let wanted = Wanted::of_config(&json!({
             "pause": "yes", "synchronous_mode": "Quorum", "loop_wait": "5s",
             "maximum_lag_on_failover": "16MB", "standby_cluster": {"host": "10.0.0.9"},
+            "pgherd": {"synchronous_zones": {"at_least": "2", "label": "rack", "degrade_after": "1min"}},
         }));
+        let policy = ZonePolicy {
+            label: "rack".into(),
+            at_least: 2,
+            degrade_after: Some(Duration::from_secs(60)),
+        };
+        assert_eq!(wanted.zones, Some(policy));
         assert!(wanted.pause && wanted.standby_cluster);
         assert_eq!(wanted.sync_mode, SyncMode::Quorum);
         assert_eq!(wanted.loop_wait, Duration::from_secs(5));

@@ -75,15 +75,8 @@ pub(crate) fn is_diverged(end: LocalEnd, leader: &UpstreamSeen) -> bool {
 impl Turn<'_> {
     /// What is known about the local WAL beside `leader`'s; `None` while the leader is being asked.
     pub(crate) fn compare_with(&mut self, leader: &Upstream) -> Option<Divergence> {
-        match &self.memory.divergence {
-            Divergence::None { leader: checked } if *checked == leader.name => {
-                return Some(self.memory.divergence.clone());
-            }
-            Divergence::Diverged { leader: checked } if *checked == leader.name => {
-                return Some(self.memory.divergence.clone());
-            }
-            Divergence::Hopeless => return Some(Divergence::Hopeless),
-            Divergence::None { .. } | Divergence::Diverged { .. } | Divergence::Unchecked => {}
+        if let Some(known) = self.compared_with(leader) {
+            return Some(known);
         }
         let end = self.local_end()?;
         if leader.name.is_some() && self.is_on_leaders_timeline(end) {
@@ -145,6 +138,20 @@ impl Turn<'_> {
             Divergence::None { leader }
         };
         Some(self.memory.divergence.clone())
+    }
+
+    /// What an earlier comparison with `leader` has shown.
+    fn compared_with(&self, leader: &Upstream) -> Option<Divergence> {
+        let known = match &self.memory.divergence {
+            Divergence::None { leader: checked }
+            | Divergence::Diverged { leader: checked }
+            | Divergence::Behind {
+                leader: checked, ..
+            } => *checked == leader.name,
+            Divergence::Hopeless => true,
+            Divergence::Unchecked => false,
+        };
+        known.then(|| self.memory.divergence.clone())
     }
 
     /// The leader is a primary on a timeline of the same number that is not the local one: both were
@@ -281,6 +288,7 @@ mod tests {
             in_recovery: false,
             system_id: "7000000000000000000".into(),
             timeline: TimelineId(timeline),
+            oldest: None,
             history: TimelineHistory {
                 switches: switches
                     .iter()

@@ -67,6 +67,7 @@ impl Turn<'_> {
             .is_some_and(|live| is_streaming_from(live, &upstream));
         if streams {
             self.memory.not_streaming_since = None;
+            self.memory.stands_at = None;
             self.memory.backoff.succeeded();
             self.memory.divergence = Divergence::None {
                 leader: self.judge(&upstream).name,
@@ -202,20 +203,28 @@ impl Turn<'_> {
         match self.compare_with(upstream) {
             Some(Divergence::Diverged { .. } | Divergence::Hopeless) => {
                 self.because.insert(0, following.clone());
-                self.say(Reason::Note(
-                    "stopping PostgreSQL: its WAL is not the leader's".into(),
-                ));
-                self.begin(Work::Stop {
-                    mode: StopMode::Fast,
-                    escalate_at: Some(now.plus(Duration::from_secs(10))),
-                });
-                true
+                self.stop_to_heal("stopping PostgreSQL: its WAL is not the leader's");
             }
-            Some(Divergence::None { .. } | Divergence::Unchecked) | None => {
+            Some(Divergence::Behind { .. }) => {
                 self.because.insert(0, following.clone());
-                true
+                self.stop_to_heal("stopping PostgreSQL: the WAL it needs is gone");
             }
+            Some(Divergence::None { .. } | Divergence::Unchecked) => {
+                self.because.insert(0, following.clone());
+                if self.wal_is_gone(upstream) {
+                    self.stop_to_heal("stopping PostgreSQL: the WAL it needs is gone");
+                }
+            }
+            None => self.because.insert(0, following.clone()),
         }
+        true
+    }
+
+    fn stop_to_heal(&mut self, why: &str) {
+        self.say(Reason::Note(why.into()));
+        let escalate_at = Some(self.now().plus(Duration::from_secs(10)));
+        let mode = StopMode::Fast;
+        self.begin(Work::Stop { mode, escalate_at });
     }
 
     /// A primary, no longer than my lease lasts; in pause it needs none.

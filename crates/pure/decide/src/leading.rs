@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pgherd_domain::documents::FailoverDoc;
 use pgherd_domain::{
-    Action, Adjustment, Lsn, Outcome, PgRole, Promise, Reason, Standing, SyncMode, TimelineId,
-    Veto, Work, sync_warnings,
+    Action, Adjustment, Lsn, Outcome, PgRole, Promise, Reason, Standing, SyncMode, SyncOutlook,
+    TimelineId, Veto, Work, sync_warnings,
 };
 
 use crate::memory::PrePromote;
@@ -246,7 +246,12 @@ impl Turn<'_> {
     fn warn_of_standbys(&mut self) {
         let Some(view) = self.view() else { return };
         let spec = self.spec;
-        let warnings = sync_warnings(view, spec.synchronous_mode, spec.synchronous_node_count);
+        let asked = SyncOutlook {
+            mode: spec.synchronous_mode,
+            node_count: spec.synchronous_node_count,
+            zones: spec.zones.as_ref(),
+        };
+        let warnings = sync_warnings(view, &asked);
         if self.memory.warned != warnings {
             for warning in &warnings {
                 self.say(Reason::Warning(warning.to_string()));

@@ -5,7 +5,7 @@
 //! `unreachable`, `working`, `bootstrap` with `clone_source`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
 //! `eligibility`, `failsafe`, `peers` and `votes`, `leading` with `switchover` and `hand_over`, `following` with
 //! `cascade`, `standby`, `operator` with `stop_before`, `shutdown`; and what every turn keeps in order: `sync_standby`
-//! with `sync_names` and `sync_quorum`, `slots` with `wanted_slots`, `logical_slots`, `slot_parameters` and
+//! with `sync_names`, `sync_quorum`, `sync_zones` and `sync_silent`, `slots` with `wanted_slots`, `logical_slots`, `slot_parameters` and
 //! `slot_budget`, `publish`.
 
 mod bootstrap;
@@ -39,10 +39,13 @@ mod stop_before;
 mod switchover;
 mod sync_names;
 mod sync_quorum;
+mod sync_silent;
 mod sync_standby;
+mod sync_zones;
 mod turn;
 mod unreachable;
 mod votes;
+mod wal_gone;
 mod wanted_slots;
 mod watchdog;
 mod working;

@@ -10,6 +10,8 @@ use pgherd_domain::{
 };
 
 use crate::logical_slots::CopyState;
+use crate::sync_silent::Standing;
+use crate::sync_zones::Shortage;
 
 /// The memory of one member's brain. A new agent starts with [`Memory::new`].
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,8 @@ pub struct Memory {
     pub(crate) divergence: Divergence,
     /// Since when a running replica has not streamed.
     pub(crate) not_streaming_since: Option<Moment>,
+    /// Where a running replica that does not stream stands, and since when.
+    pub(crate) stands_at: Option<(Lsn, Moment)>,
     /// Single-user recovery was done for the data directory as it is.
     pub(crate) crash_recovered: bool,
     /// A switchover or failover that this leader carries out.
@@ -91,6 +95,10 @@ pub struct Memory {
     pub(crate) ordered_names: Option<String>,
     /// What has been warned of.
     pub(crate) warned: Vec<SyncWarning>,
+    /// Too few zones have a standby that commits can wait for.
+    pub(crate) shortage: Option<Shortage>,
+    /// Standbys that lack WAL, and since when they have taken none.
+    pub(crate) standing: Standing,
     /// Quorum mode: until then a new leader waits for the members to connect before it lets go of one.
     pub(crate) connecting_until: Option<Moment>,
     /// Since when the leader key has been seen to be mine while votes are to be counted.
@@ -131,6 +139,7 @@ impl Memory {
             last_upstream: None,
             divergence: Divergence::Unchecked,
             not_streaming_since: None,
+            stands_at: None,
             crash_recovered: false,
             switching: None,
             key_in_doubt: false,
@@ -158,6 +167,8 @@ impl Memory {
             sync_names: None,
             ordered_names: None,
             warned: Vec::new(),
+            shortage: None,
+            standing: BTreeMap::new(),
             connecting_until: None,
             key_since: None,
             give_sync_back: false,
@@ -209,6 +220,13 @@ pub(crate) enum Divergence {
     Diverged {
         /// From whom; `None`: from the cluster that a standby cluster follows.
         leader: Option<MemberName>,
+    },
+    /// A prefix, of which what comes next is nowhere any more: a new copy is due.
+    Behind {
+        /// Who has it no more.
+        leader: Option<MemberName>,
+        /// What was compared.
+        why: String,
     },
     /// pg_rewind can not help: a new copy is due.
     Hopeless,

@@ -228,6 +228,10 @@ impl Turn<'_> {
                 self.say(Reason::Note(advice.into()));
             }
             Some(Divergence::Hopeless) => self.copy_anew(leader),
+            Some(Divergence::Behind { why, .. }) => {
+                self.memory.rejoin_because = Some(why);
+                self.copy_anew(leader);
+            }
             Some(Divergence::None { .. } | Divergence::Unchecked) => {
                 if given_up {
                     return self.copy_anew(leader);

@@ -115,8 +115,8 @@ impl Turn<'_> {
         if seen.lost {
             return Some(format!(
                 "Dropping physical replication slot '{name}': it has been invalidated, the WAL it kept is \
-                 gone (see `pgherd.slot_budget` and max_slot_wal_keep_size); it is made anew; when who \
-                 streamed through it does not stream again, copy that member anew (`reinit`)"
+                 gone (see `pgherd.slot_budget` and max_slot_wal_keep_size); it is made anew; a \
+                 member that needs what is gone is copied anew (see `pgherd.copy_when_wal_is_gone`)"
             ));
         }
         if seen.restart.is_none() {

@@ -21,6 +21,29 @@ pub fn names_setting(names: &BTreeSet<MemberName>, strict: bool) -> String {
     }
 }
 
+/// The same where commits wait for so many of the names; with more than there are they wait for nobody's name.
+pub(crate) fn exact_setting(waits: &Waits, strict: bool) -> String {
+    let quoted = held_list(waits);
+    match quoted {
+        Some(list) if waits.names.is_empty() => list,
+        Some(list) => format!("{} ({list})", waits.names.len() + 1),
+        None => names_setting(&waits.names, strict),
+    }
+}
+
+/// The list of names that nobody's name ends, where commits wait for more than there are.
+fn held_list(waits: &Waits) -> Option<String> {
+    let held = waits.count > waits.names.len();
+    let mut quoted: Vec<String> = waits.names.iter().map(|it| quote(it.as_str())).collect();
+    quoted.push(PLACEHOLDER.to_owned());
+    held.then(|| quoted.join(","))
+}
+
+/// Whether nobody acknowledges a commit by this setting: it waits for nobody's name.
+pub(crate) fn holds(setting: &str) -> bool {
+    setting.contains(PLACEHOLDER)
+}
+
 /// Quoted unless it is a plain word that is none of the grammar's own.
 fn quote(name: &str) -> String {
     let mut letters = name.chars();
@@ -38,6 +61,9 @@ fn quote(name: &str) -> String {
 
 /// The same in quorum mode: `ANY 1 (a,b)` (contract §6.1).
 pub(crate) fn quorum_setting(waits: &Waits, strict: bool) -> String {
+    if let Some(list) = held_list(waits) {
+        return format!("ANY {} ({list})", waits.names.len() + 1);
+    }
     let quoted: Vec<String> = waits
         .names
         .iter()
@@ -132,6 +158,25 @@ mod tests {
         }
         assert_eq!(waits_of("*"), of(0, &[]));
         assert_eq!(waits_of("ANY 1 (b,*)"), of(0, &[]));
+    }
+
+    #[test]
+    fn more_than_there_are_wait_for_nobody_s_name() {
+        let of = |count, list: &[&str]| Waits {
+            count,
+            names: names(list),
+        };
+        let held = of(3, &["b", "c"]);
+        let any = format!("ANY 3 (b,c,{PLACEHOLDER})");
+        let all = format!("3 (b,c,{PLACEHOLDER})");
+        assert_eq!(quorum_setting(&held, false), any);
+        assert_eq!(exact_setting(&held, false), all);
+        assert_eq!(waits_of(&any), held);
+        assert_eq!(waits_of(&all), held);
+        assert_eq!(waited_for(&all), names(&["b", "c"]));
+        assert_eq!(exact_setting(&of(1, &[]), false), PLACEHOLDER);
+        assert_eq!(exact_setting(&of(2, &["b", "c"]), false), "2 (b,c)");
+        assert!(holds(&any) && holds(&all) && !holds("2 (b,c)"));
     }
 
     #[test]

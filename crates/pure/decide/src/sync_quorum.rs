@@ -7,8 +7,9 @@ use pgherd_domain::documents::SyncDoc;
 use pgherd_domain::{Action, LiveSeen, MemberName, Reason, SyncMode};
 
 use crate::quorum::{self, InForce, Names, Step, Votes, Waits};
-use crate::sync_names::{names_setting, quorum_setting, waits_of};
+use crate::sync_names::{exact_setting, quorum_setting, waits_of};
 use crate::sync_standby::{SETTLED, list};
+use crate::sync_zones::all_of;
 use crate::turn::Turn;
 
 /// So long a new leader waits for the members to stream from it before it lets go of them.
@@ -42,12 +43,10 @@ impl Turn<'_> {
         let strict = self.spec.synchronous_mode_strict;
         let sync = sync.cloned().unwrap_or_default();
         if self.spec.synchronous_mode != SyncMode::Quorum {
-            return names_setting(&sync.standbys, strict);
+            return exact_setting(&self.zones_for_promotion(all_of(&sync)), strict);
         }
-        quorum_setting(
-            &least_waits(&votes_of(&sync, &self.spec.me), strict),
-            strict,
-        )
+        let waits = least_waits(&votes_of(&sync, &self.spec.me), strict);
+        quorum_setting(&self.zones_for_promotion(waits), strict)
     }
 
     /// One step of the upkeep in quorum mode, and of the way from there to on-mode.
@@ -99,7 +98,7 @@ impl Turn<'_> {
         let mut names = self.pick_standbys(live, &now.votes.voters);
         if self.spec.synchronous_mode != SyncMode::Quorum {
             let count = names.len();
-            return Waits { count, names };
+            return self.see_to_zones(Waits { count, names }, &now.waits.names, live);
         }
         let until = self.seen.now.plus(CONNECTING);
         let until = *self.memory.connecting_until.get_or_insert(until);
@@ -113,7 +112,7 @@ impl Turn<'_> {
             .synchronous_node_count
             .clamp(1, names.len().max(1));
         let count = count.min(names.len());
-        Waits { count, names }
+        self.see_to_zones(Waits { count, names }, &now.waits.names, live)
     }
 
     /// A member that runs and may be synchronous: it will stream in a moment.
@@ -148,7 +147,7 @@ impl Turn<'_> {
         let strict = self.spec.synchronous_mode_strict;
         let wanted = match self.spec.synchronous_mode {
             SyncMode::Quorum => quorum_setting(waits, strict),
-            SyncMode::On | SyncMode::Off => names_setting(&waits.names, strict),
+            SyncMode::On | SyncMode::Off => exact_setting(waits, strict),
         };
         if live.synchronous_standby_names == wanted && self.memory.ordered_names.is_none() {
             return;

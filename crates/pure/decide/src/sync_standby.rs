@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pgherd_domain::documents::SyncDoc;
-use pgherd_domain::{
-    Action, Adjustment, LiveSeen, Lsn, MemberName, Reason, SyncMode, WalSenderSeen,
-};
+use pgherd_domain::{Action, Adjustment, LiveSeen, Lsn, MemberName, Reason, SyncMode};
 
 use crate::memory::SyncNames;
-use crate::sync_names::{names_setting, waited_for};
+use crate::quorum::Waits;
+use crate::sync_names::{exact_setting, waited_for};
+use crate::sync_silent::position_of;
 use crate::turn::Turn;
 
 /// So long after a change of synchronous_standby_names every session has taken note of it.
@@ -56,6 +56,7 @@ impl Turn<'_> {
         }
         self.memory.give_sync_back = false;
         self.note_names(live);
+        self.note_silence(live);
         let me = Some(self.spec.me.clone());
         let mine = |sync: &&SyncDoc| sync.leader == me;
         let Some(sync) = view.sync_state().filter(mine) else {
@@ -78,12 +79,17 @@ impl Turn<'_> {
         }
         let running = waited_for(&live.synchronous_standby_names);
         let voters = sync.standbys.clone();
-        let picked = self.pick_standbys(live, &voters);
+        let names = self.pick_standbys(live, &voters);
+        let count = names.len();
+        let goal = self.see_to_zones(Waits { count, names }, &running, live);
+        let held = goal.count > goal.names.len();
+        let picked = goal.names;
         let confirmed = self.confirmed(live, &voters, &running);
         self.step_sync(
             &SyncStep {
                 voters,
                 picked,
+                held,
                 confirmed,
                 running,
             },
@@ -129,7 +135,11 @@ impl Turn<'_> {
         } else {
             &step.picked
         };
-        let wanted = names_setting(wait_for, strict);
+        let waits = Waits {
+            count: wait_for.len() + usize::from(step.held),
+            names: wait_for.clone(),
+        };
+        let wanted = exact_setting(&waits, strict);
         if live.synchronous_standby_names != wanted {
             if strict && step.picked.is_empty() {
                 self.say(Reason::Sync(
@@ -194,6 +204,7 @@ impl Turn<'_> {
     /// The key goes first, then the setting: as long as the key is there, commits wait (contract §6.7).
     fn switch_sync_off(&mut self) {
         let Some(view) = self.view() else { return };
+        self.memory.shortage = None;
         if let Some(sync) = view
             .sync
             .as_ref()
@@ -222,7 +233,8 @@ impl Turn<'_> {
         let Some(view) = self.view() else {
             return BTreeSet::new();
         };
-        let mut able: Vec<(bool, i64, u8, Lsn, &MemberName)> = view
+        let silent = self.silent();
+        let mut able: Vec<(Merits, &MemberName)> = view
             .members
             .iter()
             .filter(|(name, member)| {
@@ -237,39 +249,38 @@ impl Turn<'_> {
                     .find(|sender| sender.state == "streaming")?;
                 let position = position_of(sender, &live.synchronous_commit)?;
                 let tags = member.tags();
-                Some((
+                let counts = (
+                    // Commits wait for whoever is silent only where there is nobody else.
+                    !silent.contains(name),
                     !tags.nofailover,
                     tags.sync_priority,
                     // Whoever is waited for already keeps its place, or the choice would never settle.
                     2 * u8::from(voters.contains(name)) + u8::from(sender.sync_state == "sync"),
                     position,
-                    name,
-                ))
+                );
+                Some((counts, name))
             })
             .collect();
         let best = able
             .iter()
-            .map(|(.., position, _)| *position)
+            .map(|((.., position), _)| *position)
             .max()
             .unwrap_or_default();
         let reference = if able.len() > 1 { best } else { live.flushed };
         if let Some(limit) = self.spec.maximum_lag_on_syncnode {
-            able.retain(|(.., position, _)| position.behind(reference) <= limit);
+            able.retain(|((.., position), _)| position.behind(reference) <= limit);
         }
-        able.sort_by(|left, right| {
-            let key =
-                |entry: &(bool, i64, u8, Lsn, &MemberName)| (entry.0, entry.1, entry.2, entry.3);
-            key(right).cmp(&key(left)).then_with(|| left.4.cmp(right.4))
-        });
+        able.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.1.cmp(right.1)));
         let mut count = self.spec.synchronous_node_count.max(1);
         if self.spec.synchronous_mode == SyncMode::Quorum {
             // Everybody counts; who may not lead only where there are too few (contract §6.2).
-            count = count.max(able.iter().filter(|entry| entry.0).count());
+            let leading = able.iter().filter(|((_, may_lead, ..), _)| *may_lead);
+            count = count.max(leading.count());
+            // So whoever is silent goes on counting, too.
+            able.sort_by_key(|((_, may_lead, ..), _)| !may_lead);
         }
-        able.into_iter()
-            .take(count)
-            .map(|(.., name)| name.clone())
-            .collect()
+        let able: Vec<&MemberName> = able.into_iter().map(|(_, name)| name).collect();
+        self.choose_standbys(&able, &silent, count)
     }
 
     /// Who is waited for, and has everything that was there when the waiting began.
@@ -293,25 +304,22 @@ impl Turn<'_> {
     }
 }
 
+/// What counts when standbys are chosen, first things first: it is not silent, it may lead, its priority, whether it is
+/// synchronous already, and how far it is.
+type Merits = (bool, bool, i64, u8, Lsn);
+
 /// What one step of the upkeep looks at.
 struct SyncStep {
     /// Who is in `/sync`.
     voters: BTreeSet<MemberName>,
     /// Who should be.
     picked: BTreeSet<MemberName>,
+    /// Commits are held until more zones have somebody.
+    held: bool,
     /// Who is waited for and has caught up.
     confirmed: BTreeSet<MemberName>,
     /// Who is in the running synchronous_standby_names.
     running: BTreeSet<MemberName>,
-}
-
-/// A standby's position by the kind of wait that commits do (contract §6.2).
-fn position_of(sender: &WalSenderSeen, synchronous_commit: &str) -> Option<Lsn> {
-    match synchronous_commit {
-        "remote_apply" => sender.replay,
-        "remote_write" => sender.write,
-        _ => sender.flush,
-    }
 }
 
 pub(crate) fn list(names: &BTreeSet<MemberName>) -> String {

@@ -41,7 +41,7 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn new(spec: &'a ClusterSpec, mut memory: Memory, seen: &'a Observation) -> Self {
+    pub(crate) fn new(spec: &'a ClusterSpec, mut memory: Memory, seen: &'a Observation) -> Self {
         let wake = seen.now.plus(spec.loop_wait);
         let restart = memory.restart_waits.take();
         Self {

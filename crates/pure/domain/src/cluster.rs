@@ -65,6 +65,11 @@ impl ClusterView {
         self.leader.as_ref().map(|leader| &leader.name)
     }
 
+    /// What the leader says of zones that commits can not wait for.
+    pub fn zone_shortage(&self) -> Option<crate::ZoneShortage> {
+        self.leader_member()?.zones
+    }
+
     /// The leader's member document.
     pub fn leader_member(&self) -> Option<&MemberDoc> {
         self.members.get(self.leader_name()?)

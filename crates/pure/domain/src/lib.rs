@@ -22,6 +22,7 @@ mod time;
 mod timeline;
 mod watchdog;
 mod work;
+mod zones;
 
 pub use action::{Action, Adjustment, Answer, Question, Refusal};
 pub use cluster::{ClusterView, LeaderKey, Revision, Versioned};
@@ -40,9 +41,10 @@ pub use postgres::{
 pub use promise::{Accepted, FailsafeSeen, Plea, Promise};
 pub use reason::{Reason, Veto};
 pub use spec::{ClusterSpec, IgnoredSlots, LogicalSlot, RemoteCluster, SyncMode};
-pub use sync_outlook::{SyncWarning, sync_warnings};
+pub use sync_outlook::{SyncOutlook, SyncWarning, sync_warnings};
 pub use tags::Tags;
 pub use time::{Moment, WallTime};
 pub use timeline::{SwitchPoint, TimelineHistory, TimelineId};
 pub use watchdog::{TimeoutVerdict, WatchdogMode, WatchdogPlan, WatchdogSeen};
 pub use work::{StartAs, StopMode, Upstream, Work, WorkError, WorkKind};
+pub use zones::{ZonePolicy, ZoneShortage};

@@ -181,6 +181,8 @@ pub struct UpstreamSeen {
     pub timeline: TimelineId,
     /// The timelines before that.
     pub history: TimelineHistory,
+    /// Where the oldest WAL begins that it still has, on whatever timeline; `None` when it may not be asked.
+    pub oldest: Option<Lsn>,
 }
 
 /// The one long work, as it stands.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{MemberName, SlotSeen, Tags, Upstream, WalBytes, WatchdogMode};
+use crate::{MemberName, SlotSeen, Tags, Upstream, WalBytes, WatchdogMode, ZonePolicy};
 
 /// `synchronous_mode` (contract §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +109,11 @@ pub struct ClusterSpec {
     pub synchronous_node_count: usize,
     /// A synchronous candidate this far behind is replaced; `None`: never.
     pub maximum_lag_on_syncnode: Option<WalBytes>,
+    /// In how many zones a commit must be acknowledged; `None`: nobody asks.
+    pub zones: Option<ZonePolicy>,
+    /// How long a standby may lack WAL and take none before commits wait for somebody else, where there is somebody;
+    /// `None`: for ever.
+    pub silent_standby: Option<Duration>,
     /// Members stream through slots.
     pub use_slots: bool,
     /// How long the slot of an absent member is kept.
@@ -131,6 +136,8 @@ pub struct ClusterSpec {
     pub reclone_when_rewind_fails: bool,
     /// A new copy may replace a diverged data directory without trying pg_rewind.
     pub reclone_when_diverged: bool,
+    /// A new copy may replace a data directory that needs WAL which is nowhere any more.
+    pub copies_when_wal_is_gone: bool,
     /// `pre_promote` is set: it is run, and must succeed, before a promotion.
     pub runs_pre_promote: bool,
     /// A replica method needs no member to copy from (`no_leader`).

@@ -23,7 +23,12 @@ pub(crate) fn merge(
             match (name.as_str(), value) {
                 _ if value.is_null() || !has_effect(scope, &[name]) => {}
                 ("postgresql", _) => {}
-                ("pgherd", Value::Object(ours)) => pgherd.extend(ours.clone()),
+                ("pgherd", Value::Object(ours)) => {
+                    let ours = ours
+                        .iter()
+                        .filter(|(key, _)| has_effect(scope, &[name, key]));
+                    pgherd.extend(ours.map(|(key, value)| (key.clone(), value.clone())));
+                }
                 _ => {
                     merged.insert(name.clone(), value.clone());
                 }

@@ -129,6 +129,16 @@ impl<'a> Reader<'a> {
         Duration::from_secs(u64::try_from(self.seconds(path)).unwrap_or(0))
     }
 
+    /// A time; `None`: never.
+    pub(crate) fn span_or_never(&self, path: &str) -> Option<Duration> {
+        let given = self.given_or_default(path);
+        if value::is_never(&given) {
+            return None;
+        }
+        let seconds = value::seconds(&given).unwrap_or(0);
+        Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
     /// A text with a default.
     pub(crate) fn text(&self, path: &str) -> String {
         value::scalar(&self.given_or_default(path)).unwrap_or_default()

@@ -221,7 +221,7 @@ fn fitting(key: &Key) -> (&'static str, serde_json::Value) {
         Kind::Whole(min, _) if min > 5 => ("65536", json!("65536")),
         Kind::Whole(..) => ("7", json!("7")),
         Kind::Bytes(_) => ("1MB", json!("1MB")),
-        Kind::Seconds(_) => ("7s", json!("7s")),
+        Kind::Seconds(_) | Kind::SecondsOrNever(_) => ("7s", json!("7s")),
         Kind::FileMode => ("0640", json!("0640")),
         Kind::Choice(words) => (words[0], json!(words[0])),
         Kind::List => ("a:1, b:2", json!(["a:1", "b:2"])),

@@ -248,7 +248,9 @@ fn unfitting(kind: Kind) -> Option<serde_json::Value> {
         Kind::Any => return None,
         Kind::Section | Kind::Mapping | Kind::Texts | Kind::Options => json!(5),
         Kind::Flag | Kind::Choice(_) => json!("perhaps"),
-        Kind::Whole(..) | Kind::Bytes(_) | Kind::Seconds(_) => json!("many"),
+        Kind::Whole(..) | Kind::Bytes(_) | Kind::Seconds(_) | Kind::SecondsOrNever(_) => {
+            json!("many")
+        }
         Kind::FileMode => json!("999"),
         Kind::Text | Kind::Secret => json!(["one", "two"]),
         Kind::List | Kind::Lines => json!({"a": "mapping"}),
@@ -302,7 +304,11 @@ fn every_wrong_value_of_every_key_is_told_with_its_key_and_what_is_allowed() {
 #[test]
 fn every_number_out_of_its_range_is_told_with_the_range() {
     for key in keys::all() {
-        let (Kind::Whole(min, _) | Kind::Bytes(min) | Kind::Seconds(min)) = key.kind else {
+        let (Kind::Whole(min, _)
+        | Kind::Bytes(min)
+        | Kind::Seconds(min)
+        | Kind::SecondsOrNever(min)) = key.kind
+        else {
             continue;
         };
         let Some(below) = min.checked_sub(1) else {
@@ -322,4 +328,21 @@ fn every_number_out_of_its_range_is_told_with_the_range() {
             key.path
         );
     }
+}
+
+#[test]
+fn slips_in_the_zones_are_told_with_what_was_meant() {
+    let zones = |inner: serde_json::Value| json!({"pgherd": {"synchronous_zones": inner}});
+    let warned = validate_dynamic(&zones(json!({"at_least": 2, "degrade_aftr": 5}))).unwrap();
+    assert_eq!(
+        warned[0].to_string(),
+        "/config  pgherd.synchronous_zones.degrade_aftr: is not a known key; did you mean `degrade_after`?"
+    );
+    let faults = validate_dynamic(&zones(json!({"at_least": 0, "degrade_after": "often"})));
+    assert_eq!(
+        faults.unwrap_err().to_string(),
+        "/config  pgherd.synchronous_zones.at_least: `0` does not fit; use an integer of at least 1\n\
+         /config  pgherd.synchronous_zones.degrade_after: `often` does not fit; use a time of at least 0, in \
+         seconds or with us, ms, s, min, h or d, or the word never"
+    );
 }

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pgherd_domain::SyncMode;
+use pgherd_domain::{SyncMode, ZonePolicy};
 use pgherd_settings::*;
 use serde_json::{Value, json};
 use support::{GOOD, changing, effective, with};
@@ -311,6 +311,39 @@ fn a_short_ttl_needs_the_word_of_either_layer() {
         assert_eq!(settings.changing.cluster.timing.ttl, Duration::from_secs(3));
         assert_eq!(warnings, [""; 0]);
     }
+}
+
+#[test]
+fn zones_are_asked_for_in_the_dynamic_layer_only() {
+    let zones = |more: Value| {
+        let mut dynamic = json!({"synchronous_mode": "quorum"});
+        dynamic["pgherd"] = json!({"synchronous_zones": more});
+        changing("", &dynamic).cluster.zones
+    };
+    let policy = |label: &str, degrade_after| {
+        Some(ZonePolicy {
+            label: label.to_owned(),
+            at_least: 2,
+            degrade_after,
+        })
+    };
+    assert_eq!(zones(json!({"at_least": 2})), policy("zone", None));
+    let rack = json!({"at_least": "2", "label": "rack", "degrade_after": "1min"});
+    let minute = Some(Duration::from_secs(60));
+    assert_eq!(zones(rack), policy("rack", minute));
+    let never = json!({"at_least": 2, "degrade_after": "Never"});
+    assert_eq!(zones(never), policy("zone", None));
+    assert_eq!(zones(json!({"at_least": 1})), None);
+    let here = "pgherd: {synchronous_zones: {at_least: 2}}\n";
+    let settings = changing(here, &json!({"synchronous_mode": true}));
+    assert_eq!(settings.cluster.zones, None);
+
+    let (_, warnings) = effective(
+        "",
+        &json!({"pgherd": {"synchronous_zones": {"at_least": 2}}}),
+    );
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].ends_with("has no effect while synchronous_mode is off"));
 }
 
 #[test]

@@ -199,6 +199,7 @@ fn kind(kind: Kind) -> String {
         Kind::Whole(..) => "integer".to_owned(),
         Kind::Bytes(_) => "size".to_owned(),
         Kind::Seconds(_) => "time".to_owned(),
+        Kind::SecondsOrNever(_) => "time, or never".to_owned(),
         Kind::FileMode => "file mode".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Secret => "secret".to_owned(),

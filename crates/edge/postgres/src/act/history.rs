@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{TimelineHistory, TimelineId, Upstream, UpstreamSeen};
+use pgherd_domain::{Lsn, TimelineHistory, TimelineId, Upstream, UpstreamSeen};
 use pgherd_settings::Login;
 use serde::Deserialize;
 
@@ -24,6 +24,22 @@ SELECT json_build_object(
                (SELECT min_recovery_end_timeline FROM pg_control_recovery())))
     ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END)
 FROM server";
+
+/// The name of the oldest WAL file without its timeline, and the size of one. Needs the right to look into pg_wal, which
+/// pg_rewind needs too. The next files that PostgreSQL keeps ready have higher numbers.
+const OLDEST: &str = r"
+SELECT min(substr(name, 9)) || ' ' || pg_size_bytes(current_setting('wal_segment_size'))
+FROM pg_ls_dir('pg_wal', true, false) AS name
+WHERE name ~ '^[0-9A-F]{24}$'";
+
+/// Where a WAL file begins, by the answer to [`OLDEST`]: the first half of the number counts what is above 32 bits, the
+/// second one files below that.
+fn beginning_of(answer: &str) -> Option<Lsn> {
+    let (number, size) = answer.split_once(' ')?;
+    let half = |range| u64::from_str_radix(number.get(range)?, 16).ok();
+    let below = half(8..16)?.checked_mul(size.parse().ok()?)?;
+    Some(Lsn::new(half(0..8)?.checked_shl(32)?.checked_add(below)?))
+}
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -81,11 +97,31 @@ impl LocalServer {
         } else {
             TimelineHistory::default()
         };
+        let oldest = ask_value(&client, OLDEST, PATIENCE).await;
         Ok(UpstreamSeen {
             in_recovery: answer.in_recovery,
             system_id: answer.system_id,
             timeline: TimelineId(answer.timeline),
             history,
+            oldest: oldest.ok().as_deref().and_then(beginning_of),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wal_file_begins_where_its_number_says() {
+        let megabytes = |count: u64| count << 20;
+        let at = |name: &str, size: u64| beginning_of(&format!("{name} {size}"));
+        let first = at("0000000000000001", megabytes(16));
+        assert_eq!(first, Some(Lsn::new(megabytes(16))));
+        let later = at("0000000A000000FF", megabytes(16));
+        assert_eq!(later, Some(Lsn::new((0xA << 32) + megabytes(0xFF * 16))));
+        let large = at("0000000100000003", megabytes(1024));
+        assert_eq!(large, Some(Lsn::new((1 << 32) + megabytes(3 * 1024))));
+        assert_eq!(beginning_of(""), None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `cargo nextest run --workspace -E 'package(pgherd-e2e) and test(rejoin::)'` runs the suite of one file.
 
+mod archive;
 mod cascade;
 mod chaos_agent;
 mod chaos_host;

@@ -1,5 +1,5 @@
 //! The old primary comes back: with WAL that nobody else has, of which a part is in the archive only; by a new copy where
-//! pg_rewind is not allowed, which is interrupted; or from nothing by order.
+//! pg_rewind is not allowed, which is interrupted; or from nothing by order, or because the WAL it needs is gone.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
@@ -111,9 +111,16 @@ async fn has_the_new_history(
 }
 
 #[tokio::test]
-async fn a_copy_is_made_by_order_and_where_pg_rewind_is_not_allowed() -> Result<()> {
-    with_herd("reinit", HerdOptions::default(), async |herd| {
+async fn a_copy_is_made_by_order_when_wal_is_gone_and_where_pg_rewind_is_not_allowed() -> Result<()> {
+    let options = HerdOptions {
+        parameters: ["max_slot_wal_keep_size", "max_wal_size", "min_wal_size"]
+            .map(|name| format!("{name}: 32MB"))
+            .into(),
+        ..HerdOptions::default()
+    };
+    with_herd("reinit", options, async |herd| {
         reinit_copies_a_replica_anew(herd).await?;
+        wal_is_gone(herd, herd.members.len() - 1).await?;
         if herd.bed().can_cut() {
             Box::pin(an_interrupted_copy_is_made_in_the_end(herd)).await?;
         }
@@ -151,6 +158,44 @@ async fn reinit_copies_a_replica_anew(herd: &Herd) -> Result<()> {
     });
     ensure!(row.await.context("after reinit")? == "42");
     Ok(())
+}
+
+/// The replica's host is off while the leader writes more WAL than it keeps for anybody; there is no archive.
+async fn wal_is_gone(herd: &mut Herd, replica: usize) -> Result<()> {
+    let file = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 9)";
+    let needed = herd.leader().await?.query(file).await?;
+    herd.members[replica].host().kill_all()?;
+    let before = fs_err::metadata(herd.members[replica].data_dir())?.ino();
+    for _ in 0..12 {
+        let leader = herd.leader().await?;
+        leader.execute("INSERT INTO t VALUES (1)").await?;
+        leader.query("SELECT pg_switch_wal()::text").await?;
+    }
+    wait_for("the leader to remove old WAL", SOON, async || {
+        let leader = herd.leader().await?;
+        leader.execute("CHECKPOINT").await?;
+        let oldest =
+            "SELECT min(substr(name, 9)) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'";
+        let oldest = leader.query(oldest).await?;
+        ensure!(oldest > needed, "{oldest} is there, {needed} is needed");
+        Ok(())
+    })
+    .await?;
+    herd.members[replica].start()?;
+    herd.wait_formed(REJOIN).await?;
+    let member = &herd.members[replica];
+    let log = member.log();
+    ensure!(log.contains("it needs WAL from"), "it does not say why");
+    ensure!(
+        fs_err::metadata(member.data_dir())?.ino() != before,
+        "it is the old directory"
+    );
+    let rows = wait_for("the rows", SOON, async || {
+        let rows = member.query("SELECT count(*) FROM t").await?;
+        ensure!(rows == "13", "{rows} rows");
+        Ok(())
+    });
+    rows.await
 }
 
 async fn an_interrupted_copy_is_made_in_the_end(herd: &mut Herd) -> Result<()> {

@@ -345,6 +345,7 @@ fn history_of(state: &State, from: &MemberName) -> Result<UpstreamSeen, String> 
             .unwrap_or_default(),
         timeline,
         history,
+        oldest: server.cluster().map(|cluster| cluster.oldest),
     })
 }
 

@@ -146,6 +146,9 @@ fn connect(state: &mut State, me: &MemberName, wanted: &Wish, session: u64) -> R
         }
         .to_owned()
     })?;
+    if wal.end() < theirs.oldest {
+        return Err("the requested WAL segment has already been removed".to_owned());
+    }
     if let Some(slot) = &wanted.upstream.slot
         && !theirs.slots.contains_key(slot)
     {

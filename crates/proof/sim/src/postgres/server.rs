@@ -16,6 +16,8 @@ use crate::disk::Disk;
 pub(crate) struct Cluster {
     pub(crate) system_id: String,
     pub(crate) wal: Wal,
+    /// Where the oldest WAL begins that it still has.
+    pub(crate) oldest: Lsn,
     /// How far a replica has replayed; the end of the WAL on a primary.
     pub(crate) replayed: Lsn,
     pub(crate) state: ControlState,
@@ -44,6 +46,7 @@ impl Cluster {
         let wal = Wal::new();
         let mut cluster = Self {
             system_id,
+            oldest: Lsn::default(),
             replayed: wal.end(),
             state: ControlState::ShutDown,
             checkpoint: (TimelineId(1), Lsn::new(0), Lsn::new(0)),

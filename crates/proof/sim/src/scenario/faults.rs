@@ -51,6 +51,7 @@ pub(super) fn deed(words: &[&str]) -> Option<Result<Deed, String>> {
         ["wipe", "disk", "of", who] => name(who).map(|who| Deed::Disk(who, Damage::Wiped)),
         ["spoil", "disk", "of", who] => name(who).map(|who| Deed::Disk(who, Damage::Spoilt)),
         ["write", size, "at", who] => name(who).and_then(|who| Ok(Deed::Write(bytes(size)?, who))),
+        ["remove", "wal", "of", who] => name(who).map(Deed::RemoveWal),
         ["show"] => Ok(Deed::Show),
         words => return on_dcs(words).or_else(|| lasting(words)),
     })

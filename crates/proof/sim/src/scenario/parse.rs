@@ -132,6 +132,8 @@ pub(super) enum Deed {
     /// A wall clock jumps by so many seconds.
     Jump(MemberName, i64),
     Write(u64, MemberName),
+    /// A server removes the WAL that it has written so far.
+    RemoveWal(MemberName),
     Switchover {
         from: Option<MemberName>,
         to: Option<MemberName>,

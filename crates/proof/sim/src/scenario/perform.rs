@@ -324,19 +324,27 @@ fn on_world(state: &mut State, deed: &Deed) {
             state.host_mut(who).pendulum.wall_skew_micros += seconds * 1_000_000;
         }
         Deed::FailStarts(who, count) => state.host_mut(who).server.failing_starts = *count,
-        Deed::Write(size, who) => {
-            let id = state.ledger.fresh_id();
-            let server = &mut state.host_mut(who).server;
-            if server.takes_writes()
-                && let Some(cluster) = server.cluster_mut()
-            {
-                cluster.write(postgres::Said::Commit(id), Some(*size));
+        Deed::Write(size, who) => write(state, *size, who),
+        Deed::RemoveWal(who) => {
+            if let Some(cluster) = state.host_mut(who).server.cluster_mut() {
+                cluster.oldest = cluster.wal.end();
             }
         }
         Deed::Switchover { from, to, after } => order(state, from.clone(), to.clone(), *after),
         Deed::Config(pairs) => config(state, pairs),
         Deed::Show => show(state),
         _ => {}
+    }
+}
+
+/// One commit of this size, if the server takes any.
+fn write(state: &mut State, size: u64, who: &MemberName) {
+    let id = state.ledger.fresh_id();
+    let server = &mut state.host_mut(who).server;
+    if server.takes_writes()
+        && let Some(cluster) = server.cluster_mut()
+    {
+        cluster.write(postgres::Said::Commit(id), Some(size));
     }
 }
 

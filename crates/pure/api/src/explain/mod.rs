@@ -5,8 +5,7 @@ mod remedy;
 
 use pgherd_domain::documents::MemberDoc;
 use pgherd_domain::{
-    ClusterView, Lsn, MemberName, PgRole, PgState, SyncMode, SyncWarning, Tags, TimelineId, Veto,
-    sync_warnings,
+    ClusterView, Lsn, MemberName, PgRole, PgState, SyncMode, Tags, TimelineId, Veto, sync_warnings,
 };
 
 pub use remedy::remedy;
@@ -23,7 +22,7 @@ pub struct Explanation {
     leader: Option<MemberName>,
     paused: bool,
     members: Vec<Explained>,
-    warnings: Vec<SyncWarning>,
+    warnings: Vec<String>,
 }
 
 /// One member.
@@ -53,8 +52,16 @@ pub fn explain(cluster: &str, view: &ClusterView) -> Explanation {
         leader: view.leader_name().cloned(),
         paused: wanted.pause,
         members,
-        warnings: sync_warnings(view, wanted.sync_mode, wanted.node_count),
+        warnings: warnings(view, &wanted),
     }
+}
+
+/// What would keep a synchronous mode from going on, and what keeps it now.
+fn warnings(view: &ClusterView, wanted: &Wanted) -> Vec<String> {
+    let warnings = sync_warnings(view, &wanted.sync_outlook());
+    let mut texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    texts.extend(view.zone_shortage().map(|shortage| shortage.to_string()));
+    texts
 }
 
 impl Explanation {

@@ -191,8 +191,11 @@ fn notes(view: &ClusterView) -> String {
     if wanted.pause {
         out.push_str(" Maintenance mode: on\n");
     }
-    for warning in sync_warnings(view, wanted.sync_mode, wanted.node_count) {
+    for warning in sync_warnings(view, &wanted.sync_outlook()) {
         out.push_str(&format!(" Warning: {warning}\n"));
+    }
+    if let Some(shortage) = view.zone_shortage() {
+        out.push_str(&format!(" Warning: {shortage}\n"));
     }
     out.push_str(&slots_at_their_budget(view));
     if let Some(order) = &view.failover

@@ -364,3 +364,20 @@ fn a_slot_near_its_budget_stands_below_the_table() {
     assert!(keeps(80).ends_with(" Slot cdc keeps 80 MB of WAL, of 100 MB it may keep\n"));
     assert!(!keeps(70).contains("Slot cdc"));
 }
+
+#[test]
+fn zones_that_commits_can_not_wait_for_stand_below_the_table() {
+    let mut view = pair();
+    let leader = view.leader_name().cloned().unwrap();
+    let shortage = pgherd_domain::ZoneShortage {
+        covered: 1,
+        wanted: 2,
+        waits: false,
+    };
+    let leader = view.members.get_mut(&leader).unwrap();
+    leader.zones = Some(shortage);
+    *leader = MemberDoc::parse(&leader.render());
+    let text = members("demo", &view, Style::default(), Format::Pretty);
+    let told = " Warning: commits are to be acknowledged in 2 zones, and only 1 can: commits go on without";
+    assert!(text.contains(told), "{text}");
+}

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use pgherd_domain::{ClusterView, LiveSeen, PgRole, PgState, SyncMode, SyncWarning, sync_warnings};
+use pgherd_domain::{
+    ClusterView, LiveSeen, PgRole, PgState, SyncMode, SyncOutlook, SyncWarning, sync_warnings,
+};
 use pgherd_settings::value;
 
 use crate::member::MemberFacts;
@@ -35,7 +37,12 @@ fn synchronous(page: &mut Page, member: &MemberFacts<'_>) {
         .cluster
         .filter(|_| member.leads && mode != SyncMode::Off);
     let Some(view) = view else { return };
-    let warnings = sync_warnings(view, mode, member.spec.synchronous_node_count);
+    let asked = SyncOutlook {
+        mode,
+        node_count: member.spec.synchronous_node_count,
+        zones: member.spec.zones.as_ref(),
+    };
+    let warnings = sync_warnings(view, &asked);
     let mut gauge = |name: &str, help: &str, set: bool| {
         let labels = &page.labels;
         let value = u8::from(set);
@@ -54,6 +61,19 @@ fn synchronous(page: &mut Page, member: &MemberFacts<'_>) {
         "Whether nobody beside the leader may both be synchronous and lead.",
         warnings.contains(&SyncWarning::NoSuccessor),
     );
+    if asked.zones.is_some() {
+        let shortage = view.zone_shortage();
+        gauge(
+            "synchronous_zones_missing",
+            "Whether fewer zones than pgherd.synchronous_zones asks for have a standby that commits can wait for.",
+            shortage.is_some(),
+        );
+        gauge(
+            "synchronous_zones_degraded",
+            "Whether commits go on without the missing zones.",
+            shortage.is_some_and(|shortage| !shortage.waits),
+        );
+    }
 }
 
 /// How much WAL each slot keeps, and how much it may: ours.

@@ -1,6 +1,6 @@
 //! Names, order and values of contract §17.
 
-use pgherd_domain::HookEnd;
+use pgherd_domain::{HookEnd, ZonePolicy};
 
 use super::*;
 use crate::member::samples::{Sample, primary, replica};
@@ -31,11 +31,20 @@ const OURS: [&str; 4] = [
     "pgherd_",
 ];
 
+fn in_two_zones() -> ZonePolicy {
+    ZonePolicy {
+        label: "zone".into(),
+        at_least: 2,
+        degrade_after: None,
+    }
+}
+
 fn page() -> String {
     let mut sample = primary();
     sample.hook_ended(HookEnd::Succeeded);
     sample.keeps_a_slot();
     sample.spec.synchronous_mode = SyncMode::On;
+    sample.spec.zones = Some(in_two_zones());
     let answered = text(&sample.facts());
     let mut page = INTRODUCTION.to_owned();
     let lines: Vec<&str> = answered.lines().collect();
@@ -205,4 +214,11 @@ fn the_leader_warns_of_what_would_keep_a_synchronous_mode_from_going_on() {
     let answered = text(&sample.facts());
     let missing = "pgherd_synchronous_nodes_missing{scope=\"demo\",name=\"a\"} 1\n";
     assert!(answered.contains(missing), "{answered}");
+    assert!(!answered.contains("_zones_"), "nobody asks for zones");
+    sample.spec.zones = Some(in_two_zones());
+    let answered = text(&sample.facts());
+    for line in ["zones_missing", "zones_degraded"] {
+        let line = format!("pgherd_synchronous_{line}{{scope=\"demo\",name=\"a\"}} 0\n");
+        assert!(answered.contains(&line), "{answered}");
+    }
 }

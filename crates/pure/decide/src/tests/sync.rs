@@ -89,6 +89,7 @@ fn a_standby_enters_the_setting_first_and_sync_when_it_has_everything() {
 fn who_lacks_what_was_there_when_commits_began_to_wait_does_not_enter_sync() {
     let mut world = leader("b")
         .sync("a", &[])
+        .spec(|spec| spec.silent_standby = None)
         .live(|live| live.replication[0].flush = Some(Lsn::new(END - 8)));
     world.turn();
     assert_eq!(
@@ -251,6 +252,56 @@ fn my_own_name_at_a_foreign_walsender_is_not_me() {
         }];
     });
     assert_eq!(steps(&world.turn()), Vec::<String>::new(), "S17");
+}
+
+/// Commits have waited for `b` for so long, which takes nothing; the leader has written more.
+fn silent(span: u64, change: fn(World) -> World) -> World {
+    let mut world = change(leader("b").sync("a", &["b"]).live(|live| {
+        live.flushed = Lsn::new(END + 800);
+        live.replication[1].flush = Some(Lsn::new(END + 800));
+    }));
+    world.turn();
+    world.later(secs(span)).lease(secs(25))
+}
+
+#[test]
+fn whoever_is_silent_makes_room_for_another() {
+    assert_eq!(steps(&silent(4, |world| world).decide()), [""; 0]);
+    let mut world = silent(5, |world| world);
+    assert_eq!(steps(&world.turn()), [sync("null")]);
+    assert_eq!(steps(&world.sync("a", &[]).decide()), [r#"set Some("c")"#]);
+    let wakes = silent(0, |world| world).decide().wake_at;
+    assert_eq!(
+        wakes,
+        silent(5, |world| world).seen.now,
+        "it is looked at in time"
+    );
+}
+
+#[test]
+fn whoever_takes_wal_slowly_is_not_silent() {
+    let mut world = silent(4, |world| world);
+    world.turn();
+    let world = world.live(|live| live.replication[0].flush = Some(Lsn::new(END + 8)));
+    assert_eq!(steps(&world.later(secs(2)).decide()), [""; 0]);
+}
+
+#[test]
+fn commits_never_wait_for_fewer_because_one_is_silent() {
+    let alone = |world: World| world.live(|live| live.replication.truncate(1));
+    let two = |world: World| {
+        world
+            .spec(|spec| spec.synchronous_node_count = 2)
+            .sync("a", &["b", "c"])
+            .live(|live| {
+                live.synchronous_standby_names = "2 (b,c)".into();
+                live.replication[1].sync_state = "sync".into();
+            })
+    };
+    let off = |world: World| world.spec(|spec| spec.silent_standby = None);
+    for change in [alone, two, off] {
+        assert_eq!(steps(&silent(60, change).decide()), [""; 0]);
+    }
 }
 
 #[test]

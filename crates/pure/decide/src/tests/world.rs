@@ -267,6 +267,7 @@ impl World {
             system_id: SYSTEM_ID.into(),
             timeline: TimelineId(timeline),
             history: history(switches),
+            oldest: None,
         };
         self.seen.upstream = Some((upstream(of), Ok(told)));
         self

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{object, text, unsigned};
-use crate::{Lsn, PgRole, PgState, Tags, TimelineId};
+use crate::{Lsn, PgRole, PgState, Tags, TimelineId, ZoneShortage};
 
 /// Why a member may or may not become primary, published for `pgherd explain`. Ours: Patroni ignores it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,6 +59,8 @@ pub struct MemberDoc {
     pub progress: Option<String>,
     /// Whom it copies now, when that is a member: the next copy is made from somebody else, if one can.
     pub copies: Option<String>,
+    /// Ours, of a leader: too few zones have a standby that commits can wait for.
+    pub zones: Option<ZoneShortage>,
 }
 
 impl MemberDoc {
@@ -102,6 +104,7 @@ impl MemberDoc {
             verdict: ours.and_then(|ours| verdict(ours.get("verdict"))),
             progress: ours.and_then(|ours| text(ours.get("progress"))),
             copies: ours.and_then(|ours| text(ours.get("copies"))),
+            zones: ours.and_then(|ours| shortage(ours.get("zones"))),
         }
     }
 
@@ -174,6 +177,13 @@ impl MemberDoc {
         if let Some(copies) = &self.copies {
             map.insert("copies".into(), copies.clone().into());
         }
+        if let Some(zones) = &self.zones {
+            let mut inner = Map::new();
+            inner.insert("covered".into(), zones.covered.into());
+            inner.insert("wanted".into(), zones.wanted.into());
+            inner.insert("waits".into(), zones.waits.into());
+            map.insert("zones".into(), inner.into());
+        }
         (!map.is_empty()).then_some(Value::Object(map))
     }
 
@@ -237,6 +247,16 @@ fn reasons_json(reasons: &BTreeMap<String, (String, String)>) -> Option<Value> {
         })
         .collect();
     (!map.is_empty()).then_some(Value::Object(map))
+}
+
+fn shortage(value: Option<&Value>) -> Option<ZoneShortage> {
+    let map = value?.as_object()?;
+    let number = |key: &str| usize::try_from(unsigned(map.get(key))?).ok();
+    Some(ZoneShortage {
+        covered: number("covered")?,
+        wanted: number("wanted")?,
+        waits: map.get("waits")?.as_bool()?,
+    })
 }
 
 fn verdict(value: Option<&Value>) -> Option<VerdictDoc> {

@@ -52,6 +52,9 @@ fn is_of(kind: Kind, given: &Value) -> bool {
         Kind::Flag => value::flag(given).is_some(),
         Kind::Whole(min, max) => in_range(value::whole(given), min, max),
         Kind::Bytes(min) => in_range(value::bytes(given, SizeUnit::Byte), min, i64::MAX),
+        Kind::SecondsOrNever(min) => {
+            value::is_never(given) || in_range(value::seconds(given), min, i64::MAX)
+        }
         Kind::Seconds(min) => in_range(value::seconds(given), min, i64::MAX),
         Kind::FileMode => in_range(value::whole(given), 0, 0o777),
         Kind::Text | Kind::Secret => value::scalar(given).is_some(),
@@ -81,6 +84,11 @@ fn wanted(kind: Kind) -> String {
         }
         Kind::Seconds(min) => {
             return format!("a time of at least {min}, in seconds or with us, ms, s, min, h or d");
+        }
+        Kind::SecondsOrNever(min) => {
+            return format!(
+                "a time of at least {min}, in seconds or with us, ms, s, min, h or d, or the word never"
+            );
         }
         Kind::FileMode => "a file mode from 0 to 0777, octal with a leading zero",
         Kind::Text | Kind::Secret => "a single value",

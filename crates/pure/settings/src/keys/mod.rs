@@ -58,6 +58,8 @@ pub enum Kind {
     Bytes(i64),
     /// A time in seconds, at least this.
     Seconds(i64),
+    /// A time in seconds, at least this, or the word `never`.
+    SecondsOrNever(i64),
     /// A file mode, octal with a leading zero.
     FileMode,
     /// Any scalar, as text.

@@ -1,10 +1,10 @@
-//! Keys of one member: the top level, `log`, `restapi`, `ctl`, `bootstrap`, `watchdog`, `tags`.
+//! Keys of one member: the top level, `pgherd`, `log`, `restapi`, `ctl`, `bootstrap`, `watchdog`, `tags`.
 
 use super::Kind::{
-    Any, Bytes, Choice, FileMode, Flag, Lines, List, Mapping, Options, Seconds, Secret, Section,
-    Text, Texts, Whole,
+    Any, Bytes, Choice, FileMode, Flag, Lines, List, Mapping, Options, Seconds, SecondsOrNever,
+    Secret, Section, Text, Texts, Whole,
 };
-use super::{Key, both, local};
+use super::{Key, both, dynamic, local};
 
 const LEVELS: &[&str] = &[
     "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL",
@@ -23,6 +23,12 @@ pub(super) const KEYS: &[Key] = &[
 
     both("pgherd.hook_timeout", Seconds(0), "300", "how long a callback, `pre_promote` or `before_stop` may run before it is killed; 0 = for ever").ours(),
     both("pgherd.slot_budget", Bytes(0), "0", "how much WAL one replication slot may keep before PostgreSQL gives it up: max_slot_wal_keep_size is set from it, and there is a warning from three quarters on; 0 = without a limit").ours(),
+    both("pgherd.copy_when_wal_is_gone", Flag, "on", "a standby that needs WAL which the leader has no more, nor an archive, is copied anew by itself; off = it waits for `reinit`").ours(),
+    dynamic("pgherd.silent_standby_timeout", Seconds(0), "5", "how long a synchronous standby may lack WAL and take none before commits wait for another one, where there is one; 0 = until its connection or its member key ends").ours(),
+    dynamic("pgherd.synchronous_zones", Section, "", "in how many zones a commit must be acknowledged; needs a synchronous mode").ours(),
+    dynamic("pgherd.synchronous_zones.label", Text, "zone", "the tag that names a member's zone, such as `zone`, `rack` or `host`").ours(),
+    dynamic("pgherd.synchronous_zones.at_least", Whole(1, U32_MAX), "1", "in how many zones, the leader's own counted; 1 = nobody asks for zones").ours(),
+    dynamic("pgherd.synchronous_zones.degrade_after", SecondsOrNever(0), "never", "how long commits wait while too few zones have a standby, before they go on with fewer").ours(),
 
     local("log", Section, "", "the agent's own log"),
     local("log.type", Choice(&["plain", "json"]), "plain", "lines of text, or one JSON object per line"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pgherd_domain::SyncMode;
+use pgherd_domain::{SyncMode, ZonePolicy};
 
 use super::{PermanentSlot, SlotMatcher, StandbyCluster, Timing, slots};
 use crate::reader::Reader;
@@ -33,6 +33,11 @@ pub struct Cluster {
     pub synchronous_mode_strict: bool,
     /// How many standbys a commit waits for; at least 1.
     pub synchronous_node_count: u32,
+    /// How long a synchronous standby may take no WAL before another takes its place; absent = for ever
+    /// (`pgherd.silent_standby_timeout`).
+    pub silent_standby: Option<Duration>,
+    /// In how many zones a commit must be acknowledged (`pgherd.synchronous_zones`); absent = nobody asks.
+    pub zones: Option<ZonePolicy>,
     /// The leader stays while the DCS is away, if all members agree.
     pub failsafe_mode: bool,
     /// Nothing is done automatically.
@@ -61,6 +66,8 @@ impl Default for Cluster {
             synchronous_mode: SyncMode::Off,
             synchronous_mode_strict: false,
             synchronous_node_count: 1,
+            silent_standby: Some(Duration::from_secs(5)),
+            zones: None,
             failsafe_mode: false,
             pause: false,
             member_slots_ttl: Duration::from_secs(1800),
@@ -92,6 +99,9 @@ impl Cluster {
             },
             synchronous_mode_strict: reader.flag("synchronous_mode_strict"),
             synchronous_node_count: reader.count("synchronous_node_count").max(1),
+            silent_standby: Some(reader.span("pgherd.silent_standby_timeout"))
+                .filter(|span| !span.is_zero()),
+            zones: zones(reader),
             failsafe_mode: reader.flag("failsafe_mode"),
             pause: reader.flag("pause"),
             member_slots_ttl: reader.span("member_slots_ttl"),
@@ -100,6 +110,27 @@ impl Cluster {
             standby_cluster: StandbyCluster::read(reader),
         }
     }
+}
+
+/// `pgherd.synchronous_zones`. One zone is the leader's own: nothing to ask for.
+fn zones(reader: &mut Reader<'_>) -> Option<ZonePolicy> {
+    let at_least = reader.count("pgherd.synchronous_zones.at_least");
+    if at_least < 2 {
+        return None;
+    }
+    if !matches!(
+        reader.choice("synchronous_mode"),
+        "quorum" | "on" | "true" | "yes" | "1"
+    ) {
+        let problem = "has no effect while synchronous_mode is off";
+        reader.warn("pgherd.synchronous_zones", problem);
+    }
+    let label = reader.given("pgherd.synchronous_zones.label");
+    Some(ZonePolicy {
+        label: label.unwrap_or_else(|| "zone".to_owned()),
+        at_least: usize::try_from(at_least).unwrap_or(usize::MAX),
+        degrade_after: reader.span_or_never("pgherd.synchronous_zones.degrade_after"),
+    })
 }
 
 /// A time under its new name, else under its old one.

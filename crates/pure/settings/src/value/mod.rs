@@ -50,6 +50,13 @@ pub fn flag(value: &Value) -> Option<bool> {
     }
 }
 
+/// Whether it is the word `never`, in any case.
+pub fn is_never(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|text| text.trim().eq_ignore_ascii_case("never"))
+}
+
 /// Reads an integer: decimal, 0x hexadecimal, 0-leading octal.
 pub fn whole(value: &Value) -> Option<i64> {
     let text = scalar(value)?;

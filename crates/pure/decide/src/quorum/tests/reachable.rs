@@ -66,7 +66,8 @@ fn setting(waits: &Waits) -> Setting {
 fn goals() -> Vec<Setting> {
     let mut goals = vec![Setting { count: 0, names: 0 }];
     for names in 1..=ALL {
-        goals.extend((1..=ones(names)).map(|count| Setting { count, names }));
+        // With one more than there are commits are held.
+        goals.extend((1..=ones(names) + 1).map(|count| Setting { count, names }));
     }
     goals
 }
@@ -242,7 +243,7 @@ impl State {
                 None => break,
             };
         }
-        let quorum = ones(state.goal.names) - state.goal.count;
+        let quorum = ones(state.goal.names).saturating_sub(state.goal.count);
         state.waits == state.goal && state.voters == state.goal.names && state.quorum == quorum
     }
 }

@@ -69,6 +69,8 @@ pub struct Postgresql {
     pub before_stop: Option<String>,
     /// How long a callback, `pre_promote` or `before_stop` may run; absent = for ever (`pgherd.hook_timeout`).
     pub hook_timeout: Option<Duration>,
+    /// A standby whose WAL is gone is copied anew (`pgherd.copy_when_wal_is_gone`).
+    pub copies_when_wal_is_gone: bool,
     /// How many bytes of WAL one slot may keep; absent = without a limit (`pgherd.slot_budget`).
     pub slot_budget: Option<u64>,
 }
@@ -195,6 +197,7 @@ impl Default for Postgresql {
             pre_promote: None,
             before_stop: None,
             hook_timeout: Some(Duration::from_secs(300)),
+            copies_when_wal_is_gone: true,
             slot_budget: None,
         }
     }

@@ -52,6 +52,7 @@ impl Postgresql {
             callbacks: Callbacks::read(reader),
             pre_promote: reader.given("postgresql.pre_promote"),
             before_stop: reader.given("postgresql.before_stop"),
+            copies_when_wal_is_gone: reader.flag("pgherd.copy_when_wal_is_gone"),
             slot_budget: u64::try_from(reader.bytes("pgherd.slot_budget"))
                 .ok()
                 .filter(|budget| *budget > 0),
