@@ -13,6 +13,8 @@ use crate::dice::Dice;
 pub(super) struct Shape {
     pub(super) members: usize,
     pub(super) synchronous: bool,
+    /// Commits are to be acknowledged in two zones, in which the members stand by turns.
+    pub(super) zones: bool,
     /// `watchdog.mode` of all members, when their hosts have one.
     pub(super) watchdog: Option<&'static str>,
     /// The `cluster` command.
@@ -58,6 +60,13 @@ pub(super) fn shape(dice: &mut Dice) -> Shape {
     if mode != "off" && dice.of("stop timeout").chance(200) {
         words.push("primary_stop_timeout=1".to_owned());
     }
+    let mut of_zones = dice.of("zones");
+    let zones = mode != "off" && of_zones.chance(300);
+    if zones {
+        let after = of_zones.pick(&[0, 5, 40]).copied().unwrap_or_default();
+        let policy = format!("{{\"at_least\":2,\"degrade_after\":{after}}}");
+        words.push(format!("pgherd={{\"synchronous_zones\":{policy}}}"));
+    }
     let mut of_watchdogs = dice.of("watchdog");
     let watchdog = of_watchdogs
         .pick(&[None, None, Some("automatic"), Some("required")])
@@ -65,6 +74,7 @@ pub(super) fn shape(dice: &mut Dice) -> Shape {
     Shape {
         members,
         synchronous: mode != "off",
+        zones,
         watchdog: watchdog.flatten(),
         line: words.join(" "),
     }

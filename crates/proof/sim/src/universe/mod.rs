@@ -130,6 +130,11 @@ impl Universe {
                 self.perform(&format!("watchdog {member} {mode}")).await?;
             }
         }
+        for (member, zone) in members.iter().zip(["x", "y"].into_iter().cycle()) {
+            if shape.zones {
+                self.perform(&format!("tags {member} zone={zone}")).await?;
+            }
+        }
         self.perform(&shape.line).await?;
         let world = self.world()?;
         for member in &members {
@@ -139,6 +144,7 @@ impl Universe {
         }
         let pauses = *self.dice.pick(&PAUSES).unwrap_or(&PAUSES[0]);
         let mut weather = Weather::new(members, shape.synchronous, shape.watchdog.is_some());
+        let mut of_wal = self.dice.of("wal");
         let end = world.now() + kind.span;
         while world.now() < end && world.violations().is_empty() {
             let pause = self.dice.within(pauses);
@@ -146,6 +152,11 @@ impl Universe {
                 .await?;
             let line = weather.fault(&mut self.dice);
             self.perform(&line).await?;
+            if of_wal.chance(20)
+                && let Some(who) = of_wal.pick(&NAMES[..shape.members])
+            {
+                self.perform(&format!("remove wal of {who}")).await?;
+            }
         }
         if !world.violations().is_empty() {
             return Ok(self.report(&world));
