@@ -119,7 +119,8 @@ fn bootstrap(host: &Host, options: &HerdOptions) -> String {
     )
 }
 
-/// A segment is there under its name only when it is whole; `fetched` lists what was fetched.
+/// A segment is there under its name only when it is whole, and stays as it is; `fetched` lists what was fetched, `clashes`
+/// what came again with another content. While there is a `gate` nothing is archived.
 fn archiving(host: &Host, options: &HerdOptions) -> Vec<String> {
     let Some(bed) = host.dir().parent().filter(|_| options.archive) else {
         return Vec::new();
@@ -128,7 +129,10 @@ fn archiving(host: &Host, options: &HerdOptions) -> Vec<String> {
     let to = to.display();
     vec![
         "archive_mode: 'on'".to_owned(),
-        format!("archive_command: 'cp %p {to}/%f.part && mv {to}/%f.part {to}/%f'"),
+        format!(
+            "archive_command: 'while [ -e {to}/gate ]; do sleep 0.1; done; if [ -e {to}/%f ]; then cmp -s %p {to}/%f || \
+             {{ echo %f >>{to}/clashes; exit 1; }}; else cp %p {to}/%f.part && mv {to}/%f.part {to}/%f; fi'"
+        ),
         format!("restore_command: 'cp {to}/%f %p && echo %f >>{to}/fetched'"),
     ]
 }
