@@ -230,6 +230,7 @@ impl Turn<'_> {
             }),
             progress: self.progress(),
             copies: self.copies(),
+            closed: self.closed.clone(),
             ..MemberDoc::default()
         };
         if !busy && let Some(live) = self.live() {

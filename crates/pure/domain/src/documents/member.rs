@@ -59,6 +59,8 @@ pub struct MemberDoc {
     pub progress: Option<String>,
     /// Whom it copies now, when that is a member: the next copy is made from somebody else, if one can.
     pub copies: Option<String>,
+    /// Ours, under the field `pgherd`: why no client gets in, such as `closed to clients until b has confirmed ...`.
+    pub closed: Option<String>,
 }
 
 impl MemberDoc {
@@ -102,6 +104,7 @@ impl MemberDoc {
             verdict: ours.and_then(|ours| verdict(ours.get("verdict"))),
             progress: ours.and_then(|ours| text(ours.get("progress"))),
             copies: ours.and_then(|ours| text(ours.get("copies"))),
+            closed: ours.and_then(|ours| text(ours.get("closed"))),
         }
     }
 
@@ -173,6 +176,9 @@ impl MemberDoc {
         }
         if let Some(copies) = &self.copies {
             map.insert("copies".into(), copies.clone().into());
+        }
+        if let Some(closed) = &self.closed {
+            map.insert("closed".into(), closed.clone().into());
         }
         (!map.is_empty()).then_some(Value::Object(map))
     }
