@@ -194,6 +194,11 @@ fn notes(view: &ClusterView) -> String {
     for warning in sync_warnings(view, wanted.sync_mode, wanted.node_count) {
         out.push_str(&format!(" Warning: {warning}\n"));
     }
+    for (name, doc) in &view.members {
+        if let Some(closed) = &doc.closed {
+            out.push_str(&format!(" Warning: {name} is {closed}\n"));
+        }
+    }
     out.push_str(&slots_at_their_budget(view));
     if let Some(order) = &view.failover
         && let Some(schedule) = &order.value.scheduled_at
