@@ -164,7 +164,9 @@ are on.
 
 - HEAD and OPTIONS of documents answer as GET does.
 - `PATCH` and `PUT /config` refuse a configuration that does not fit: 400, and every fault by its key.
-- The status document ends with `fence_failed` while no fence guards, and with `hooks`: how each callback went last.
+- The status document ends with `fence_failed` while no fence guards, with `closed` while PostgreSQL keeps clients out after a
+  start ([synchronous modes](../operate/synchronous.md)), and with `hooks`: how each callback went last.
+- While PostgreSQL keeps clients out, no check for clients passes, and `/readiness` does not either; `/health` does.
 - Deadlines and limits for connections, headers and bodies: no client holds up another.
 ";
 

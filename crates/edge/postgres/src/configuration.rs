@@ -81,10 +81,14 @@ impl LocalServer {
             Some(custom) => custom.as_str(),
             None => base.file_name().unwrap_or_default(),
         };
+        let hba_file = self.place.config("pg_hba.conf");
+        // Without a line PostgreSQL takes the one in the data directory.
+        let is_default = hba_file.parent() == Some(self.place.data_dir());
+        let is_elsewhere = is_default && self.names_own_hba_file().await;
         let conf = ServerConf {
             include,
             parameters: &parameters,
-            hba_file: &self.place.config("pg_hba.conf"),
+            hba_file: (!is_elsewhere).then_some(&hba_file),
             ident_file: &self.place.config("pg_ident.conf"),
             recovery: recovery.as_ref(),
         };

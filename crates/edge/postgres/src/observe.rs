@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use pgherd_domain::{
-    DataDirectory, Fact, LiveSeen, Moment, PostgresSeen, TimelineHistory, TimelineId,
+    DataDirectory, Entry, Fact, LiveSeen, Moment, PostgresSeen, TimelineHistory, TimelineId,
 };
 use pgherd_pgconf::{PidFile, ServerStatus, wanted_controlled};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -34,6 +34,8 @@ pub(crate) struct Seen {
     live: Fact<LiveSeen>,
     /// The history of the timeline it is on.
     history: Option<(TimelineId, TimelineHistory)>,
+    /// Whether clients get in.
+    entry: Entry,
 }
 
 impl Seen {
@@ -44,6 +46,7 @@ impl Seen {
             postmaster: None,
             live: not_asked(now),
             history: None,
+            entry: Entry::default(),
         }
     }
 }
@@ -118,6 +121,9 @@ impl LocalServer {
             Some(file) => self.live(file).await,
             None => (self.not_running(), false),
         };
+        let entry = self.entry().await;
+        let entry = entry.unwrap_or_else(|| self.seen().entry.clone());
+        self.seen().entry.clone_from(&entry);
         PostgresSeen {
             data,
             postmaster: running.map(|file| file.pid),
@@ -125,6 +131,7 @@ impl LocalServer {
             standby_signal,
             live,
             up_since: held.map(|postmaster| postmaster.since),
+            entry,
         }
     }
 
@@ -218,6 +225,11 @@ impl LocalServer {
         seen.live = match answer {
             Ok(mut live) => {
                 self.logical.complete(&mut live.slots);
+                let of_hba = live.pending_restart.get("hba_file");
+                if of_hba.is_some_and(|(running, _)| self.is_own_hba_file(running)) {
+                    // Nobody has changed it: this agent has started the server with another one.
+                    live.pending_restart.remove("hba_file");
+                }
                 if let Some(before) = seen.live.last() {
                     tell_foreign(before, &live, &settings);
                 }

@@ -19,11 +19,21 @@ pub(crate) struct Acknowledged {
     pub(crate) synchronous: bool,
 }
 
+/// One commit that clients could read at a server that was started anew, acknowledged or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) server: MemberName,
+    pub(crate) at: Duration,
+}
+
 /// Who serves writes, and what was acknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     next_id: u64,
     pub(crate) acknowledged: Vec<Acknowledged>,
+    /// By its id, what a server that was started anew has shown in synchronous mode, while the cluster promised to lose
+    /// nothing.
+    pub(crate) shown: BTreeMap<u64, Shown>,
     /// Who acknowledged last, as the journal has it.
     pub(crate) serving: Option<MemberName>,
     /// When each server acknowledged last.
@@ -98,5 +108,45 @@ impl State {
         self.ledger.serving = Some(done.server.clone());
         self.ledger.last_at = Some(done.at);
         self.ledger.acknowledged.push(done);
+    }
+}
+
+impl State {
+    /// A primary that was started anew shows everything that it holds.
+    pub(crate) fn show_all_of(&mut self, server: &MemberName) {
+        self.show(server, |_| true);
+    }
+
+    /// A former primary that was started as a replica shows what its leader does not hold. What both hold the leader
+    /// shows.
+    pub(crate) fn show_of_former_primary(&mut self, server: &MemberName) {
+        let leader = self
+            .store
+            .leader()
+            .and_then(|leader| MemberName::new(leader).ok());
+        let led = leader
+            .and_then(|leader| self.hosts.get(&leader))
+            .and_then(|host| host.server.cluster())
+            .map(|cluster| cluster.wal.clone());
+        self.show(server, |id| {
+            led.as_ref().is_none_or(|wal| !wal.has_commit(id))
+        });
+    }
+
+    fn show(&mut self, server: &MemberName, counts: impl Fn(u64) -> bool) {
+        if !self.store.is_promised_by(server) {
+            return;
+        }
+        let Some(cluster) = self.host(server).server.cluster() else {
+            return;
+        };
+        let ids: Vec<u64> = cluster.wal.commits().filter(|id| counts(*id)).collect();
+        let shown = Shown {
+            server: server.clone(),
+            at: self.now,
+        };
+        for id in ids {
+            self.ledger.shown.entry(id).or_insert_with(|| shown.clone());
+        }
     }
 }

@@ -68,6 +68,7 @@ impl Turn<'_> {
         if streams {
             self.memory.not_streaming_since = None;
             self.memory.stands_at = None;
+            self.memory.sought = None;
             self.memory.backoff.succeeded();
             self.memory.divergence = Divergence::None {
                 leader: self.judge(&upstream).name,
@@ -83,6 +84,7 @@ impl Turn<'_> {
         }
         // Replay that waits on purpose asks for no WAL before it has waited: that is no fault of the upstream.
         if !self.is_held_back() {
+            self.seek(leader);
             self.pass_over(&upstream, leader);
         }
         if !self.heal_behind(leader, &following) {

@@ -193,6 +193,7 @@ impl Turn<'_> {
         if !self.watchdog_counts() {
             return;
         }
+        self.close_if_unconfirmed();
         self.memory.switching = None;
         self.call_off_order(switching.order, why);
         self.say(Reason::Says("starting primary after failure"));

@@ -5,7 +5,8 @@
 //! `unreachable`, `working`, `bootstrap` with `clone_source`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
 //! `eligibility`, `failsafe`, `peers` and `votes`, `leading` with `switchover` and `hand_over`, `following` with
 //! `cascade`, `standby`, `operator` with `stop_before`, `shutdown`; and what every turn keeps in order: `sync_standby`
-//! with `sync_names`, `sync_quorum`, `sync_zones` and `sync_silent`, `slots` with `wanted_slots`, `logical_slots`, `slot_parameters` and
+//! with `sync_names`, `sync_quorum`, `sync_zones` and `sync_silent`, `entry`, `slots` with `wanted_slots`, `logical_slots`,
+//! `slot_parameters` and
 //! `slot_budget`, `publish`.
 
 mod bootstrap;
@@ -14,6 +15,7 @@ mod clone_source;
 mod decision;
 mod divergence;
 mod eligibility;
+mod entry;
 mod failsafe;
 mod following;
 mod hand_over;

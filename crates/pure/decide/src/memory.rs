@@ -9,6 +9,8 @@ use pgherd_domain::{
     SyncWarning, TimelineId, Upstream,
 };
 
+use crate::entry::ClosedPrimary;
+
 use crate::logical_slots::CopyState;
 use crate::sync_silent::Standing;
 use crate::sync_zones::Shortage;
@@ -117,6 +119,13 @@ pub struct Memory {
     pub(crate) demotion_asked: Option<Moment>,
     /// Why this member is wound back or copied, for its member key.
     pub(crate) rejoin_because: Option<String>,
+    /// The data directory was copied from another server, and has not been started since: what its control file says of
+    /// a primary is about that one.
+    pub(crate) is_theirs: bool,
+    /// The primary that runs closed to clients.
+    pub(crate) closed: Option<ClosedPrimary>,
+    /// Since when this standby looks for an upstream that is back, and when it last did.
+    pub(crate) sought: Option<(Moment, Moment)>,
 }
 
 impl Memory {
@@ -178,6 +187,9 @@ impl Memory {
             foreign_remote: false,
             demotion_asked: None,
             rejoin_because: None,
+            is_theirs: false,
+            closed: None,
+            sought: None,
         }
     }
 }

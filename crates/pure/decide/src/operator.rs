@@ -100,6 +100,9 @@ impl Turn<'_> {
             self.memory.restart_waits = Some(wanted);
             return true;
         }
+        if self.i_lead() {
+            self.close_if_unconfirmed();
+        }
         self.memory.restarting = wanted.id;
         self.say(Reason::Note("restarting PostgreSQL".into()));
         let start_as = self.start_as_it_is();

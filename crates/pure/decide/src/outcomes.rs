@@ -88,6 +88,7 @@ impl Turn<'_> {
                 self.memory.reinitialize = None;
                 self.memory.old_directory = OldDirectory::Unknown;
                 self.memory.copy_is_untried = true;
+                self.memory.is_theirs = true;
                 self.memory.divergence = match &source.name {
                     Some(_) => Divergence::None {
                         leader: source.name.clone(),
@@ -100,6 +101,7 @@ impl Turn<'_> {
                 self.note_copy_of_remote();
                 self.memory.backoff.succeeded();
                 self.memory.copy_is_untried = true;
+                self.memory.is_theirs = true;
                 self.memory.divergence = Divergence::Unchecked;
             }
             Work::PrePromote => {
@@ -113,6 +115,7 @@ impl Turn<'_> {
             Work::CrashRecovery if ok => self.memory.crash_recovered = true,
             Work::Start { .. } | Work::Restart { .. } | Work::Promote { .. } if ok => {
                 self.memory.backoff.succeeded();
+                self.memory.is_theirs = false;
             }
             Work::Checkpoint if ok => {
                 self.memory.checkpointed = self.live().map(|live| live.timeline);

@@ -231,6 +231,7 @@ impl Turn<'_> {
             progress: self.progress(),
             copies: self.copies(),
             zones: self.zones_told(),
+            closed: self.closed.clone(),
             ..MemberDoc::default()
         };
         if !busy && let Some(live) = self.live() {

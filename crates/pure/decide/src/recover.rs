@@ -51,6 +51,7 @@ impl Turn<'_> {
 
     /// Nobody leads: everybody comes up as a replica, and the race finds the most advanced one.
     fn start_leaderless(&mut self) {
+        self.close_if_unconfirmed();
         let remote = self.is_standby_cluster().then(|| self.remote()).flatten();
         let upstream = match remote {
             Some(remote) => {
@@ -149,12 +150,14 @@ impl Turn<'_> {
             if !self.watchdog_counts() {
                 return;
             }
+            self.close_if_unconfirmed();
             self.say(Reason::Says("starting primary after failure"));
             self.begin(Work::Start {
                 start_as: self.start_as_primary(),
                 timeout: self.spec.primary_start_timeout,
             });
         } else {
+            self.close_if_unconfirmed();
             self.say(Reason::Says(
                 "starting as readonly because i had the session lock",
             ));
@@ -265,6 +268,7 @@ impl Turn<'_> {
         } else {
             "starting as a secondary"
         }));
+        self.close_if_unconfirmed();
         let upstream = (!self.spec.tags.nostream).then(|| leader.clone());
         self.memory.last_upstream.clone_from(&upstream);
         self.begin(self.start_replica(upstream));

@@ -116,7 +116,7 @@ impl Turn<'_> {
     }
 
     /// A member that runs and may be synchronous: it will stream in a moment.
-    fn may_connect(&self, name: &MemberName) -> bool {
+    pub(crate) fn may_connect(&self, name: &MemberName) -> bool {
         let member = self.view().and_then(|view| view.members.get(name));
         member.is_some_and(|member| {
             let tags = member.tags();

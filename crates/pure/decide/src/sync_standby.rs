@@ -74,6 +74,9 @@ impl Turn<'_> {
             self.actions.push(Action::WriteSync { doc, expected });
             return self.wake_in(Duration::from_millis(100));
         };
+        if self.awaits_standbys(sync, live) {
+            return;
+        }
         if self.spec.synchronous_mode == SyncMode::Quorum || sync.quorum > 0 {
             return self.keep_quorum(sync, live);
         }

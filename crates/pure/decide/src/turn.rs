@@ -20,6 +20,7 @@ pub fn decide(spec: &ClusterSpec, memory: Memory, seen: &Observation) -> Decisio
     turn.answer_requests();
     turn.main_question();
     turn.refuse_restart_left_over();
+    turn.keep_entry();
     publish::finish(turn)
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct Turn<'a> {
     pub race: Option<Vec<Veto>>,
     /// A restart that is to begin now.
     pub restart: Option<RestartWanted>,
+    /// Why no client gets in.
+    pub closed: Option<String>,
 }
 
 impl<'a> Turn<'a> {
@@ -55,6 +58,7 @@ impl<'a> Turn<'a> {
             state: None,
             race: None,
             restart,
+            closed: None,
         }
     }
 

@@ -126,8 +126,10 @@ impl Turn<'_> {
                 .is_some_and(|control| control.state.was_primary());
         if !(mine && was_primary) {
             let upstream = self.memory.last_upstream.clone();
+            self.close_if_unconfirmed();
             self.begin(self.start_replica(upstream));
         } else if self.lease_lets_start() && self.watchdog_counts() {
+            self.close_if_unconfirmed();
             self.say(Reason::Says("starting primary after failure"));
             self.begin(Work::Start {
                 start_as: self.start_as_primary(),

@@ -148,6 +148,12 @@ pub enum Adjustment {
     ResumeReplay,
     /// Removes the old data directory that a clone had set aside: the new one streams.
     ForgetOldDirectory,
+    /// Lets no client in from the next start on.
+    CloseEntry,
+    /// Lets clients in: at once where the server runs.
+    OpenEntry,
+    /// Has a standby look for its upstream now, and not when `wal_retrieve_retry_interval` is over.
+    SeekUpstream,
 }
 
 impl fmt::Display for Adjustment {
@@ -181,6 +187,9 @@ impl fmt::Display for Adjustment {
             }
             Self::ResumeReplay => f.write_str("resume replay"),
             Self::ForgetOldDirectory => f.write_str("remove the old data directory"),
+            Self::CloseEntry => f.write_str("close the server to clients"),
+            Self::OpenEntry => f.write_str("open the server to clients"),
+            Self::SeekUpstream => f.write_str("look for the upstream at once"),
         }
     }
 }

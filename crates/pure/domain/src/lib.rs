@@ -1,12 +1,13 @@
 //! The words of pgherd: values that every other crate speaks in.
 //!
 //! Read in this order: `time`, `lsn`, `timeline`, `name` (the small words); `postgres` and `tags` (one
-//! member); `documents` and `cluster` (what the DCS holds); `spec` (what is wanted), `observation` (what
+//! member); `documents` and `cluster` (what the DCS holds); `entry` (whom a server lets in), `spec` (what is wanted), `observation` (what
 //! is seen), `watchdog`, `work` and `action` (what can be done), `reason` (why).
 
 mod action;
 mod cluster;
 pub mod documents;
+mod entry;
 mod hook;
 mod lsn;
 mod name;
@@ -26,6 +27,7 @@ mod zones;
 
 pub use action::{Action, Adjustment, Answer, Question, Refusal};
 pub use cluster::{ClusterView, LeaderKey, Revision, Versioned};
+pub use entry::Entry;
 pub use hook::{Hook, HookEnd, HookRun, HooksSeen};
 pub use lsn::{Lsn, ParseLsnError, WalBytes};
 pub use name::{MemberName, NameError, SlotName};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Fact, Lsn, MemberName, Moment, TimelineHistory, TimelineId};
+use crate::{Entry, Fact, Lsn, MemberName, Moment, TimelineHistory, TimelineId};
 
 /// The state of a member's PostgreSQL, with the texts and metric indexes of contract §4.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -435,6 +435,8 @@ pub struct PostgresSeen {
     pub live: Fact<LiveSeen>,
     /// When the current postmaster was first seen.
     pub up_since: Option<Moment>,
+    /// Whether clients get in.
+    pub entry: Entry,
 }
 
 impl PostgresSeen {

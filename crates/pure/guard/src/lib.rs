@@ -108,6 +108,7 @@ fn fault(
         Action::Adjust(Adjustment::SetSynchronousStandbyNames(setting)) => {
             sync::setting_fault(spec, seen, setting.as_deref())
         }
+        Action::Adjust(Adjustment::OpenEntry) => sync::opening_fault(spec, seen),
         Action::WriteStatus(_)
         | Action::WriteHistory(_)
         | Action::WriteFailsafe(_)

@@ -177,3 +177,27 @@ fn waits_for(setting: &str, name: &MemberName) -> bool {
 fn is(text: &str, name: &MemberName) -> bool {
     name.same_as(&text.trim().trim_matches('"').replace("\"\"", "\""))
 }
+
+/// G-23: a closed primary lets no client in while somebody could be elected by members of `/sync` that do not stream from
+/// it, and have not told how far they are. In pause an operator decides.
+pub(crate) fn opening_fault(spec: &ClusterSpec, seen: &Observation) -> Option<Note> {
+    let live = seen
+        .postgres
+        .live
+        .known()
+        .filter(|live| !live.in_recovery)?;
+    let synchronous = spec.synchronous_mode != SyncMode::Off && spec.standby.is_none();
+    if !synchronous || spec.pause || seen.shutdown {
+        return None;
+    }
+    let view = seen.dcs.known().or_else(|| seen.dcs.last());
+    let sync = view.and_then(|view| view.sync_state())?;
+    let others = sync.standbys.iter().filter(|name| **name != spec.me);
+    let told = |name: &&MemberName| live.senders_to(name).any(|sender| sender.flush.is_some());
+    let missing = others.filter(|name| !told(name)).count();
+    let missing = u64::try_from(missing).unwrap_or(u64::MAX);
+    (missing > sync.quorum).then(|| {
+        let text = format!("opens to clients while {missing} members of /sync do not stream");
+        note("G-23", text)
+    })
+}

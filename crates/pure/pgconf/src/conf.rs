@@ -19,8 +19,9 @@ pub struct ServerConf<'a> {
     pub include: &'a str,
     /// Every parameter but recovery settings.
     pub parameters: &'a BTreeMap<String, String>,
-    /// pg_hba.conf; written unless the parameters name one.
-    pub hba_file: &'a Utf8Path,
+    /// pg_hba.conf; written unless the parameters name one. `None`: the command line names another, and PostgreSQL would
+    /// complain at every reload that it can not be changed.
+    pub hba_file: Option<&'a Utf8Path>,
     /// pg_ident.conf; written unless the parameters name one.
     pub ident_file: &'a Utf8Path,
     /// Recovery settings; `None` on a primary.
@@ -33,8 +34,14 @@ impl fmt::Display for ServerConf<'_> {
         for (name, value) in self.parameters {
             writeln!(f, "{}", setting_line(name, value))?;
         }
-        for (name, path) in [("hba_file", self.hba_file), ("ident_file", self.ident_file)] {
-            if !self.parameters.contains_key(name) {
+        let files = [
+            ("hba_file", self.hba_file),
+            ("ident_file", Some(self.ident_file)),
+        ];
+        for (name, path) in files {
+            if let Some(path) = path
+                && !self.parameters.contains_key(name)
+            {
                 writeln!(f, "{}", setting_line(name, path.as_str()))?;
             }
         }
@@ -124,7 +131,7 @@ mod tests {
         let conf = ServerConf {
             include: "postgresql.base.conf",
             parameters: &parameters,
-            hba_file: Utf8Path::new("/data/pg_hba.conf"),
+            hba_file: Some(Utf8Path::new("/data/pg_hba.conf")),
             ident_file: Utf8Path::new("/data/pg_ident.conf"),
             recovery: Some(&recovery),
         };
@@ -149,7 +156,7 @@ mod tests {
         let conf = ServerConf {
             include: "/etc/custom.conf",
             parameters: &parameters,
-            hba_file: Utf8Path::new("/data/pg_hba.conf"),
+            hba_file: Some(Utf8Path::new("/data/pg_hba.conf")),
             ident_file: Utf8Path::new("/data/pg_ident.conf"),
             recovery: None,
         };

@@ -1,16 +1,18 @@
 //! What PostgreSQL is told: its configuration files, recovery settings and command line, as text; and what
 //! its tools say, read back.
 //!
-//! Read in this order: `quote` (how values are written), `parameters`, `recovery`, `conf` and `hba` (the
-//! files), `postmaster` (command line, pid file), `conninfo` and `pgpass` (connections), `options` (what
+//! Read in this order: `quote` (how values are written), `parameters`, `recovery`, `conf`, `hba`, `hba_line` and `closed_hba`
+//! (the files), `postmaster` (command line, pid file), `conninfo` and `pgpass` (connections), `options` (what
 //! operators may add to our calls of initdb, pg_basebackup and pg_rewind), `control`, `progress` and `waldump` (what
 //! tools say), `complaint` (what PostgreSQL says of settings it refuses), `shell` (operators' commands).
 
+mod closed_hba;
 mod complaint;
 mod conf;
 mod conninfo;
 mod control;
 mod hba;
+mod hba_line;
 mod options;
 mod parameters;
 mod pgpass;
@@ -21,6 +23,7 @@ mod recovery;
 mod shell;
 mod waldump;
 
+pub use closed_hba::{Agents, CLOSED_MARK, closed_hba, including_hba};
 pub use complaint::Complaint;
 pub use conf::{HEADER, ServerConf, parse_settings, without_recovery};
 pub use conninfo::{Conninfo, ConninfoError, Target, conninfo};

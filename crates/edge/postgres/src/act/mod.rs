@@ -7,6 +7,7 @@ mod checkpoint;
 mod clone;
 mod copy_slots;
 mod crash_recovery;
+mod entry;
 mod fence;
 mod fetch_wal;
 mod follow;
@@ -112,6 +113,9 @@ impl LocalServer {
             Adjustment::AdvanceSlot { slot, to } => self.advance_slot(slot, *to).await,
             Adjustment::ResumeReplay => self.resume_replay().await,
             Adjustment::ForgetOldDirectory => self.forget_old_directory().await,
+            Adjustment::CloseEntry => self.close_entry().await,
+            Adjustment::OpenEntry => self.open_entry().await,
+            Adjustment::SeekUpstream => self.seek_upstream().await,
         }
     }
 }

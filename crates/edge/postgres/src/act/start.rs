@@ -87,7 +87,8 @@ impl LocalServer {
                 )));
             }
         };
-        let options = command_line(&self.settings(), limits.as_ref());
+        let mut options = command_line(&self.settings(), limits.as_ref());
+        options.extend(self.entry_option().await?);
         if let StartAs::Primary {
             valid_until: Some(valid_until),
         } = start_as

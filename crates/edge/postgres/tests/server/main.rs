@@ -8,6 +8,7 @@ mod bed;
 mod bootstrap;
 mod copying;
 mod crash;
+mod entry;
 mod faults;
 mod following;
 mod hooks;

@@ -111,7 +111,8 @@ async fn has_the_new_history(
 }
 
 #[tokio::test]
-async fn a_copy_is_made_by_order_when_wal_is_gone_and_where_pg_rewind_is_not_allowed() -> Result<()> {
+async fn a_copy_is_made_by_order_when_wal_is_gone_and_where_pg_rewind_is_not_allowed() -> Result<()>
+{
     let options = HerdOptions {
         parameters: ["max_slot_wal_keep_size", "max_wal_size", "min_wal_size"]
             .map(|name| format!("{name}: 32MB"))

@@ -8,9 +8,13 @@ use pgherd_e2e::{
     FAILOVER, Leader, REJOIN, load, rows_arrive, synchronous_standby, trial, verdict, with_herd,
 };
 use pgherd_testbed::{Cut, Herd, HerdOptions, Oracle, wait_for};
+use rustix::process::{Signal, kill_process};
 
 /// Well below `loop_wait`: who only looked every turn would take longer. On a quiet machine it is below half a second.
 const SOON: Duration = Duration::from_secs(4);
+
+/// `wal_retrieve_retry_interval`: a standby that nobody told would stay away for so long.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// `pgherd.silent_standby_timeout`, and the second after which it begins.
 const SILENT: Duration = Duration::from_secs(6);
@@ -86,9 +90,121 @@ async fn commits_go_on_soon_after_a_synchronous_standby_is_lost() -> Result<()> 
                 ensure!(gap < SILENT + SOON, "commits waited for {gap:?}");
             }
         }
+        opens_soon_when_standbys_are_there(herd).await?;
+        a_waiting_commit_is_not_shown(herd).await?;
+        set(herd, "synchronous_mode_strict=false").await?;
         a_zone_is_lost(herd).await
     })
     .await
+}
+
+/// A primary that is started again lets clients in as soon as its standbys have told that they have everything.
+async fn opens_soon_when_standbys_are_there(herd: &mut Herd) -> Result<()> {
+    let closed = "PostgreSQL is started closed to clients";
+    for mode in ["off", "on", "quorum"] {
+        set(herd, &format!("synchronous_mode={mode}")).await?;
+        herd.wait_formed(REJOIN).await?;
+        let off = mode == "off";
+        if !off {
+            synchronous_standby(herd).await?;
+        }
+        let leader = herd.leader_index().await?;
+        let before = herd.members[leader].log().matches(closed).count();
+        herd.members[leader].kill_postmaster()?;
+        let began = tokio::time::Instant::now();
+        wait_for("clients to get in", FAILOVER, async || {
+            herd.members[leader].connect().await.map(drop)
+        })
+        .await?;
+        let gap = began.elapsed();
+        println!("{mode}: the primary's postmaster killed: nobody got in for {gap:?}");
+        ensure!(gap < RETRY, "{mode}: it was closed for {gap:?}");
+        let after = herd.members[leader].log().matches(closed).count();
+        ensure!(
+            (after == before) == off,
+            "{mode}: closed {before}, then {after} times"
+        );
+    }
+    Ok(())
+}
+
+/// A commit waits for standbys that receive nothing. The server that is started again holds it, and shows it to nobody
+/// before one of them has it.
+async fn a_waiting_commit_is_not_shown(herd: &mut Herd) -> Result<()> {
+    set(herd, "synchronous_mode=on").await?;
+    set(herd, "synchronous_mode_strict=true").await?;
+    herd.wait_formed(REJOIN).await?;
+    synchronous_standby(herd).await?;
+    let leader = herd.leader_index().await?;
+    let primary = &herd.members[leader];
+    primary.execute("CREATE TABLE waited (id int)").await?;
+    let mut frozen = Vec::new();
+    for (at, member) in herd.members.iter().enumerate() {
+        if at != leader {
+            let receiver = member.server_process("walreceiver").await?;
+            kill_process(receiver, Signal::STOP)?;
+            frozen.push(receiver);
+        }
+    }
+    let client = primary.connect().await?;
+    let waiting =
+        tokio::spawn(async move { client.batch_execute("INSERT INTO waited VALUES (1)").await });
+    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    wait_for("the commit to wait", REJOIN, async || {
+        ensure!(primary.query(waits).await? == "1", "not yet");
+        Ok(())
+    })
+    .await?;
+    primary.kill_postmaster()?;
+    ensure!(waiting.await?.is_err(), "it was acknowledged");
+    let socket = primary.host().dir().join("socket").display().to_string();
+    let rows = "SELECT count(*) FROM waited";
+    let psql = ["psql", "-XAt", "-h", &socket, "-U", "postgres", "-c", rows];
+    wait_for("the server to be up, with the row", FAILOVER, async || {
+        let held = primary.host().run(None, &psql).await?;
+        ensure!(held.trim() == "1", "it holds {held}");
+        Ok(())
+    })
+    .await?;
+    wait_for("the agent to say why nobody gets in", REJOIN, async || {
+        let status = primary.status().await?;
+        let closed = status["closed"].as_str().context("it says nothing")?;
+        ensure!(closed.contains(" has the WAL up to "), "{closed}");
+        Ok(())
+    })
+    .await?;
+    ensure!(
+        primary.health("/primary").await == Some(503),
+        "clients are sent to it"
+    );
+    ensure!(primary.health("/health").await == Some(200), "it runs");
+    let error = primary.connect().await.err().context("a client got in")?;
+    let error = format!("{error:#}");
+    ensure!(error.contains("pg_hba.conf rejects connection"), "{error}");
+    for receiver in frozen {
+        kill_process(receiver, Signal::CONT)?;
+    }
+    wait_for("clients to get in", REJOIN, async || {
+        primary.connect().await.map(drop)
+    })
+    .await?;
+    ensure!(
+        primary.query("SELECT count(*)::text FROM waited").await? == "1",
+        "it is gone"
+    );
+    let standbys = "SELECT count(*)::text FROM pg_stat_replication WHERE flush_lsn IS NOT NULL";
+    ensure!(primary.query(standbys).await? != "0", "nobody has it");
+    wait_for("clients to be sent to it", REJOIN, async || {
+        ensure!(primary.health("/primary").await == Some(200), "not yet");
+        Ok(())
+    })
+    .await
+}
+
+async fn set(herd: &Herd, setting: &str) -> Result<()> {
+    let scope = herd.scope().to_owned();
+    let arguments = ["edit-config", &scope, "-s", setting, "--force"];
+    herd.ctl(&arguments).await.map(drop)
 }
 
 /// So long commits wait for a lost zone, seconds.

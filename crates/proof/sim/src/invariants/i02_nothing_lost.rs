@@ -4,22 +4,13 @@ use std::collections::BTreeSet;
 
 use pgherd_domain::MemberName;
 
-use crate::postgres::Said;
 use crate::world::State;
 
 pub(super) fn check(state: &mut State, primary: &MemberName) {
     let Some(cluster) = state.host(primary).server.cluster() else {
         return;
     };
-    let has: BTreeSet<u64> = cluster
-        .wal
-        .records()
-        .iter()
-        .filter_map(|record| match record.said {
-            Said::Commit(id) => Some(id),
-            Said::Checkpoint | Said::Shutdown | Said::EndOfRecovery => None,
-        })
-        .collect();
+    let has: BTreeSet<u64> = cluster.wal.commits().collect();
     let lost: Vec<_> = state
         .ledger
         .acknowledged

@@ -1,6 +1,6 @@
 //! What must always hold, each with an id and a file of its own.
 //!
-//! I-01, I-02, I-05 and I-06 are looked at whenever something changes; I-03 and I-04 when the faults have
+//! I-01, I-02, I-05, I-06 and I-08 are looked at whenever something changes; I-03 and I-04 when the faults have
 //! ended; I-07 (the same seed gives the same bytes) is a test over whole universes.
 
 mod i01_one_writer;
@@ -9,6 +9,7 @@ mod i03_a_leader_serves;
 mod i04_everybody_streams;
 mod i05_key_before_promotion;
 mod i06_old_directory_kept;
+mod i08_nothing_seen_vanishes;
 
 use std::fmt;
 use std::time::Duration;
@@ -76,6 +77,7 @@ pub(crate) fn at_start_as_primary(state: &mut State, name: &MemberName) {
 pub(crate) fn after_promotion(state: &mut State, name: &MemberName) {
     if !state.host(name).outside {
         i02_nothing_lost::check(state, name);
+        i08_nothing_seen_vanishes::check(state, name);
     }
 }
 
@@ -107,5 +109,6 @@ pub(crate) fn at_the_end(state: &mut State) {
         .filter(|leader| state.hosts.contains_key(leader));
     if let Some(leader) = leader {
         i02_nothing_lost::check(state, &leader);
+        i08_nothing_seen_vanishes::check(state, &leader);
     }
 }

@@ -60,12 +60,14 @@ pub enum Planted {
     SerializableReads,
     /// A promise not to race is not written down.
     PromiseForgotten,
+    /// A server that was started closed lets clients in as soon as it is up.
+    OpensAtOnce,
 }
 
 use Planted as P;
 
 /// Each with the name that `--plant` and scenarios use.
-const NAMES: [(P, &str); 23] = [
+const NAMES: [(P, &str); 24] = [
     (P::LeaseFromAnswer, "lease-from-answer"),
     (P::FenceWithoutMargin, "fence-without-margin"),
     (P::ErrorRenews, "error-renews"),
@@ -89,6 +91,7 @@ const NAMES: [(P, &str); 23] = [
     (P::OldDirectoryRemoved, "old-directory-removed"),
     (P::SerializableReads, "serializable-reads"),
     (P::PromiseForgotten, "promise-forgotten"),
+    (P::OpensAtOnce, "opens-at-once"),
 ];
 
 impl Planted {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use pgherd_agent::{Think, Thought, think};
 use pgherd_domain::documents::SyncDoc;
 use pgherd_domain::{
-    Action, Adjustment, ClusterSpec, ClusterView, Fact, MemberName, Observation, PeerSeen, StartAs,
-    Work, WorkKind,
+    Action, Adjustment, ClusterSpec, ClusterView, Entry, Fact, MemberName, Observation, PeerSeen,
+    StartAs, Work, WorkKind,
 };
 
 use super::Planted;
@@ -113,6 +113,12 @@ fn do_wrongly(bug: Planted, spec: &ClusterSpec, seen: &Observation, thought: &mu
             });
         }
         Planted::RewindSkipped => skip_rewind(spec, actions),
+        Planted::OpensAtOnce => {
+            let closed = seen.postgres.entry == Entry::Closed;
+            if closed && seen.postgres.live.known().is_some() {
+                actions.push(Action::Adjust(Adjustment::OpenEntry));
+            }
+        }
         Planted::OldDirectoryRemoved => {
             let copied = seen
                 .work

@@ -54,7 +54,7 @@ fn write(
     bytes: Option<u64>,
 ) -> Option<(i32, Lsn)> {
     let it = &mut state.host_mut(server).server;
-    if !it.takes_writes() {
+    if !it.takes_writes() || it.is_closed() {
         return None;
     }
     if it.disk.full {

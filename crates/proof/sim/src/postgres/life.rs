@@ -68,6 +68,7 @@ pub(crate) fn launch(world: &World, name: &MemberName) -> Result<i32, WorkError>
         let takes = host.takes(if crashed { CRASH_RECOVERY } else { START });
         let pid = i32::try_from(number).unwrap_or(i32::MAX);
         host.server.generation += 1;
+        let closed = host.server.closed;
         host.server.postmaster = Some(Postmaster {
             pid,
             started: now,
@@ -79,6 +80,7 @@ pub(crate) fn launch(world: &World, name: &MemberName) -> Result<i32, WorkError>
             stops: false,
             senders: std::collections::BTreeMap::new(),
             receiver: None,
+            closed,
         });
         Ok((pid, now + takes))
     })?;
@@ -99,20 +101,27 @@ fn come_up(state: &mut State, name: &MemberName, pid: i32, ready: Duration) {
         return;
     }
     postmaster.phase = Phase::Open;
-    let recovery = postmaster.recovery;
+    let (recovery, closed) = (postmaster.recovery, postmaster.closed);
     server.generation += 1;
     let Some(cluster) = server.cluster_mut() else {
         return;
     };
     cluster.replayed = cluster.wal.end();
+    let was_primary = cluster.state.was_primary();
     cluster.note_checkpoint();
     let timeline = cluster.wal.timeline;
     if recovery {
         cluster.state = ControlState::InArchiveRecovery;
         state.tell(
             name.as_str(),
-            format!("postgres: up as a replica on timeline {timeline}"),
+            format!(
+                "postgres: up as a replica on timeline {timeline}{}",
+                how(closed)
+            ),
         );
+        if was_primary && !closed {
+            state.show_of_former_primary(name);
+        }
         return;
     }
     if cluster.state != ControlState::ShutDown {
@@ -121,8 +130,35 @@ fn come_up(state: &mut State, name: &MemberName, pid: i32, ready: Duration) {
     cluster.state = ControlState::InProduction;
     state.tell(
         name.as_str(),
-        format!("postgres: up as a primary on timeline {timeline}"),
+        format!(
+            "postgres: up as a primary on timeline {timeline}{}",
+            how(closed)
+        ),
     );
+    if !closed {
+        state.show_all_of(name);
+    }
+}
+
+const fn how(closed: bool) -> &'static str {
+    if closed { ", closed to clients" } else { "" }
+}
+
+/// Lets clients in, now and at the next start.
+pub(super) fn open_entry(state: &mut State, name: &MemberName) {
+    let server = server(state, name);
+    server.closed = false;
+    let Some(postmaster) = server.postmaster.as_mut().filter(|it| it.closed) else {
+        return;
+    };
+    postmaster.closed = false;
+    let primary = server.runs_as_primary();
+    state.tell(name.as_str(), "postgres: open to clients");
+    if primary {
+        state.show_all_of(name);
+    } else {
+        state.show_of_former_primary(name);
+    }
 }
 
 /// Tells the running replica to end recovery. It does so even when nobody waits.

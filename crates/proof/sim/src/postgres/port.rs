@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pgherd_domain::{
-    Adjustment, ClusterView, Fact, LiveSeen, Lsn, MemberName, Moment, PgRole, PostgresSeen,
+    Adjustment, ClusterView, Entry, Fact, LiveSeen, Lsn, MemberName, Moment, PgRole, PostgresSeen,
     SlotName, Upstream, UpstreamSeen, Work, WorkError,
 };
 use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress};
@@ -147,28 +147,34 @@ impl LocalPostgres for SimPostgres {
         self.process.gate().await;
         self.takes(LOOK).await;
         let answers = self.query(QUERY_TAKES_AT_MOST).await;
-        let (data, pid, accepting, standby_signal, answer) = self.process.world.look(|state| {
-            let server = &state.host(&self.process.me).server;
-            let pid = server.postmaster.as_ref().map(|it| it.pid);
-            let answer = match (server.live(), pid) {
-                (Some(_), _) if !answers => {
-                    Err("canceling statement due to statement timeout".to_owned())
-                }
-                (Some(live), _) => Ok(live),
-                (None, None) => Err("no postmaster runs".to_owned()),
-                (None, Some(_)) if works::is_starting(server) => {
-                    Err("the database system is starting up".to_owned())
-                }
-                (None, Some(_)) => Err("no answer".to_owned()),
-            };
-            (
-                seen::directory(&server.directory),
-                pid,
-                server.postmaster.as_ref().is_some_and(works::accepts),
-                server.cluster().is_some_and(|it| it.standby_signal),
-                answer,
-            )
-        });
+        let (data, pid, accepting, standby_signal, answer, entry) =
+            self.process.world.look(|state| {
+                let server = &state.host(&self.process.me).server;
+                let pid = server.postmaster.as_ref().map(|it| it.pid);
+                let answer = match (server.live(), pid) {
+                    (Some(_), _) if !answers => {
+                        Err("canceling statement due to statement timeout".to_owned())
+                    }
+                    (Some(live), _) => Ok(live),
+                    (None, None) => Err("no postmaster runs".to_owned()),
+                    (None, Some(_)) if works::is_starting(server) => {
+                        Err("the database system is starting up".to_owned())
+                    }
+                    (None, Some(_)) => Err("no answer".to_owned()),
+                };
+                (
+                    seen::directory(&server.directory),
+                    pid,
+                    server.postmaster.as_ref().is_some_and(works::accepts),
+                    server.cluster().is_some_and(|it| it.standby_signal),
+                    answer,
+                    if server.closed {
+                        Entry::Closed
+                    } else {
+                        Entry::Open
+                    },
+                )
+            });
         let (live, up_since) = self.remember(pid, answer);
         PostgresSeen {
             data,
@@ -177,6 +183,7 @@ impl LocalPostgres for SimPostgres {
             standby_signal,
             live,
             up_since,
+            entry,
         }
     }
 
@@ -251,7 +258,20 @@ impl LocalPostgres for SimPostgres {
                     .change(|state| forget_old_directory(state, &self.process.me));
                 Ok(())
             }
-            Adjustment::Follow { .. }
+            Adjustment::CloseEntry => {
+                self.process
+                    .world
+                    .change(|state| state.host_mut(&self.process.me).server.closed = true);
+                Ok(())
+            }
+            Adjustment::OpenEntry => {
+                self.process
+                    .world
+                    .change(|state| life::open_entry(state, &self.process.me));
+                Ok(())
+            }
+            Adjustment::SeekUpstream
+            | Adjustment::Follow { .. }
             | Adjustment::SetSynchronousStandbyNames(_)
             | Adjustment::CreateSlot(_)
             | Adjustment::CreateLogicalSlot { .. }
@@ -396,11 +416,20 @@ fn adjust_open(state: &mut State, me: &MemberName, change: &Adjustment) -> Resul
                 None => return Err(AdjustError::Refused("there is no such slot".to_owned())),
             }
         }
+        Adjustment::SeekUpstream => {
+            if server
+                .postmaster
+                .as_ref()
+                .is_some_and(|it| it.receiver.is_none())
+            {
+                server.generation += 1;
+            }
+        }
         Adjustment::CreateLogicalSlot { .. }
         | Adjustment::KeepLogicalSlots { .. }
         | Adjustment::SetSlotParameters(_)
         | Adjustment::ResumeReplay => {}
-        Adjustment::ForgetOldDirectory => {}
+        Adjustment::ForgetOldDirectory | Adjustment::CloseEntry | Adjustment::OpenEntry => {}
     }
     Ok(())
 }

@@ -143,6 +143,8 @@ pub(crate) struct Postmaster {
     pub(crate) senders: BTreeMap<MemberName, Sender>,
     /// The connection to the upstream while it streams.
     pub(crate) receiver: Option<Receiving>,
+    /// No client gets in.
+    pub(crate) closed: bool,
 }
 
 /// The WAL receiver of a replica while it streams.
@@ -168,6 +170,8 @@ pub(crate) struct Server {
     pub(crate) disk: Disk,
     /// Fault: so many starts fail.
     pub(crate) failing_starts: u32,
+    /// The file beside the directory that keeps clients out of the next server that is started.
+    pub(crate) closed: bool,
 }
 
 impl Server {
@@ -230,6 +234,11 @@ impl Server {
                 .postmaster
                 .as_ref()
                 .is_some_and(|postmaster| !postmaster.recovery && !postmaster.backends_frozen)
+    }
+
+    /// Whether it keeps clients out.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.postmaster.as_ref().is_some_and(|it| it.closed)
     }
 
     /// Whether it runs as a primary, whatever its phase.

@@ -67,10 +67,6 @@ impl Wal {
         self.records.last().map_or(FIRST, |last| last.end)
     }
 
-    pub(crate) fn records(&self) -> &[Record] {
-        &self.records
-    }
-
     /// Writes one record on the current timeline; `bytes` when it is longer than usual.
     pub(crate) fn write(&mut self, said: Said, bytes: Option<u64>) -> Record {
         let start = self.end();
@@ -161,6 +157,14 @@ impl Wal {
             .iter()
             .rev()
             .find(|record| record.end <= until && !matches!(record.said, Said::Commit(_)))
+    }
+
+    /// The commits in it, by their ids.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = u64> {
+        self.records.iter().filter_map(|record| match record.said {
+            Said::Commit(id) => Some(id),
+            Said::Checkpoint | Said::Shutdown | Said::EndOfRecovery => None,
+        })
     }
 
     /// Whether the commit `id` is in it.

@@ -237,6 +237,9 @@ fn inputs(doc: &MemberDoc, role: ClusterRole, lag: Option<u64>, tags: &Tags) -> 
     if let Some(progress) = &doc.progress {
         inputs.push(progress.clone());
     }
+    if let Some(closed) = &doc.closed {
+        inputs.push(closed.clone());
+    }
     inputs
 }
 

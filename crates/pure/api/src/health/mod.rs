@@ -88,7 +88,8 @@ impl Check {
 
 /// Whether the member passes `check`: 200, else 503.
 pub fn passes(check: Check, query: &Query, member: &MemberFacts<'_>) -> bool {
-    let leads = member.counts_as_leader();
+    // A server that is closed to clients runs, and is no place to send them to.
+    let leads = member.counts_as_leader() && !member.is_closed();
     let primary = leads && !member.standby_cluster;
     let standby_leader = leads && member.standby_cluster && leads_in_recovery(member.role);
     let replica = || is_readable_replica(query, member);
@@ -131,6 +132,9 @@ pub fn is_alive(member: &MemberFacts<'_>) -> bool {
 /// Whether the member may be put into service: it leads, or streams and is near enough to the leader
 /// (`lag`, with `mode=write` by what it has received, else by what it has replayed).
 pub fn is_ready(query: &Query, member: &MemberFacts<'_>) -> bool {
+    if member.is_closed() {
+        return false;
+    }
     if member.counts_as_leader() {
         return true;
     }
@@ -156,7 +160,8 @@ fn leads_in_recovery(role: PgRole) -> bool {
 }
 
 fn is_readable_replica(query: &Query, member: &MemberFacts<'_>) -> bool {
-    let is_replica = member.is_running() && member.shown_role() == PgRole::Replica;
+    let is_replica =
+        member.is_running() && member.shown_role() == PgRole::Replica && !member.is_closed();
     // Patroni 4.1.5 takes no other value for a condition.
     let is_streaming =
         || member.live.and_then(|live| live.replication_state()) == Some("streaming");

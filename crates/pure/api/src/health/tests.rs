@@ -48,6 +48,16 @@ fn a_primary_whose_lease_ran_out_is_none_any_more() {
 }
 
 #[test]
+fn nobody_is_sent_to_a_server_that_is_closed_to_clients() {
+    for mut sample in [primary(), replica()] {
+        sample.member.closed = Some("closed to clients until b has it".into());
+        assert_passes(&sample, "/health");
+        assert!(!is_ready(&Query::parse(""), &sample.facts()));
+        assert!(is_alive(&sample.facts()));
+    }
+}
+
+#[test]
 fn the_leader_of_a_standby_cluster_is_no_primary() {
     let mut sample = replica();
     (sample.leads, sample.standby_cluster, sample.role) = (true, true, PgRole::StandbyLeader);

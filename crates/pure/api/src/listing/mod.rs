@@ -197,6 +197,11 @@ fn notes(view: &ClusterView) -> String {
     if let Some(shortage) = view.zone_shortage() {
         out.push_str(&format!(" Warning: {shortage}\n"));
     }
+    for (name, doc) in &view.members {
+        if let Some(closed) = &doc.closed {
+            out.push_str(&format!(" Warning: {name} is {closed}\n"));
+        }
+    }
     out.push_str(&slots_at_their_budget(view));
     if let Some(order) = &view.failover
         && let Some(schedule) = &order.value.scheduled_at

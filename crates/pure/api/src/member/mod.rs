@@ -63,6 +63,11 @@ impl MemberFacts<'_> {
         self.state == PgState::Running
     }
 
+    /// Whether PostgreSQL keeps clients out, until standbys have confirmed what it holds.
+    pub const fn is_closed(&self) -> bool {
+        self.member.closed.is_some()
+    }
+
     /// The role as REST shows it: what PostgreSQL says when it answers, else the agent's own word.
     pub fn shown_role(&self) -> PgRole {
         match (self.live, self.role) {

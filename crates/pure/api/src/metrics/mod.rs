@@ -30,9 +30,17 @@ pub fn text(member: &MemberFacts<'_>) -> String {
     page.out
 }
 
-/// What would keep a leader in a synchronous mode from going on: ours. Told by the leader.
+/// What would keep a leader in a synchronous mode from going on: ours. Told by the leader. Whether clients are kept out
+/// every member tells.
 fn synchronous(page: &mut Page, member: &MemberFacts<'_>) {
     let mode = member.spec.synchronous_mode;
+    if mode != SyncMode::Off {
+        let (labels, closed) = (&page.labels, u8::from(member.is_closed()));
+        page.out.push_str(&format!(
+            "# HELP pgherd_closed_to_clients Whether PostgreSQL keeps clients out until standbys have what it holds.\n\
+             # TYPE pgherd_closed_to_clients gauge\npgherd_closed_to_clients{labels} {closed}\n"
+        ));
+    }
     let view = member
         .cluster
         .filter(|_| member.leads && mode != SyncMode::Off);

@@ -99,13 +99,27 @@ fn the_reference_of_metrics_is_as_written() {
 fn samples(sample: &Sample) -> Vec<String> {
     text(&sample.facts())
         .lines()
-        .filter(|line| !line.starts_with('#'))
+        .filter(|line| line.starts_with("patroni_"))
         .map(|line| {
             let (name, rest) = line.split_once('{').unwrap();
             let (_, value) = rest.split_once("} ").unwrap();
             format!("{} {value}", name.strip_prefix("patroni_").unwrap())
         })
         .collect()
+}
+
+#[test]
+fn a_server_that_is_closed_to_clients_says_so() {
+    let gauge = |closed: Option<&str>| {
+        let mut sample = primary();
+        sample.spec.synchronous_mode = SyncMode::On;
+        sample.member.closed = closed.map(str::to_owned);
+        let text = text(&sample.facts());
+        let line = text.lines().find(|line| line.starts_with("pgherd_closed"));
+        line.and_then(|line| line.chars().last())
+    };
+    assert_eq!(gauge(Some("closed to clients until b has it")), Some('1'));
+    assert_eq!(gauge(None), Some('0'));
 }
 
 #[test]

@@ -83,6 +83,9 @@ pub fn document(member: &MemberFacts<'_>) -> Value {
         put("scheduled_restart", without_start_time(restart));
     }
     tell_what_guards(member, &mut doc);
+    if let Some(closed) = &member.member.closed {
+        doc.insert("closed".to_owned(), closed.as_str().into());
+    }
     if !member.hooks.last.is_empty() {
         doc.insert("hooks".to_owned(), hooks(member.hooks));
     }

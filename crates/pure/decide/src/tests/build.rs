@@ -72,6 +72,7 @@ pub(super) fn member(me: &str) -> World {
                 standby_signal: false,
                 live: unknown(),
                 up_since: None,
+                entry: pgherd_domain::Entry::Open,
             },
             peers: BTreeMap::new(),
             upstream: None,

@@ -3,7 +3,7 @@
 
 use pgherd_domain::documents::SyncDoc;
 use pgherd_domain::{
-    Action, ControlState, Lsn, Outcome, PgRole, StartAs, StopMode, SyncMode, Work,
+    Action, Adjustment, ControlState, Lsn, Outcome, PgRole, StartAs, StopMode, SyncMode, Work,
 };
 
 use super::build::{END, World, millis, name, secs, versioned};
@@ -277,7 +277,10 @@ fn after_a_stop_that_was_cut_short_a_synchronous_standby_takes_over() {
     let decision = world.clone().answered("b", |_| {}).decide();
     assert!(decision.does(&Action::ReleaseLeader { optime: None }));
     let mut silent = world.later(secs(6));
-    assert!(starts_primary(&silent.turn()), "nobody can take over");
+    let resumes = silent.turn();
+    assert!(starts_primary(&resumes), "nobody can take over");
+    let close = Action::Adjust(Adjustment::CloseEntry);
+    assert!(resumes.does(&close));
 }
 
 #[test]

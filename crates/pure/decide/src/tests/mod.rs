@@ -6,6 +6,7 @@ mod bootstrap;
 mod build;
 mod cascade;
 mod delayed;
+mod entry;
 mod enumeration;
 mod failsafe;
 mod follow;

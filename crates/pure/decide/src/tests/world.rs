@@ -48,6 +48,7 @@ impl World {
             standby_signal: live.in_recovery,
             live: Fact::seen(live, self.seen.now),
             up_since: Some(NOW.minus(secs(60))),
+            entry: pgherd_domain::Entry::Open,
         };
         self
     }
@@ -77,6 +78,7 @@ impl World {
             standby_signal: !state.was_primary(),
             live: unknown(),
             up_since: None,
+            entry: pgherd_domain::Entry::Open,
         };
         self
     }

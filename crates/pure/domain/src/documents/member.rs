@@ -61,6 +61,8 @@ pub struct MemberDoc {
     pub copies: Option<String>,
     /// Ours, of a leader: too few zones have a standby that commits can wait for.
     pub zones: Option<ZoneShortage>,
+    /// Ours, under the field `pgherd`: why no client gets in, such as `closed to clients until b has confirmed ...`.
+    pub closed: Option<String>,
 }
 
 impl MemberDoc {
@@ -105,6 +107,7 @@ impl MemberDoc {
             progress: ours.and_then(|ours| text(ours.get("progress"))),
             copies: ours.and_then(|ours| text(ours.get("copies"))),
             zones: ours.and_then(|ours| shortage(ours.get("zones"))),
+            closed: ours.and_then(|ours| text(ours.get("closed"))),
         }
     }
 
@@ -183,6 +186,9 @@ impl MemberDoc {
             inner.insert("wanted".into(), zones.wanted.into());
             inner.insert("waits".into(), zones.waits.into());
             map.insert("zones".into(), inner.into());
+        }
+        if let Some(closed) = &self.closed {
+            map.insert("closed".into(), closed.clone().into());
         }
         (!map.is_empty()).then_some(Value::Object(map))
     }

@@ -579,3 +579,19 @@ fn g20_sync_is_taken_over_with_the_votes_it_demands() {
     let ahead = Lsn::new(mine.as_u64() + 1);
     assert_eq!(world(ahead).breaks(votes(1, &["b", "z"])), ["G-20"]);
 }
+
+#[test]
+fn g23_a_closed_primary_does_not_open_while_sync_can_elect_somebody_who_does_not_stream() {
+    let open = || Action::Adjust(Adjustment::OpenEntry);
+    let world = || leader().running(false, "b").sync("a", &["b"]);
+    assert_eq!(world().breaks(open()), ["G-23"]);
+    assert_eq!(world().paused().breaks(open()), NOTHING);
+    let stops = world().seen(|seen| seen.shutdown = true);
+    assert_eq!(stops.breaks(open()), NOTHING);
+    let replica = leader().running(true, "").sync("c", &["b"]);
+    assert_eq!(replica.breaks(open()), NOTHING);
+    let alone = leader().running(false, "").sync("a", &[]);
+    assert_eq!(alone.breaks(open()), NOTHING);
+    let votes = with_votes(leader().running(false, "ANY 1 (b)"), "a", 1, &["b"]);
+    assert_eq!(votes.breaks(open()), NOTHING, "b needs another vote");
+}

@@ -107,6 +107,7 @@ pub(super) fn leader() -> World {
             standby_signal: false,
             live: unknown(),
             up_since: None,
+            entry: pgherd_domain::Entry::Open,
         },
         peers: BTreeMap::new(),
         upstream: None,
