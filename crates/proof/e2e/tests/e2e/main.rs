@@ -24,6 +24,7 @@ mod regions;
 mod regions_lost;
 mod rejoin;
 mod restart_of_all;
+mod retention;
 mod standby_archive;
 mod switchover;
 mod synchronous;
