@@ -33,6 +33,8 @@ pub struct ControlReport {
     pub data: ControlData,
     /// What a standby's parameters must not be below.
     pub limits: ControlLimits,
+    /// Bytes of a WAL segment.
+    pub segment: u64,
 }
 
 /// Parameters of the primary that wrote the WAL: a standby with less can not replay it (contract §3.1).
@@ -79,6 +81,7 @@ impl ControlReport {
         let state = lines.state()?;
         let checkpoint = lines.lsn("Latest checkpoint location")?;
         Ok(Self {
+            segment: lines.number("Bytes per WAL segment")?.max(1),
             data: ControlData {
                 system_id: lines.text("Database system identifier")?.to_owned(),
                 state,
@@ -99,6 +102,21 @@ impl ControlReport {
                 max_locks_per_transaction: lines.number("max_locks_per_xact setting")?,
             },
         })
+    }
+}
+
+impl ControlReport {
+    /// Names of the segments that hold the record of the last checkpoint: one, or two where it goes on in the next.
+    pub fn checkpoint_segments(&self) -> Vec<String> {
+        let begin = self.data.checkpoint.as_u64();
+        let end = self.data.checkpoint_end.map_or(begin, Lsn::as_u64);
+        let (first, last) = (begin / self.segment, end.max(begin + 1) - 1);
+        let per_file = (1 << 32) / self.segment;
+        let name = |number: u64| {
+            let (high, low) = (number / per_file.max(1), number % per_file.max(1));
+            format!("{:08X}{high:08X}{low:08X}", self.data.timeline.0)
+        };
+        (first..=last / self.segment).map(name).collect()
     }
 }
 
@@ -230,6 +248,18 @@ Data page checksum version:           1
         );
         assert!(report.data.can_rewind, "checksums are enough");
         assert_eq!(report.limits.max_wal_senders, 10);
+    }
+
+    #[test]
+    fn a_checkpoint_lies_in_one_segment_or_two() {
+        let of = |at: &str| {
+            let text = PRINTED.replace("0/17414F8", at);
+            ControlReport::parse(&text).unwrap().checkpoint_segments()
+        };
+        assert_eq!(of("0/17414F8"), ["000000030000000000000001"]);
+        assert_eq!(of("12/FF000028"), ["0000000300000012000000FF"]);
+        let two = ["0000000300000012000000FF", "000000030000001300000000"];
+        assert_eq!(of("12/FFFFFFC0"), two);
     }
 
     #[test]

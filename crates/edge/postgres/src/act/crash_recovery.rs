@@ -2,7 +2,6 @@
 //! (contract §5.2c).
 
 use camino::Utf8Path;
-use fs_err as fs;
 use pgherd_domain::WorkError;
 use pgherd_pgconf::{command_line, parse_options_file};
 
@@ -75,42 +74,6 @@ impl LocalServer {
         options
     }
 
-    /// Archives segments that wait for it. Each that can not be is only a warning: pg_rewind may find it
-    /// in pg_wal all the same.
-    pub(super) async fn archive_ready_segments(&self) {
-        let Ok(mode) = self.parameter("archive_mode").await else {
-            return;
-        };
-        let archiver = self.parameter("archive_command").await.unwrap_or_default();
-        if !matches!(mode.as_str(), "on" | "always") || archiver.is_empty() {
-            return;
-        }
-        let folder = self.place.data_dir().join("pg_wal/archive_status");
-        for ready in names_in(&folder) {
-            let Some(segment) = ready.strip_suffix(".ready") else {
-                continue;
-            };
-            let line = archiver
-                .replace("%p", &format!("pg_wal/{segment}"))
-                .replace("%f", segment)
-                .replace("%%", "%");
-            let mut shell = command("/bin/sh", self.place.owner());
-            shell.args(["-c", &line]).current_dir(self.place.data_dir());
-            match output(shell).await {
-                Ok(_) => {
-                    let done = folder.join(format!("{segment}.done"));
-                    if let Err(error) = fs::rename(folder.join(&ready), done) {
-                        tracing::warn!(%error, segment, "mark the segment as archived");
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, segment, "archive the segment before crash recovery");
-                    return;
-                }
-            }
-        }
-    }
-
     /// Without a status no segment counts as archived, so none is removed before pg_rewind has read it.
     fn empty_archive_status(&self) -> std::io::Result<()> {
         let folder = self.place.data_dir().join("pg_wal/archive_status");
@@ -123,7 +86,8 @@ impl LocalServer {
     }
 }
 
-fn names_in(folder: &Utf8Path) -> Vec<String> {
+/// Names in a folder, sorted; none where there is no folder.
+pub(super) fn names_in(folder: &Utf8Path) -> Vec<String> {
     let entries = folder.read_dir_utf8().into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_owned()).collect();
     names.sort();

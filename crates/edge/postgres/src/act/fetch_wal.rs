@@ -56,8 +56,8 @@ impl LocalServer {
     }
 }
 
-/// `restore_command` for one segment, its escapes read from left to right as PostgreSQL does.
-fn expanded(restore: &str, segment: &str) -> String {
+/// `restore_command` or `archive_command` for one segment, its escapes read from left to right as PostgreSQL does.
+pub(super) fn expanded(restore: &str, segment: &str) -> String {
     let mut line = String::new();
     let mut rest = restore.chars().peekable();
     while let Some(letter) = rest.next() {

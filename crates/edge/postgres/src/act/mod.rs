@@ -1,6 +1,7 @@
 //! What can be done to the server: one file for each. The long works come first, in the order of a
 //! member's life, then the small changes.
 
+mod archive;
 mod bootstrap;
 mod bootstrap_roles;
 mod checkpoint;

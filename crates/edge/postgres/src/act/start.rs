@@ -63,6 +63,9 @@ impl LocalServer {
             StartAs::Primary { .. } => (FilesFor::Primary, false),
             StartAs::Replica { upstream } => (FilesFor::Follower(upstream.clone()), true),
         };
+        if standby {
+            self.archive_end_of_primary().await;
+        }
         self.want(|wanted| {
             wanted.upstream = match start_as {
                 StartAs::Primary { .. } => None,

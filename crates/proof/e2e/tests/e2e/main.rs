@@ -25,6 +25,8 @@ mod regions;
 mod regions_lost;
 mod rejoin;
 mod restart_of_all;
+mod retention;
+mod standby_archive;
 mod switchover;
 mod synchronous;
 mod watchdog;

@@ -9,10 +9,12 @@ use pgherd_testbed::{Aim, Herd, HerdOptions, Oracle, OracleOptions, wait_for};
 use rustix::process::{Signal, kill_process};
 use tokio::io::AsyncBufReadExt as _;
 
-/// Three members and one store each: what two regions of the guide have, on one machine.
+/// Three members and one store each: what two regions of the guide have, on one machine. A primary that stops does not
+/// wait for a region that stands still for longer than these 3 s.
 pub(crate) fn region() -> HerdOptions {
     HerdOptions {
         stores: 1,
+        parameters: vec!["wal_sender_timeout: 3s".to_owned()],
         ..HerdOptions::default()
     }
 }
@@ -163,6 +165,7 @@ async fn is_resumed(berlin: &Herd, paris: &Herd) -> Result<()> {
 
 /// A change of regions to one that stands still: the old one goes on.
 async fn is_given_up(berlin: &Herd, paris: &Herd) -> Result<()> {
+    is_ready(berlin, &config_of(paris)).await?;
     let follower = standby_leader(paris, None).await?;
     let receivers = paris.members[follower].servers_own("walreceiver");
     let receiver = *receivers.first().context("no WAL receiver runs")?;
@@ -186,8 +189,22 @@ async fn is_given_up(berlin: &Herd, paris: &Herd) -> Result<()> {
     cascades(paris, follower).await
 }
 
+/// Waits until nothing stands in the way of a change of regions.
+async fn is_ready(herd: &Herd, other: &str) -> Result<()> {
+    wait_for("the regions to be ready", REJOIN, async || {
+        let status = herd.ctl(&["dr", "status", "--other", other]).await?;
+        ensure!(
+            status.contains("Ready for `pgherd dr switchover`"),
+            "{status}"
+        );
+        Ok(())
+    })
+    .await
+}
+
 /// Begins a change of regions and ends it as soon as the primary region was told to step down.
 async fn interrupt(herd: &Herd, other: &str) -> Result<()> {
+    is_ready(herd, other).await?;
     let mut command = herd.ctl_to_interrupt(&["dr", "switchover", "--other", other, "--force"])?;
     let mut running = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let said = running.stdout.take().context("no output")?;

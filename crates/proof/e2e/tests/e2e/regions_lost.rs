@@ -97,18 +97,7 @@ async fn all_of_it_is_lost_and_returns_as_a_second_primary(
     berlin.members[second]
         .execute("INSERT INTO places VALUES ('berlin, in vain')")
         .await?;
-    wait_for("both regions to be told as primaries", SOON, async || {
-        let status = paris.ctl(&["dr", "status", "--other", &other]).await?;
-        let told = [
-            "BOTH regions accept writes",
-            "failover done",
-            "promoted with: ",
-            "loss: ",
-        ];
-        ensure!(told.iter().all(|text| status.contains(text)), "{status}");
-        Ok(())
-    })
-    .await?;
+    both_are_told_as_primaries(paris, &other).await?;
     let new = paris.members[leader].sql();
     let (host, port) = (new.ip().to_string(), new.port().to_string());
     berlin
@@ -122,6 +111,22 @@ async fn all_of_it_is_lost_and_returns_as_a_second_primary(
         ])
         .await?;
     is_back(berlin, &before, "both,paris").await
+}
+
+/// `dr status` says it, and what was done and accepted.
+async fn both_are_told_as_primaries(paris: &Herd, other: &str) -> Result<()> {
+    wait_for("both regions to be told as primaries", SOON, async || {
+        let status = paris.ctl(&["dr", "status", "--other", other]).await?;
+        let told = [
+            "BOTH regions accept writes",
+            "failover done",
+            "promoted with: ",
+            "loss: ",
+        ];
+        ensure!(told.iter().all(|text| status.contains(text)), "{status}");
+        Ok(())
+    })
+    .await
 }
 
 /// Its store lives: it is told there, and its servers come back as a standby by themselves.
