@@ -66,14 +66,7 @@ impl Turn<'_> {
             .live()
             .is_some_and(|live| is_streaming_from(live, &upstream));
         if streams {
-            self.memory.not_streaming_since = None;
-            self.memory.stands_at = None;
-            self.memory.sought = None;
-            self.memory.backoff.succeeded();
-            self.memory.divergence = Divergence::None {
-                leader: self.judge(&upstream).name,
-            };
-            self.forget_old_directory();
+            self.has_proven_itself(&upstream);
             self.say(following);
             return;
         }
@@ -90,6 +83,18 @@ impl Turn<'_> {
         if !self.heal_behind(leader, &following) {
             self.say(following);
         }
+    }
+
+    /// It streams: whatever was doubted is settled.
+    fn has_proven_itself(&mut self, upstream: &Upstream) {
+        self.memory.not_streaming_since = None;
+        self.memory.stands_at = None;
+        self.memory.sought = None;
+        self.memory.backoff.succeeded();
+        self.memory.divergence = Divergence::None {
+            leader: self.judge(upstream).name,
+        };
+        self.forget_old_directory();
     }
 
     /// I asked for the leader key a moment ago, and somebody else has it.
