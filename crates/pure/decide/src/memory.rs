@@ -47,6 +47,8 @@ pub struct Memory {
     pub(crate) crash_recovered: bool,
     /// A switchover or failover that this leader carries out.
     pub(crate) switching: Option<Switching>,
+    /// The order to switch that was noticed last, by its revision, and when it came due.
+    pub(crate) order_noticed: Option<(Revision, Moment)>,
     /// Whether the key was given away is not known: until the store has been read it counts as gone.
     pub(crate) key_in_doubt: bool,
     /// PostgreSQL could not be brought up: the key goes as soon as it is stopped.
@@ -151,6 +153,7 @@ impl Memory {
             stands_at: None,
             crash_recovered: false,
             switching: None,
+            order_noticed: None,
             key_in_doubt: false,
             give_up_key: false,
             stepped_down: false,

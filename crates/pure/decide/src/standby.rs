@@ -278,8 +278,8 @@ impl Turn<'_> {
         {
             return false;
         }
-        let Some(candidates) = self.judge_candidates(&order, crate::switchover::fresh(self.now()))
-        else {
+        let since = self.asked_for_order(revision);
+        let Some(candidates) = self.judge_candidates(&order, since) else {
             self.say(Reason::Switching {
                 to: order.member,
                 phase: "asking the candidates",

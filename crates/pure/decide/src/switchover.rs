@@ -49,7 +49,7 @@ impl Turn<'_> {
             );
             return false;
         }
-        let since = fresh(self.now());
+        let since = self.asked_for_order(revision);
         let Some(candidates) = self.judge_candidates(&order, since) else {
             let to = order.member;
             self.say(Reason::Switching {
@@ -93,6 +93,18 @@ impl Turn<'_> {
             return false;
         }
         true
+    }
+
+    /// The oldest question whose answer may judge the candidates of an order: none from before it was noticed, when a
+    /// member that is back now may have been down, and none that is old.
+    pub(crate) fn asked_for_order(&mut self, revision: Revision) -> Moment {
+        let now = self.now();
+        let noticed = match self.memory.order_noticed {
+            Some((of, at)) if of == revision => at,
+            _ => now,
+        };
+        self.memory.order_noticed = Some((revision, noticed));
+        noticed.max(now.minus(FRESH))
     }
 
     pub(crate) fn call_off_order(&mut self, expected: Revision, why: &str) {
@@ -332,10 +344,6 @@ impl Turn<'_> {
     }
 }
 
-/// The oldest question whose answer may still judge a candidate.
-pub(crate) fn fresh(now: Moment) -> Moment {
-    now.minus(FRESH)
-}
 
 /// Most WAL first, then the higher priority, then the name.
 pub(crate) fn sort_best_first(able: &mut [(MemberName, PeerStatus)]) {

@@ -96,7 +96,11 @@ fn an_order_without_a_good_candidate_is_cleared() {
 
 #[test]
 fn a_silent_candidate_does_not_keep_the_order_open_for_ever() {
-    let mut world = ordered().unreachable("b").later(millis(2_010));
+    let mut world = ordered().unreachable("b").later(millis(10));
+    let first = world.turn();
+    assert_eq!(first.asks(), ["b"], "it may be back since it was asked");
+    assert!(!clears(&first));
+    let mut world = world.unreachable("b").later(millis(2_010));
     assert!(clears(&world.turn()), "asked two seconds ago, in vain");
 }
 
