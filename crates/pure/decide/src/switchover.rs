@@ -344,7 +344,6 @@ impl Turn<'_> {
     }
 }
 
-
 /// Most WAL first, then the higher priority, then the name.
 pub(crate) fn sort_best_first(able: &mut [(MemberName, PeerStatus)]) {
     able.sort_by(|(left_name, left), (right_name, right)| {
