@@ -7,7 +7,7 @@ use pgherd_testbed::{Herd, HerdOptions, wait_for};
 
 use crate::regions::{config_of, inodes, region, standby_leader};
 
-#[ignore = "failed once in the few runs it had: the standby leader of the returned region goes on without streaming; not understood yet"]
+#[ignore = "known fault, one run in three: both regions call their new timeline 2, and a replica of the returned one takes the other for its own"]
 #[tokio::test]
 async fn a_lost_region_is_replaced_and_comes_back_as_a_standby_without_a_new_copy() -> Result<()> {
     let two = HerdOptions {
