@@ -53,16 +53,7 @@ async fn all_of_it_is_lost_and_returns_as_a_second_primary(
 ) -> Result<()> {
     let before = inodes(berlin)?;
     let other = config_of(berlin);
-    let lives = paris
-        .ctl(&[
-            "dr",
-            "failover",
-            "--other",
-            &other,
-            "--accept-loss",
-            "--force",
-        ])
-        .await;
+    let lives = give_up(paris, &other).await;
     let lives = lives.err().context("a living region was given up")?;
     ensure!(
         lives.to_string().contains("the primary region lives"),
@@ -70,16 +61,7 @@ async fn all_of_it_is_lost_and_returns_as_a_second_primary(
     );
 
     berlin.kill_everything()?;
-    let said = paris
-        .ctl(&[
-            "dr",
-            "failover",
-            "--other",
-            &other,
-            "--accept-loss",
-            "--force",
-        ])
-        .await?;
+    let said = give_up(paris, &other).await?;
     ensure!(
         said.contains("is the primary region now")
             && said.contains("The lost region could not be told"),
@@ -112,6 +94,12 @@ async fn all_of_it_is_lost_and_returns_as_a_second_primary(
         ])
         .await?;
     is_back(berlin, &before, "both,paris").await
+}
+
+/// The region of `herd` takes over from the one of `other`, whatever that one had more.
+async fn give_up(herd: &Herd, other: &str) -> Result<String> {
+    let order = ["dr", "failover", "--accept-loss", "--force", "--other"];
+    herd.ctl(&[&order[..], &[other]].concat()).await
 }
 
 /// `dr status` says it, and what was done and accepted.
@@ -157,16 +145,7 @@ async fn its_servers_are_lost_and_return_as_a_standby(
         "{refused}"
     );
     let said = wait_for("the lost region to be given up", FAILOVER, async || {
-        berlin
-            .ctl(&[
-                "dr",
-                "failover",
-                "--other",
-                &other,
-                "--accept-loss",
-                "--force",
-            ])
-            .await
+        give_up(berlin, &other).await
     })
     .await?;
     ensure!(!said.contains("could not be told"), "{said}");
