@@ -130,7 +130,10 @@ impl Turn<'_> {
         }));
         self.memory.checkpointed = None;
         self.memory.connecting_until = None;
-        self.begin(Work::Promote { valid_until });
+        self.begin(Work::Promote {
+            valid_until,
+            skip_timelines: self.timelines_to_skip(),
+        });
     }
 
     /// The last promotion failed. After three somebody else is to try.

@@ -115,6 +115,8 @@ pub struct Memory {
     pub(crate) primary_without_lease_since: Option<Moment>,
     /// `standby_cluster` as the last turn had it.
     pub(crate) section: Option<RemoteCluster>,
+    /// The timeline on which this member last followed another cluster.
+    pub(crate) followed_on: Option<TimelineId>,
     /// The servers that `standby_cluster` names have another system identifier.
     pub(crate) foreign_remote: bool,
     /// Since when a primary that is to follow another cluster asks that one who it is.
@@ -187,6 +189,7 @@ impl Memory {
             leaving_sync_since: None,
             primary_without_lease_since: None,
             section: None,
+            followed_on: None,
             foreign_remote: false,
             demotion_asked: None,
             rejoin_because: None,

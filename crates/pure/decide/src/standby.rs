@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use pgherd_domain::documents::RegionOrder;
 use pgherd_domain::{
     Action, Adjustment, DataDirectory, Effect, LiveSeen, MemberName, Outcome, PgRole, PgState,
     Question, Reason, StopMode, TimelineId, Upstream, Work,
@@ -16,6 +17,10 @@ use crate::turn::Turn;
 
 /// How long a primary that is to follow another cluster asks that one who it is, before it obeys unasked.
 const ASKING_MAX: Duration = Duration::from_secs(5);
+
+/// How many promotions of a region that was given up can be told from the one that took its place: two timelines
+/// of one number that fork at the same position can not be told apart, neither by PostgreSQL nor by pg_rewind.
+const TIMELINES_LEFT: u32 = 15;
 
 impl Turn<'_> {
     /// Whether this member takes part in a standby cluster. A section that can not be meant (it names a
@@ -81,8 +86,29 @@ impl Turn<'_> {
         }
     }
 
+    /// A standby cluster becomes a primary one without the other region's part: that one may be promoted too, from
+    /// the same timeline, so it keeps the next numbers for itself.
+    pub(crate) fn timelines_to_skip(&self) -> u32 {
+        let Some(mine) = self.live().map(|live| live.timeline) else {
+            return 0;
+        };
+        let dr = self.view().and_then(|view| view.dr.as_ref());
+        let alone = match dr.and_then(|dr| RegionOrder::newest(&dr.value)) {
+            Some(RegionOrder::Switchover) => false,
+            Some(RegionOrder::Failover { from: None }) => true,
+            Some(RegionOrder::Failover { from: Some(from) }) if from == mine => true,
+            Some(RegionOrder::Failover { .. }) | None => self.memory.followed_on == Some(mine),
+        };
+        if alone { TIMELINES_LEFT } else { 0 }
+    }
+
     /// The section is another one than in the last turn: what was found out about the former does not count.
     pub(crate) fn note_section(&mut self) {
+        if self.spec.standby.is_some()
+            && let Some(live) = self.live().filter(|live| live.in_recovery)
+        {
+            self.memory.followed_on = Some(live.timeline);
+        }
         if self.memory.section == self.spec.standby {
             return;
         }

@@ -94,6 +94,9 @@ pub enum Work {
     Promote {
         /// The end of the lease under which this was decided.
         valid_until: Moment,
+        /// How many timeline numbers are left to another region that may be promoted from the same timeline: 0 but when
+        /// a standby cluster becomes a primary one. The next number is the new timeline's.
+        skip_timelines: u32,
     },
     /// Writes a checkpoint.
     Checkpoint,
@@ -159,6 +162,14 @@ pub enum WorkKind {
 }
 
 impl Work {
+    /// A promotion to the next timeline.
+    pub const fn promote(valid_until: Moment) -> Self {
+        Self::Promote {
+            valid_until,
+            skip_timelines: 0,
+        }
+    }
+
     /// The member that it copies.
     pub const fn copied_from(&self) -> Option<&MemberName> {
         match self {

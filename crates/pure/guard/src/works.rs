@@ -9,7 +9,7 @@ use crate::{Note, note, sync};
 /// What speaks against beginning `work` now.
 pub(crate) fn fault(spec: &ClusterSpec, seen: &Observation, work: &Work) -> Option<Note> {
     match work {
-        Work::Promote { valid_until } => promotion_fault(spec, seen, *valid_until),
+        Work::Promote { valid_until, .. } => promotion_fault(spec, seen, *valid_until),
         Work::Start {
             start_as: StartAs::Primary { valid_until },
             ..

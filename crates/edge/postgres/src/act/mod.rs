@@ -25,6 +25,7 @@ mod standby_names;
 mod start;
 mod stop;
 mod stop_before;
+mod timeline_numbers;
 
 use std::fmt::Display;
 
@@ -62,7 +63,10 @@ impl LocalServer {
             Work::Restart { start_as, timeout } => self.restart(start_as, *timeout).await,
             Work::Stop { mode, escalate_at } => self.stop(*mode, *escalate_at).await,
             Work::PrePromote => self.pre_promote().await,
-            Work::Promote { valid_until } => self.promote(*valid_until).await,
+            Work::Promote {
+                valid_until,
+                skip_timelines,
+            } => self.promote(*valid_until, *skip_timelines).await,
             Work::Checkpoint => self.checkpoint().await,
             Work::CrashRecovery => self.recover_from_crash().await,
             Work::Rewind { source } => Box::pin(self.rewind(source, progress)).await,

@@ -20,8 +20,12 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 
 impl LocalServer {
     /// Promotes, if the lease is still good right before the point of no return, and waits until the
-    /// server is out of recovery.
-    pub(super) async fn promote(&self, valid_until: Moment) -> Result<(), WorkError> {
+    /// server is out of recovery. It passes over as many timeline numbers as it is told.
+    pub(super) async fn promote(
+        &self,
+        valid_until: Moment,
+        skip_timelines: u32,
+    ) -> Result<(), WorkError> {
         let Some(postmaster) = self.postmaster().await else {
             return Err(WorkError::Failed(
                 "PostgreSQL does not run, so it can not be promoted".to_owned(),
@@ -34,7 +38,11 @@ impl LocalServer {
             return Ok(());
         }
         let signal_file = self.place.data_dir().join("promote");
+        self.skip_timelines(skip_timelines)
+            .await
+            .doing("leave timeline numbers to the other region")?;
         if self.now() >= valid_until {
+            self.take_reserved_numbers_back().await;
             return Err(WorkError::LeaseEnded);
         }
         postmaster.promoting.store(true, Ordering::Release);

@@ -81,7 +81,11 @@ impl LocalServer {
             .await
             .doing("write the configuration for the start")?;
         let limits = match self.control.read(&self.place).await {
-            Ok(report) if standby => Some(report.limits),
+            Ok(report) if standby => {
+                self.drop_last_placeholders(&report.data)
+                    .doing("remove history files of numbers that no timeline bears")?;
+                Some(report.limits)
+            }
             Ok(_) => None,
             Err(error) => {
                 return Err(WorkError::Hopeless(format!(

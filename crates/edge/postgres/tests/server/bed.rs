@@ -160,7 +160,7 @@ impl Member {
 
     pub async fn promote(&self) {
         let valid_until = in_an_hour();
-        self.carry_out(Work::Promote { valid_until }).await.unwrap();
+        self.carry_out(Work::promote(valid_until)).await.unwrap();
     }
 
     pub async fn configure(&self, role: PgRole) {

@@ -16,9 +16,7 @@ async fn a_replica_follows_another_by_reload_and_the_promoted_one_starts_a_timel
     third.join(&old).await;
     let pid = third.server.observe().await.postmaster;
 
-    let expired = Work::Promote {
-        valid_until: Moment::from_millis(1),
-    };
+    let expired = Work::promote(Moment::from_millis(1));
     assert_eq!(new.carry_out(expired).await, Err(WorkError::LeaseEnded));
     assert!(new.server.observe().await.live.known().unwrap().in_recovery);
 

@@ -13,3 +13,4 @@ mod faults;
 mod following;
 mod hooks;
 mod rejoining;
+mod timeline_numbers;

@@ -147,7 +147,7 @@ fn promote(spec: &ClusterSpec, seen: &Observation, actions: &mut Vec<Action>) {
     let replica = seen.postgres.live.known().is_some_and(|it| it.in_recovery);
     if replica && seen.work.running.is_none() {
         let valid_until = seen.now.plus(spec.ttl);
-        actions.push(Action::Begin(Work::Promote { valid_until }));
+        actions.push(Action::Begin(Work::promote(valid_until)));
     }
 }
 

@@ -162,7 +162,7 @@ pub(super) fn open_entry(state: &mut State, name: &MemberName) {
 }
 
 /// Tells the running replica to end recovery. It does so even when nobody waits.
-pub(crate) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError> {
+pub(crate) fn promote(world: &World, name: &MemberName, skip: u32) -> Result<i32, WorkError> {
     let (pid, ready) = world.change(|state| {
         invariants::at_promotion(state, name);
         let now = state.now;
@@ -182,12 +182,12 @@ pub(crate) fn promote(world: &World, name: &MemberName) -> Result<i32, WorkError
     let (world, name) = (world.clone(), name.clone());
     world.clone().spawn(async move {
         at(&world, &name, ready).await;
-        world.change(|state| end_recovery(state, &name, pid, ready));
+        world.change(|state| end_recovery(state, &name, (pid, ready), skip));
     });
     Ok(pid)
 }
 
-fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration) {
+fn end_recovery(state: &mut State, name: &MemberName, (pid, ready): (i32, Duration), skip: u32) {
     let archived = state.archive.unwrap_or_default();
     let outside = state.host(name).outside;
     let server = server(state, name);
@@ -208,7 +208,7 @@ fn end_recovery(state: &mut State, name: &MemberName, pid: i32, ready: Duration)
     let Some(cluster) = server.cluster_mut() else {
         return;
     };
-    cluster.wal.branch(archived);
+    cluster.wal.branch(archived, skip);
     if outside {
         // Its own agent sees to that.
         cluster.write(Said::Checkpoint, None);

@@ -109,7 +109,7 @@ impl Pair {
         let valid_until = SimClock::new(Process::of(&self.world, &name("b")))
             .now()
             .plus(MINUTE);
-        does(&self.b, Work::Promote { valid_until }).await.unwrap();
+        does(&self.b, Work::promote(valid_until)).await.unwrap();
     }
 
     async fn stop(&self, postgres: &SimPostgres, mode: StopMode) {
@@ -201,7 +201,7 @@ async fn diverged_wal_does_not_stream_and_is_healed_by_a_rewind_after_the_checkp
 async fn a_promotion_whose_lease_has_ended_does_not_happen() {
     let pair = Pair::new().await;
     let valid_until = Moment::from_nanos(1);
-    let done = does(&pair.b, Work::Promote { valid_until }).await;
+    let done = does(&pair.b, Work::promote(valid_until)).await;
     assert_eq!(done, Err(WorkError::LeaseEnded));
     assert!(pair.b.observe().await.standby_signal);
 }

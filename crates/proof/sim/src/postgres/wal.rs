@@ -81,14 +81,14 @@ impl Wal {
     }
 
     /// Begins a new timeline here (promotion): the next number after its own and after `newest`, the newest
-    /// one of which it finds a history file.
-    pub(crate) fn branch(&mut self, newest: TimelineId) -> TimelineId {
+    /// one of which it finds a history file, and `skip` numbers later.
+    pub(crate) fn branch(&mut self, newest: TimelineId, skip: u32) -> TimelineId {
         self.history.switches.push(SwitchPoint {
             timeline: self.timeline,
             at: self.end(),
             reason: "no recovery target specified".to_owned(),
         });
-        self.timeline = TimelineId(self.timeline.max(newest).0 + 1);
+        self.timeline = TimelineId(self.timeline.max(newest).0 + 1 + skip);
         self.write(Said::EndOfRecovery, None);
         self.timeline
     }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_replica_follows_a_promotion_that_happened_at_or_after_its_end() {
         let (mut primary, replica) = pair();
-        primary.branch(TimelineId(0));
+        primary.branch(TimelineId(0), 0);
         primary.write(Said::Commit(9), None);
         assert_eq!(replica.goes_on_from(&primary), Ok(()));
         let mut follower = replica;
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn wal_beyond_the_fork_is_not_in_the_history() {
         let (mut old, mut new) = pair();
-        new.branch(TimelineId(0));
+        new.branch(TimelineId(0), 0);
         old.write(Said::Commit(7), None);
         assert_eq!(old.goes_on_from(&new), Err(Gap::NotInHistory));
         assert_eq!(new.goes_on_from(&old), Err(Gap::UpstreamIsOlder));
@@ -212,9 +212,9 @@ mod tests {
     #[test]
     fn two_promotions_to_the_same_timeline_differ_in_contents() {
         let (mut one, mut two) = pair();
-        one.branch(TimelineId(0));
+        one.branch(TimelineId(0), 0);
         two.write(Said::Commit(8), None);
-        two.branch(TimelineId(0));
+        two.branch(TimelineId(0), 0);
         one.write(Said::Commit(7), None);
         assert_eq!(one.end(), two.end());
         assert_eq!(one.goes_on_from(&two), Err(Gap::OtherContents));

@@ -56,7 +56,10 @@ impl Worker {
             }
             Work::Restore => Err(failed("there is no archive to restore from")),
             Work::PrePromote => Ok(()),
-            Work::Promote { valid_until } => self.promote(*valid_until).await,
+            Work::Promote {
+                valid_until,
+                skip_timelines,
+            } => self.promote(*valid_until, *skip_timelines).await,
             Work::Checkpoint => self.checkpoint().await,
             Work::CrashRecovery => self.crash_recovery().await,
             Work::Rewind { source } => self.rewind(source).await,
@@ -280,12 +283,12 @@ impl Worker {
         self.process.gate().await;
     }
 
-    async fn promote(&self, valid_until: Moment) -> Result<(), WorkError> {
+    async fn promote(&self, valid_until: Moment, skip: u32) -> Result<(), WorkError> {
         let clock = SimClock::new(self.process.clone());
         if clock.now() >= valid_until {
             return Err(WorkError::LeaseEnded);
         }
-        let pid = life::promote(&self.process.world, &self.process.me)?;
+        let pid = life::promote(&self.process.world, &self.process.me, skip)?;
         let done = self.process.world.until(|state| {
             let server = &state.host(&self.process.me).server;
             if !server.runs(pid) {

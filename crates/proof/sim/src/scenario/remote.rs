@@ -43,7 +43,7 @@ pub(super) fn beside(world: &World, name: &MemberName, leader: &MemberName) {
 
 /// It becomes a primary, on a timeline of its own.
 pub(super) fn promote(world: &World, name: &MemberName) -> Result<(), String> {
-    postgres::promote(world, name)
+    postgres::promote(world, name, 0)
         .map(drop)
         .map_err(|error| error.to_string())
 }

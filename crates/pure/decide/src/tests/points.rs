@@ -208,9 +208,7 @@ impl Point {
                 },
                 timeout,
             },
-            Doing::Promote => Work::Promote {
-                valid_until: NOW.plus(secs(20)),
-            },
+            Doing::Promote => Work::promote(NOW.plus(secs(20))),
             Doing::StopFast => Work::Stop {
                 mode: StopMode::Fast,
                 escalate_at: None,

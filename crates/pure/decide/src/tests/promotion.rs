@@ -30,7 +30,7 @@ fn sync_doc(standbys: &[&str]) -> SyncDoc {
 fn the_winner_is_promoted_under_its_lease() {
     let decision = winner().memory(|memory| memory.raced = true).decide();
     let valid_until = NOW.plus(secs(25));
-    assert_eq!(decision.begins(), Some(&Work::Promote { valid_until }));
+    assert_eq!(decision.begins(), Some(&Work::promote(valid_until)));
     assert_eq!(
         decision.line(),
         "promoted self to leader by acquiring session lock"
@@ -217,9 +217,7 @@ fn a_sync_key_that_somebody_changed_postpones_the_promotion() {
 #[test]
 fn a_failed_promotion_is_tried_again_after_a_pause_and_given_up_after_three() {
     let failed = || Err(WorkError::Failed("timed out".into()));
-    let promote = Work::Promote {
-        valid_until: NOW.plus(secs(25)),
-    };
+    let promote = Work::promote(NOW.plus(secs(25)));
     let mut world = winner().memory(|memory| memory.last_leader = Some(name("b")));
     for attempt in 1..=3 {
         world = world.ended(promote.clone(), failed());
@@ -234,18 +232,14 @@ fn a_failed_promotion_is_tried_again_after_a_pause_and_given_up_after_three() {
 
 #[test]
 fn a_promotion_that_the_lease_ended_is_no_failure() {
-    let promote = Work::Promote {
-        valid_until: NOW.plus(secs(25)),
-    };
+    let promote = Work::promote(NOW.plus(secs(25)));
     let decision = winner().ended(promote, Err(WorkError::LeaseEnded)).decide();
     assert!(promotes(&decision));
 }
 
 #[test]
 fn a_promotion_is_called_off_when_the_key_is_lost() {
-    let promote = Work::Promote {
-        valid_until: NOW.plus(secs(25)),
-    };
+    let promote = Work::promote(NOW.plus(secs(25)));
     let decision = winner()
         .leader("c")
         .seen(|seen| seen.lease = pgherd_domain::LeaseSeen::NONE)
@@ -259,9 +253,7 @@ fn a_promotion_is_called_off_when_the_key_is_lost() {
 
 #[test]
 fn during_the_promotion_the_role_is_promoted() {
-    let promote = Work::Promote {
-        valid_until: NOW.plus(secs(25)),
-    };
+    let promote = Work::promote(NOW.plus(secs(25)));
     let decision = winner().works(promote).decide();
     assert_eq!(decision.role, PgRole::Promoted);
     assert_eq!(decision.line(), "updated leader lock during promote");

@@ -309,7 +309,7 @@ fn a_promotion_starts_the_clock_of_absent_members_anew() {
     let mut world = world
         .later(secs(1700))
         .lease(secs(25))
-        .ended(Work::Promote { valid_until }, Ok(()));
+        .ended(Work::promote(valid_until), Ok(()));
     world.turn();
     let mut world = world.later(secs(1700)).lease(secs(25));
     assert_eq!(slots(&world.turn()), Vec::<String>::new());

@@ -2,10 +2,11 @@
 
 use pgherd_domain::{
     Action, Adjustment, ControlState, Outcome, PgRole, Question, RemoteCluster, StartAs, StopMode,
-    Upstream, Work,
+    TimelineId, Upstream, Versioned, Work,
 };
+use serde_json::{Value, json};
 
-use super::build::{END, World, member, name, secs};
+use super::build::{END, REVISION, World, member, name, secs};
 use crate::Decision;
 use crate::memory::Bootstrap;
 
@@ -211,4 +212,62 @@ fn a_switchover_hands_the_key_over_without_a_stop() {
         "{decision:?}"
     );
     assert_eq!(decision.begins(), None);
+}
+
+/// How many timeline numbers the promotion leaves out.
+fn skips(decision: &Decision) -> u32 {
+    match decision.begins() {
+        Some(Work::Promote { skip_timelines, .. }) => *skip_timelines,
+        other => panic!("no promotion but {other:?}"),
+    }
+}
+
+/// `a` holds the key and is a replica on timeline 3, in a cluster that follows no other.
+fn promoted(followed_on: Option<u32>) -> World {
+    member("a")
+        .replica(3, END)
+        .leader("a")
+        .memory(|memory| memory.followed_on = followed_on.map(TimelineId))
+}
+
+/// What `pgherd dr` wrote last.
+fn ordered(world: World, entry: Value) -> World {
+    world.view(|view| {
+        view.dr = Some(Versioned {
+            value: json!([entry]),
+            revision: REVISION,
+        });
+    })
+}
+
+#[test]
+fn a_region_that_takes_over_leaves_numbers_to_the_other_which_may_be_promoted_too() {
+    let mut world = leader();
+    world.turn();
+    let world = world.spec(|spec| spec.standby = None);
+    assert_eq!(skips(&world.decide()), 15, "promote-cluster");
+    assert_eq!(skips(&promoted(None).decide()), 0, "no region");
+    assert_eq!(skips(&promoted(Some(2)).decide()), 0, "it took over before");
+
+    let failover = |timeline: Value, state| json!({"what": "failover", "promoted with": timeline, "state": state});
+    let skipped = |followed_on, entry| skips(&ordered(promoted(followed_on), entry).decide());
+    let at = |timeline| json!({"timeline": timeline, "lsn": "0/5000000"});
+    assert_eq!(
+        skipped(None, failover(at(3), "begun")),
+        15,
+        "its agent is new"
+    );
+    assert_eq!(
+        skipped(None, failover(at(2), "begun")),
+        0,
+        "it took over before"
+    );
+    assert_eq!(skipped(None, failover(json!("unknown"), "begun")), 15);
+    assert_eq!(skipped(None, failover(json!("unknown"), "done")), 0);
+}
+
+#[test]
+fn a_guarded_switchover_leaves_no_numbers_out() {
+    let entry = json!({"what": "switchover", "state": "promoting"});
+    assert_eq!(skips(&ordered(promoted(Some(3)), entry).decide()), 0);
 }

@@ -183,9 +183,7 @@ fn positions_are_not_shown_while_a_work_goes_on() {
 
 #[test]
 fn what_is_called_off_is_looked_at_again_at_once() {
-    let promote = Work::Promote {
-        valid_until: NOW.plus(secs(20)),
-    };
+    let promote = Work::promote(NOW.plus(secs(20)));
     let decision = member("a")
         .replica(1, END)
         .seen(|seen| seen.lease = LeaseSeen::NONE)

@@ -6,12 +6,14 @@
 mod failover;
 mod history;
 mod member;
+mod region_order;
 mod status;
 mod sync;
 
 pub use failover::{FailoverDoc, Schedule};
 pub use history::{HistoryDoc, HistoryEntry};
 pub use member::{MemberDoc, VerdictDoc};
+pub use region_order::RegionOrder;
 pub use status::StatusDoc;
 pub use sync::SyncDoc;
 

@@ -15,9 +15,7 @@ use crate::check;
 const NOTHING: [&str; 0] = [];
 
 fn promote(seconds: u64) -> Action {
-    Action::Begin(Work::Promote {
-        valid_until: NOW.plus(secs(seconds)),
-    })
+    Action::Begin(Work::promote(NOW.plus(secs(seconds))))
 }
 
 fn start(start_as: StartAs) -> Action {
