@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clock::SimClock;
+use crate::cost::Costs;
 use crate::fence::SimFence;
 use crate::network::Place;
 use crate::peers::SimPeers;
@@ -114,6 +115,8 @@ pub(crate) struct Herd {
     running: BTreeMap<MemberName, Running>,
     /// The bug that all agents have.
     pub(crate) planted: Option<Planted>,
+    /// What the thoughts of all agents cost, when it is measured.
+    pub(crate) costs: Option<Costs>,
     /// Tasks of the world itself, such as clients.
     beside: Vec<JoinHandle<()>>,
 }
@@ -134,6 +137,7 @@ impl Herd {
             shape: Arc::new(Mutex::new(shape)),
             running: BTreeMap::new(),
             planted: None,
+            costs: None,
             beside: Vec::new(),
         }
     }
@@ -209,6 +213,9 @@ impl Herd {
         let mut agent = agent.on_turn(turns::recorder(&process));
         if let Some(bug) = self.planted {
             agent = agent.thinking(planted::in_thoughts(bug, &process));
+        }
+        if let Some(costs) = &self.costs {
+            agent = agent.thinking(costs.measured());
         }
         world.change(|state| {
             let host = state.host_mut(name);

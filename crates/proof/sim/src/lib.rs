@@ -7,6 +7,7 @@
 
 mod clients;
 mod clock;
+pub mod cost;
 mod dice;
 mod disk;
 mod fence;

@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use pgherd_bench::faults::{ROWS, Row};
 use pgherd_bench::figure::{Figure, table};
 use pgherd_bench::load::Load;
-use pgherd_bench::{faults, footprint, outage, peer, pressure, rest};
+use pgherd_bench::{copy, faults, footprint, outage, peer, pressure, rest, turn};
 use pgherd_testbed::{AgentProgram, HerdOptions};
 
 /// What runs besides the rows of faults.
 const BEFORE: [&str; 3] = ["restart", "switchover", "host"];
-const AFTER: [&str; 3] = ["pressure", "rest", "idle"];
+const AFTER: [&str; 5] = ["pressure", "rest", "idle", "copy", "turn"];
 
 /// What was asked for.
 struct Asked {
@@ -143,6 +143,8 @@ async fn one(suite: &str, options: &HerdOptions, asked: &Asked) -> Result<Vec<Fi
         "host" => Box::pin(outage::host_loss(options, asked.runs)).await,
         "pressure" => Box::pin(pressure::false_failovers(options, asked.pressure)).await,
         "rest" => Box::pin(rest::health_checks(options, asked.runs)).await,
+        "copy" => Box::pin(copy::beside_pg_basebackup(options, asked.runs)).await,
+        "turn" => turn::with_many_members(),
         _ => Box::pin(footprint::at_rest(options)).await,
     }
 }

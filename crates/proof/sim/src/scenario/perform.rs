@@ -9,6 +9,7 @@ use super::keys::{config, on_dcs, order};
 use super::parse::{self, Command, Damage, Deed, Pairs, Process, Told};
 use super::remote;
 use crate::clients;
+use crate::cost::Costs;
 use crate::herd::{Herd, Shape};
 use crate::planted::Planted;
 use crate::postgres::{self, Directory, Ending};
@@ -32,6 +33,8 @@ pub(crate) struct Stage {
     /// Primaries of other clusters, made with the first members.
     remotes: Vec<MemberName>,
     planted: Option<Planted>,
+    /// What the thoughts of the agents cost, when it is measured.
+    pub(crate) costs: Option<Costs>,
     /// When the last deed was done.
     last_deed: Duration,
 }
@@ -46,6 +49,7 @@ impl Stage {
             archive: false,
             remotes: Vec::new(),
             planted: None,
+            costs: None,
             last_deed: Duration::ZERO,
         }
     }
@@ -149,6 +153,7 @@ impl Stage {
         self.shape.dynamic.clone_from(settings);
         let mut herd = Herd::new(self.seed, self.shape.clone(), members);
         herd.planted = self.planted;
+        herd.costs.clone_from(&self.costs);
         if self.archive {
             herd.world
                 .change(|state| state.archive = Some(TimelineId(1)));
