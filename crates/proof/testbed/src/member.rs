@@ -43,7 +43,10 @@ impl Member {
         program: AgentProgram,
         options: &HerdOptions,
     ) -> Result<Self> {
-        let tools = PostgresTools::find()?;
+        let tools = match &options.tools {
+            Some(tools) => tools.clone(),
+            None => PostgresTools::find()?,
+        };
         let config = host.dir().join("pgherd.yml");
         fs_err::write(
             &config,

@@ -41,6 +41,9 @@ impl Login {
     }
 }
 
+/// Where `scripts/setup.sh test` puts a PostgreSQL that is newer than Debian's.
+const NEWER: &str = "/var/tmp/pgherd-postgresql-18.6.0";
+
 /// Where PostgreSQL's programs are, and who runs them.
 #[derive(Debug, Clone)]
 pub struct PostgresTools {
@@ -77,8 +80,20 @@ impl PostgresTools {
             .into_iter()
             .find(|dir| dir.join("postgres").exists() && dir.join("initdb").exists())
             .context("no PostgreSQL server found; `make setup` installs postgresql-15")?;
+        Ok(Self::in_folder(bin_dir))
+    }
+
+    /// The newer PostgreSQL that `scripts/setup.sh test` puts beside Debian's; `None` where it could not get it.
+    #[must_use]
+    pub fn newer() -> Option<Self> {
+        let folder = Path::new(NEWER);
+        let complete = folder.join("complete").exists();
+        complete.then(|| Self::in_folder(folder.join("bin")))
+    }
+
+    fn in_folder(bin_dir: PathBuf) -> Self {
         let user = geteuid().is_root().then(|| "postgres".to_owned());
-        Ok(Self { bin_dir, user })
+        Self { bin_dir, user }
     }
 
     /// Full path of one program.

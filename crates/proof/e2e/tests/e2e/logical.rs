@@ -11,7 +11,7 @@ use pgherd_testbed::{
 /// Rows and different rows of the table that clients write to.
 const COUNT: &str = "SELECT count(*) || ' rows, ' || count(DISTINCT (client, seq)) || ' different' FROM pgherd_oracle";
 
-fn options() -> HerdOptions {
+pub(crate) fn options() -> HerdOptions {
     let lines = [
         "slots:",
         "  cdc:",
@@ -114,7 +114,12 @@ async fn copy_is_safe(herd: &Herd, member: usize, since: usize) -> Result<()> {
 #[tokio::test]
 async fn a_subscriber_misses_and_repeats_no_row_across_failover_rebuild_and_switchover()
 -> Result<()> {
-    with_herd("logical", options(), async |herd| {
+    no_row_is_missed_or_repeated("logical", options()).await
+}
+
+/// The subscriber has every row once, through a failover, a rebuilt standby and a switchover.
+pub(crate) async fn no_row_is_missed_or_repeated(story: &str, options: HerdOptions) -> Result<()> {
+    with_herd(story, options, async |herd| {
         let mut oracle = Oracle::prepare(herd.leader().await?.sql()).await?;
         let first = herd.leader_index().await?;
         let second = 1 - first;

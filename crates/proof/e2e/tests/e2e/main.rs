@@ -19,6 +19,7 @@ mod host_loss;
 mod logical;
 mod migrate;
 mod mirror;
+mod newer;
 mod operations;
 mod readers;
 mod regions;
