@@ -1,14 +1,15 @@
-//! Who answers what: by method and the first segment of the path (contract §16.1).
+//! What answers requests: documents, health checks and orders (contract §16.1).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::body::{Body, HttpBody as _};
+use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT};
-use hyper::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt as _, Limited};
 use pgherd_api::failsafe::PROMISE_HEADER;
 use pgherd_ports::Desk;
 use pgherd_settings::Settings;
@@ -16,6 +17,7 @@ use pgherd_settings::Settings;
 use crate::access::{self, Caller};
 use crate::checks::{self, Rendered, shown};
 use crate::manner::Manner;
+use crate::orders::Order;
 use crate::reads::SharedReads;
 use crate::reply::Reply;
 use crate::{orders, reads};
@@ -24,6 +26,47 @@ use crate::{orders, reads};
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// A body must have come within this.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Whatever is read and is no health check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    Patroni,
+    Liveness,
+    Readiness,
+    Metrics,
+    Cluster,
+    History,
+    Config,
+    Failsafe,
+}
+
+impl Document {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Patroni,
+        Self::Liveness,
+        Self::Readiness,
+        Self::Metrics,
+        Self::Cluster,
+        Self::History,
+        Self::Config,
+        Self::Failsafe,
+    ];
+
+    /// What it is called in a path.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Patroni => "patroni",
+            Self::Liveness => "liveness",
+            Self::Readiness => "readiness",
+            Self::Metrics => "metrics",
+            Self::Cluster => "cluster",
+            Self::History => "history",
+            Self::Config => "config",
+            Self::Failsafe => "failsafe",
+        }
+    }
+}
 
 /// What every request needs.
 #[derive(Debug)]
@@ -56,69 +99,59 @@ impl App {
         )
     }
 
-    /// Answers one request.
-    pub(crate) async fn answer(
-        &self,
-        caller: Caller,
-        request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
-        let manner = self.manner.load_full();
-        let reply = match *request.method() {
-            Method::GET => {
-                if first_segment(request.uri().path()) == "patroni" {
-                    reads::look_again(&self.desk, age_allowed(request.headers())).await;
+    /// One of the documents.
+    pub(crate) async fn document(&self, document: Document, head: &Parts) -> Reply {
+        let (desk, query) = (&self.desk, head.uri.query().unwrap_or_default());
+        match document {
+            Document::Patroni => {
+                if head.method == Method::GET {
+                    reads::look_again(desk, age_allowed(&head.headers)).await;
                 }
-                self.read(request.uri().path(), request.uri().query()).await
+                checks::document(desk, &self.rendered)
             }
-            Method::HEAD | Method::OPTIONS => {
-                self.status(request.uri().path(), request.uri().query())
-                    .await
+            Document::Liveness => checks::liveness(desk),
+            Document::Readiness => checks::readiness(desk, query),
+            Document::Metrics => checks::metrics(desk),
+            Document::Cluster => {
+                reads::cluster(desk, &self.shared, &self.settings.fixed.scope).await
             }
-            _ => self.order(caller, &manner, request).await,
-        };
-        reply.into_response(&manner)
-    }
-
-    async fn read(&self, path: &str, query: Option<&str>) -> Reply {
-        let (desk, query) = (&self.desk, query.unwrap_or_default());
-        match first_segment(path) {
-            "patroni" => checks::document(desk, &self.rendered),
-            "liveness" => checks::liveness(desk),
-            "readiness" => checks::readiness(desk, query),
-            "metrics" => checks::metrics(desk),
-            "cluster" => reads::cluster(desk, &self.shared, &self.settings.fixed.scope).await,
-            "history" => reads::history(desk),
-            "config" => reads::config(desk),
-            "failsafe" => reads::failsafe(desk),
-            _ => checks::check(desk, &self.rendered, path, query),
+            Document::History => reads::history(desk),
+            Document::Config => reads::config(desk),
+            Document::Failsafe => reads::failsafe(desk),
         }
     }
 
-    async fn status(&self, path: &str, query: Option<&str>) -> Reply {
-        match first_segment(path) {
-            "patroni" | "liveness" | "readiness" | "metrics" | "cluster" | "history" | "config"
-            | "failsafe" => self.read(path, query).await.without_body(),
-            _ => checks::check_status(&self.desk, path, query.unwrap_or_default()),
+    /// A health check: what any other path is.
+    pub(crate) fn check(&self, head: &Parts) -> Reply {
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+        if head.method == Method::GET {
+            checks::check(&self.desk, &self.rendered, path, query)
+        } else {
+            checks::check_status(&self.desk, path, query)
         }
     }
 
-    async fn order(&self, caller: Caller, manner: &Manner, request: Request<Incoming>) -> Reply {
-        let Some(order) = orders::Order::of(request.method(), first_segment(request.uri().path()))
-        else {
-            return Reply::page(501);
-        };
+    /// Carries an order out, when whoever sent it may.
+    pub(crate) async fn order(
+        &self,
+        order: Order,
+        caller: Caller,
+        manner: &Manner,
+        head: &Parts,
+        body: Body,
+    ) -> Reply {
+        let headers = &head.headers;
         let shown = shown(&self.desk);
         let view = shown
             .as_ref()
             .and_then(|shown| Some(&*shown.cluster.as_ref()?.0));
         let restricted = order.is_restricted(manner);
-        let headers = request.headers();
         if let Err(refusal) = access::check(caller, headers, manner, view, restricted).await {
             tracing::info!(?order, from = %caller.address, code = %refusal.code, "refuse a request");
             return refusal;
         }
         let span = headers.get(PROMISE_HEADER).cloned();
-        let body = match body(request).await {
+        let body = match whole(headers, body).await {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
@@ -127,7 +160,7 @@ impl App {
             span: span.as_ref().and_then(|span| span.to_str().ok()),
         };
         let reply = orders::carry_out(self, order, letter).await;
-        if order == orders::Order::Failsafe && reply.code.is_success() {
+        if order == Order::Failsafe && reply.code.is_success() {
             // Asked several times in each ttl of an outage: what comes of it is in the line of each turn.
             tracing::debug!(from = %caller.address, "promise not to race");
         } else {
@@ -149,23 +182,16 @@ fn age_allowed(headers: &HeaderMap) -> Duration {
     }
 }
 
-fn first_segment(path: &str) -> &str {
-    path.trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or_default()
-}
-
 /// The whole body; `None` when the request does not say that it has one.
-async fn body(request: Request<Incoming>) -> Result<Option<Bytes>, Reply> {
-    if !has_body(request.headers()) {
+async fn whole(headers: &HeaderMap, body: Body) -> Result<Option<Bytes>, Reply> {
+    if !has_body(headers) {
         return Ok(None);
     }
-    let upper = request.body().size_hint().upper();
+    let upper = body.size_hint().upper();
     if upper.is_some_and(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes > BODY_BYTES_MAX)) {
         return Err(Reply::page(413));
     }
-    let read = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let read = Limited::new(body, BODY_BYTES_MAX).collect();
     match tokio::time::timeout(BODY_WAIT_MAX, read).await {
         Ok(Ok(body)) => Ok(Some(body.to_bytes())),
         Ok(Err(_)) => Err(Reply::page(413)),

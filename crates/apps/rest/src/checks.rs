@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use axum::http::StatusCode;
 use bytes::Bytes;
-use hyper::StatusCode;
 use pgherd_api::health::{self, Check};
 use pgherd_api::member::MemberFacts;
 use pgherd_api::query::Query;

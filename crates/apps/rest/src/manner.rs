@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
+use axum::http::HeaderMap;
+use axum::http::header::{HeaderName, HeaderValue};
 use pgherd_api::COMPATIBLE_VERSION;
 use pgherd_settings::{ClientLogin, Restapi, VerifyClient};
 use tracing::warn;

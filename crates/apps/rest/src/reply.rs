@@ -1,9 +1,9 @@
 //! What is answered: a code, a body and its kind (contract §16.1).
 
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, SERVER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Response, StatusCode};
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SERVER, WWW_AUTHENTICATE};
-use hyper::{HeaderMap, Response, StatusCode};
 use pgherd_api::json::spaced;
 use pgherd_api::orders::Rejection;
 use serde_json::Value;
@@ -125,7 +125,7 @@ impl Reply {
     }
 
     /// The answer as it goes out.
-    pub(crate) fn into_response(self, manner: &Manner) -> Response<Full<Bytes>> {
+    pub(crate) fn into_response(self, manner: &Manner) -> Response<Body> {
         let mut headers = HeaderMap::with_capacity(4);
         let kind = match self.kind {
             Kind::Status => None,
@@ -151,7 +151,7 @@ impl Reply {
             );
         }
         headers.extend(self.headers);
-        let mut response = Response::new(Full::new(self.body));
+        let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.code;
         *response.headers_mut() = headers;
         response

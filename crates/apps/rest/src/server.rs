@@ -1,12 +1,14 @@
 //! Listening, connections, and taking new settings over.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::{Request, Uri};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,12 +21,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
+use tower_service::Service as _;
 use tracing::{debug, info, warn};
 
 use crate::access::Caller;
 use crate::app::App;
 use crate::manner::Manner;
 use crate::places::{Place, Places};
+use crate::routes;
 use crate::tls::{self, TlsError};
 
 /// The least listening queue: load balancers come in bursts.
@@ -115,6 +119,7 @@ impl Server {
         let manner = Manner::new(&settings.changing.restapi).await;
         let mut shown = desk.shown.clone();
         let app = Arc::new(App::new(desk, Arc::clone(&settings), manner));
+        let router = routes::router(Arc::clone(&app));
         let (leave, leaving) = watch::channel(false);
         let places = Places::new();
         let mut connections = JoinSet::new();
@@ -125,7 +130,7 @@ impl Server {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &places) => {
                     if let Some((stream, from, place)) = accepted {
-                        let connection = Connection { app: Arc::clone(&app), from, place };
+                        let connection = Connection { router: router.clone(), from, place };
                         connections.spawn(connection.run(stream, tls.clone(), leaving.clone()));
                     }
                 }
@@ -151,7 +156,7 @@ impl Server {
 
 /// One connection.
 struct Connection {
-    app: Arc<App>,
+    router: Router,
     from: SocketAddr,
     place: Place,
 }
@@ -198,9 +203,11 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let app = &self.app;
-        let service = service_fn(move |request| async move {
-            Ok::<_, Infallible>(app.answer(caller, request).await)
+        let router = &self.router;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            one_slash(&mut request);
+            request.extensions_mut().insert(caller);
+            router.clone().call(request)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -218,6 +225,21 @@ impl Connection {
             debug!(from = %self.from, %error, "serve a connection");
         }
         drop(self.place);
+    }
+}
+
+/// Leading slashes count as one.
+fn one_slash<B>(request: &mut Request<B>) {
+    let uri = request.uri();
+    let path = uri.path().trim_start_matches('/');
+    if uri.path().len() <= path.len() + 1 {
+        return;
+    }
+    let query = uri
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    if let Ok(uri) = Uri::try_from(format!("/{path}{query}")) {
+        *request.uri_mut() = uri;
     }
 }
 

@@ -5,7 +5,7 @@ mod failsafe;
 mod member;
 mod switch;
 
-use hyper::Method;
+use axum::http::Method;
 use pgherd_api::orders::SwitchKind;
 
 use crate::app::App;
@@ -38,45 +38,40 @@ pub(crate) enum Order {
     Citus,
 }
 
+/// Every order by its method and the name it has in a path.
+pub(crate) const ORDERS: [(Method, &str, Order); 14] = [
+    (Method::PATCH, "config", Order::PatchConfig),
+    (Method::PUT, "config", Order::PutConfig),
+    (Method::POST, "reload", Order::Reload),
+    (Method::POST, "sigterm", Order::Sigterm),
+    (Method::POST, "restart", Order::Restart),
+    (Method::DELETE, "restart", Order::CancelRestart),
+    (Method::POST, "reinitialize", Order::Reinitialize),
+    (Method::POST, "delayed", Order::Delayed),
+    (
+        Method::POST,
+        "switchover",
+        Order::Switch(SwitchKind::Switchover),
+    ),
+    (
+        Method::POST,
+        "failover",
+        Order::Switch(SwitchKind::Failover),
+    ),
+    (Method::DELETE, "switchover", Order::CancelSwitchover),
+    (Method::POST, "failsafe", Order::Failsafe),
+    (Method::POST, "citus", Order::Citus),
+    (Method::POST, "mpp", Order::Citus),
+];
+
+/// The order behind a method and a name.
+pub(crate) fn named(method: &Method, name: &str) -> Option<Order> {
+    ORDERS
+        .iter()
+        .find_map(|(of, called, order)| (of == method && *called == name).then_some(*order))
+}
+
 impl Order {
-    /// All of them.
-    #[cfg(test)]
-    pub(crate) const ALL: [Self; 13] = [
-        Self::PatchConfig,
-        Self::PutConfig,
-        Self::Reload,
-        Self::Sigterm,
-        Self::Restart,
-        Self::CancelRestart,
-        Self::Reinitialize,
-        Self::Delayed,
-        Self::Switch(SwitchKind::Switchover),
-        Self::Switch(SwitchKind::Failover),
-        Self::CancelSwitchover,
-        Self::Failsafe,
-        Self::Citus,
-    ];
-
-    /// The order behind a method and the first segment of a path.
-    pub(crate) fn of(method: &Method, segment: &str) -> Option<Self> {
-        Some(match (method.as_str(), segment) {
-            ("PATCH", "config") => Self::PatchConfig,
-            ("PUT", "config") => Self::PutConfig,
-            ("POST", "reload") => Self::Reload,
-            ("POST", "sigterm") => Self::Sigterm,
-            ("POST", "restart") => Self::Restart,
-            ("DELETE", "restart") => Self::CancelRestart,
-            ("POST", "reinitialize") => Self::Reinitialize,
-            ("POST", "delayed") => Self::Delayed,
-            ("POST", "switchover") => Self::Switch(SwitchKind::Switchover),
-            ("POST", "failover") => Self::Switch(SwitchKind::Failover),
-            ("DELETE", "switchover") => Self::CancelSwitchover,
-            ("POST", "failsafe") => Self::Failsafe,
-            ("POST", "citus" | "mpp") => Self::Citus,
-            _ => return None,
-        })
-    }
-
     /// Whether the caller's address counts. A leader that can not reach the store asks for promises whose
     /// addresses nobody can look up then, so that the members' part alone restricts nothing.
     pub(crate) fn is_restricted(self, manner: &Manner) -> bool {
