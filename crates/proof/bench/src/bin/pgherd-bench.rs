@@ -144,7 +144,7 @@ async fn one(suite: &str, options: &HerdOptions, asked: &Asked) -> Result<Vec<Fi
         "pressure" => Box::pin(pressure::false_failovers(options, asked.pressure)).await,
         "rest" => Box::pin(rest::health_checks(options, asked.runs)).await,
         "copy" => Box::pin(copy::beside_pg_basebackup(options, asked.runs)).await,
-        "turn" => turn::with_many_members(),
+        "turn" => turn::with_many_members().await,
         _ => Box::pin(footprint::at_rest(options)).await,
     }
 }
