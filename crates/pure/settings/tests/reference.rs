@@ -30,8 +30,10 @@ default is used.
 ## Values
 
 Booleans: `on true yes 1 off false no 0`, in any case. Integers: decimal, `0x` hexadecimal, octal with a leading
-zero. Sizes: with `B kB MB GB TB`, bytes without. Times: with `us ms s min h d`, seconds without. Bare `on`, `off`,
-`yes` and `no` are booleans, as in YAML 1.1.
+zero. Sizes: with `B kB MB GB TB`, bytes without. Times: with `us ms s min h d`, seconds without.
+
+Without quotes a value is what YAML 1.1 makes of it, as with Patroni: `on`, `off`, `yes` and `no` are booleans, `0640` is
+octal (416), `1_000` is 1000, `1:30` is 90, and `1e3` is a text. A password of digits belongs in quotes.
 
 ## Times
 
