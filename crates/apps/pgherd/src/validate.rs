@@ -6,7 +6,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 use pgherd_agent::SettingsSource;
 use pgherd_api::yaml;
-use pgherd_settings::{Loaded, Settings, Warning, validate_dynamic};
+use pgherd_settings::{Loaded, Settings, validate_dynamic};
 use serde_json::Value;
 
 use crate::cli::AgentArgs;
@@ -21,14 +21,15 @@ pub(crate) fn validate(loaded: Loaded, args: &AgentArgs, quiet: bool) -> Result<
     let mut faults = Vec::new();
     let of_dcs = Value::Object(loaded.local.bootstrap_dynamic().clone());
     let of_dcs = validate_dynamic(&of_dcs).unwrap_or_default();
-    let of_dcs = of_dcs
-        .iter()
-        .map(|odd| format!("bootstrap.dcs  {}", odd.problem));
+    let of_dcs = of_dcs.iter().map(|odd| {
+        let text = format!("bootstrap.dcs  {}", odd.problem);
+        (text, odd.refuses_the_file())
+    });
     let odd = loaded
         .warnings
         .iter()
-        .map(|odd| (odd.to_string(), is_fault(odd)));
-    for (text, is_fault) in odd.chain(of_dcs.map(|text| (text, false))) {
+        .map(|odd| (odd.to_string(), odd.refuses_the_file()));
+    for (text, is_fault) in odd.chain(of_dcs) {
         if is_fault || args.strict {
             faults.push(text);
         } else if !quiet {
@@ -55,12 +56,6 @@ pub(crate) fn validate(loaded: Loaded, args: &AgentArgs, quiet: bool) -> Result<
         print!("{text}");
     }
     Ok(())
-}
-
-/// An agent runs with these all the same, on one host say, and still the file is not what somebody wants.
-fn is_fault(odd: &Warning) -> bool {
-    odd.path.ends_with("connect_address")
-        || odd.problem.starts_with("Conflicting configuration between")
 }
 
 /// A directory with something in it must hold a cluster.

@@ -7,6 +7,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pgherd_settings::keys::{self, Kind, Scope};
+use pgherd_settings::patch;
+use serde_json::json;
+
 /// A folder with the binary under another name.
 struct Named {
     folder: tempfile::TempDir,
@@ -94,6 +98,13 @@ fn a_sample_that_is_filled_in_is_valid_and_what_is_wrong_is_told_at_once() {
         (0, String::new(), String::new())
     );
 
+    let low = patroni.file("low.yml");
+    let text = fs_err::read_to_string(&sample).unwrap();
+    fs_err::write(&low, text.replace("ttl: 30", "ttl: 5")).unwrap();
+    let refused = patroni.run(&["--validate-config", "-i", &low], &nothing);
+    let told = "bootstrap.dcs  ttl=5 can't be smaller than 20, adjusting...\n";
+    assert_eq!((code(&refused), err(&refused)), (1, told.to_owned()));
+
     drop(store);
     let data = patroni.folder.path().join("data");
     fs_err::create_dir(&data).unwrap();
@@ -111,6 +122,51 @@ fn a_sample_that_is_filled_in_is_valid_and_what_is_wrong_is_told_at_once() {
         "doesn't look like a valid data directory",
     ] {
         assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn one_run_tells_a_wrong_value_of_every_key_there_is() {
+    let mut file = json!({});
+    let mut paths = Vec::new();
+    for key in keys::all() {
+        let wrong = match key.kind {
+            // their keys have rows of their own
+            Kind::Section | Kind::Any => continue,
+            Kind::Mapping if key.path == "bootstrap.dcs" => continue,
+            Kind::Mapping => json!(5),
+            _ => json!({"a": ["b"]}),
+        };
+        let path = key.path.replace('*', "superuser");
+        let path = match key.scope {
+            Scope::Dynamic => format!("bootstrap.dcs.{path}"),
+            Scope::Local | Scope::Both => path,
+        };
+        let names = path.rsplit('.');
+        patch(
+            &mut file,
+            names.fold(wrong, |inner, name| json!({name: inner})),
+        );
+        paths.push(path);
+    }
+    let patroni = Named::new("patroni");
+    let name = patroni.file("wrong.yml");
+    fs_err::write(&name, file.to_string()).unwrap();
+    let ended = patroni.run(&["--validate-config", &name], &BTreeMap::new());
+    let told = err(&ended);
+    assert_eq!((code(&ended), out(&ended)), (1, String::new()));
+    assert!(paths.len() > 180, "{paths:?}");
+    for path in paths {
+        let line = told.lines().find(|line| {
+            let about = line.split_once(":1  ").map_or("", |(_, about)| about);
+            about
+                .strip_prefix(&path)
+                .is_some_and(|rest| rest.starts_with([':', '.']))
+        });
+        assert!(
+            line.is_some_and(|line| line.contains("; use ")),
+            "{path}: {line:?}"
+        );
     }
 }
 

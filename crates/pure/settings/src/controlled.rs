@@ -80,6 +80,21 @@ pub fn is_controlled(name: &str) -> bool {
     RULES.iter().any(|(controlled, _, _)| *controlled == name)
 }
 
+/// What PostgreSQL itself takes of a controlled parameter that is a number, both ends included (contract §2.6): the
+/// server would not start with anything else. Names in lower case.
+pub(crate) fn range_of(name: &str) -> Option<(i64, i64)> {
+    const BACKENDS_MAX: i64 = 262_143;
+    match name {
+        "max_connections" => Some((1, BACKENDS_MAX)),
+        "max_wal_senders"
+        | "max_replication_slots"
+        | "max_prepared_transactions"
+        | "max_worker_processes" => Some((0, BACKENDS_MAX)),
+        "max_locks_per_transaction" => Some((10, i64::from(i32::MAX))),
+        _ => None,
+    }
+}
+
 impl Controlled {
     /// Reads the controlled ones among parameters of the dynamic configuration (names in lower case), and
     /// says in Patroni's words what did not pass.
@@ -91,7 +106,8 @@ impl Controlled {
             let Some(given) = parameters.get(*name) else {
                 continue;
             };
-            match rule.read(given) {
+            let max = range_of(name).map_or(i64::MAX, |(_, max)| max);
+            match rule.read(given, max) {
                 None if matches!(rule, Rule::Forced) => {}
                 None => messages.push(format!(
                     "postgresql parameter {name}={given} failed validation, defaulting to {default}"
@@ -126,8 +142,8 @@ impl Controlled {
 }
 
 impl Rule {
-    /// The value in the form that PostgreSQL is given; `None` when it does not pass.
-    fn read(&self, given: &str) -> Option<String> {
+    /// The value in the form that PostgreSQL is given; `None` when it does not pass, as a number above `max`.
+    fn read(&self, given: &str, max: i64) -> Option<String> {
         let given = Value::String(given.to_owned());
         let on_off = |on: bool| if on { "on" } else { "off" }.to_owned();
         match self {
@@ -140,7 +156,7 @@ impl Rule {
                 _ => None,
             },
             Self::AtLeast(min) => value::whole(&given)
-                .filter(|number| number >= min)
+                .filter(|number| (*min..=max).contains(number))
                 .map(|number| number.to_string()),
             Self::KeepSegments => {
                 let segments = value::whole(&given).filter(|segments| *segments >= 1)?;
@@ -219,6 +235,21 @@ mod tests {
                 Some(at.to_owned())
             };
             assert_eq!(taken_at, expected, "{name}={at}");
+        }
+    }
+
+    #[test]
+    fn a_value_with_which_postgresql_would_not_start_fails_validation() {
+        for (name, default, _) in &RULES {
+            let Some((_, max)) = range_of(name) else {
+                continue;
+            };
+            let (taken, messages) = read(&[(name, &max.to_string())]);
+            assert_eq!(messages, [""; 0], "{name}");
+            assert_eq!(taken.command_line[*name], max.to_string());
+            let (refused, messages) = read(&[(name, &(max + 1).to_string())]);
+            assert_eq!(messages.len(), 1, "{name}");
+            assert_eq!(refused.command_line[*name], *default);
         }
     }
 

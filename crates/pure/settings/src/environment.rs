@@ -138,7 +138,7 @@ fn value_of(path: &[String], text: &str) -> Result<Value, String> {
     match kind {
         _ if path == ["log", "format"] && !text.contains("%(") => yaml_list(text),
         Some(Kind::List) => yaml_list(text),
-        Some(Kind::Texts) => {
+        Some(Kind::Texts | Kind::Mapping) => {
             let text = text.trim();
             let wrapped = if text.starts_with('{') {
                 text.to_owned()

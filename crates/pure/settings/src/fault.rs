@@ -40,6 +40,16 @@ pub type Warning = Fault;
 pub struct Faults(pub Vec<Fault>);
 
 impl Fault {
+    /// Whether `--validate-config` refuses a file for this, although an agent lives with it: what stands there is not
+    /// what somebody wants (contract §2.6).
+    pub fn refuses_the_file(&self) -> bool {
+        self.path.ends_with("connect_address")
+            || self
+                .problem
+                .starts_with("Conflicting configuration between")
+            || self.problem.contains(" can't be smaller than ")
+    }
+
     /// A message that stands for itself, in words that operators search logs for.
     pub(crate) fn plain(message: String) -> Self {
         Self {

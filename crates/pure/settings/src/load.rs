@@ -299,12 +299,11 @@ fn read_fixed(reader: &mut Reader<'_>) -> Option<FixedSettings> {
     })
 }
 
-/// The namespace with one slash in front and one behind.
+/// The namespace with one slash in front, one behind, and one between names.
 pub(crate) fn namespace(reader: &Reader<'_>) -> String {
-    match reader.text("namespace").trim_matches('/') {
-        "" => "/".to_owned(),
-        inner => format!("/{inner}/"),
-    }
+    let given = reader.text("namespace");
+    let names = given.split('/').filter(|name| !name.is_empty());
+    names.fold("/".to_owned(), |path, name| path + name + "/")
 }
 
 fn read_name(reader: &mut Reader<'_>) -> Option<MemberName> {

@@ -189,9 +189,9 @@ impl<'a> Reader<'a> {
         self.fitting(path).and_then(check::lines)
     }
 
-    /// Names and texts; null entries are left out.
+    /// Names and texts; entries that are no single value are left out, and the others count.
     pub(crate) fn texts(&self, path: &str) -> BTreeMap<String, String> {
-        self.fitting(path).map(texts).unwrap_or_default()
+        self.raw(path).map(texts).unwrap_or_default()
     }
 
     /// Options of a program.

@@ -5,9 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use pgherd_settings::keys::{Key, Kind};
 use pgherd_settings::*;
-use serde_json::json;
 use support::GOOD;
 
 fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -212,43 +210,6 @@ fn without_either_the_environment_alone_is_the_configuration() {
 
     let shown = load(&[], &BTreeMap::new()).unwrap_err().to_string();
     assert!(shown.contains("scope: is required"), "{shown}");
-}
-
-/// A value that fits, as an operator writes it, and what it is in the document.
-fn fitting(key: &Key) -> (&'static str, serde_json::Value) {
-    match key.kind {
-        Kind::Flag => ("on", json!("on")),
-        Kind::Whole(min, _) if min > 5 => ("65536", json!("65536")),
-        Kind::Whole(..) => ("7", json!("7")),
-        Kind::Bytes(_) => ("1MB", json!("1MB")),
-        Kind::Seconds(_) | Kind::SecondsOrNever(_) => ("7s", json!("7s")),
-        Kind::FileMode => ("0640", json!("0640")),
-        Kind::Choice(words) => (words[0], json!(words[0])),
-        Kind::List => ("a:1, b:2", json!(["a:1", "b:2"])),
-        Kind::Texts => ("a: x", json!({"a": "x"})),
-        Kind::Text | Kind::Secret | Kind::Any => ("%(message)s", json!("%(message)s")),
-        // None of these has a variable.
-        Kind::Section | Kind::Lines | Kind::Options | Kind::Mapping => ("", json!(null)),
-    }
-}
-
-#[test]
-fn every_variable_sets_its_key() {
-    let all = variables();
-    assert!(all.len() > 90, "{}", all.len());
-    for (variable, key) in all {
-        let (text, wanted) = fitting(key);
-        assert!(!text.is_empty(), "{variable}");
-        let document = of_environment(&env(&[(&variable, text)])).unwrap();
-        let user = variable.split('_').nth(1).unwrap().to_lowercase();
-        let pointer = format!("/{}", key.path.replace('*', &user).replace('.', "/"));
-        let found = serde_json::Value::from(document);
-        assert_eq!(
-            found.pointer(&pointer),
-            Some(&wanted),
-            "{variable}: {found}"
-        );
-    }
 }
 
 #[test]

@@ -30,8 +30,10 @@ default is used.
 ## Values
 
 Booleans: `on true yes 1 off false no 0`, in any case. Integers: decimal, `0x` hexadecimal, octal with a leading
-zero. Sizes: with `B kB MB GB TB`, bytes without. Times: with `us ms s min h d`, seconds without. Bare `on`, `off`,
-`yes` and `no` are booleans, as in YAML 1.1.
+zero. Sizes: with `B kB MB GB TB`, bytes without. Times: with `us ms s min h d`, seconds without.
+
+Without quotes a value is what YAML 1.1 makes of it, as with Patroni: `on`, `off`, `yes` and `no` are booleans, `0640` is
+octal (416), `1_000` is 1000, `1:30` is 90, and `1e3` is a text. A password of digits belongs in quotes.
 
 ## Times
 
@@ -60,10 +62,17 @@ only; a value that does not pass falls to its default.
 | `max_worker_processes` | 8 | 2 or more |
 | `wal_keep_size` (`wal_keep_segments` before 13) | 128MB (8) | 16MB (1) or more |
 
+## Where a value means something else than with Patroni
+
+Patroni 4.1.5 was asked about some hundred values (`crates/pure/settings/tests/patroni/rows.txt`, a test), and pgherd makes of
+them what Patroni makes, but for this:
+
+DIFFERENCES
 ## Keys
 
 *as* says whose word a key is: **Patroni**'s, doing the same here; Patroni's but **accepted** without effect in this
-version; or **ours**. In a key, `*` is any one name.
+version; or **ours** (or of another Patroni than 4.1): where a member is Patroni 4.1, it has no effect there. In a key,
+`*` is any one name.
 ";
 
 const OF_THE_ENVIRONMENT: &str = "\
@@ -146,8 +155,15 @@ fn every_default_fits_its_kind_in_words_people_can_copy() {
     }
 }
 
+/// The reasons of those rows that are not what Patroni makes of them.
+fn differences() -> String {
+    let rows = include_str!("patroni/rows.txt").lines();
+    let reasons = rows.filter_map(|row| Some(row.strip_prefix("why ")?.split_once(": ")?.1));
+    reasons.map(|reason| format!("- {reason}\n")).collect()
+}
+
 fn page() -> String {
-    let mut page = INTRODUCTION.to_owned();
+    let mut page = INTRODUCTION.replace("DIFFERENCES\n", &format!("{}\n", differences()));
     let mut section = None;
     for key in keys::all() {
         let of = key
@@ -202,6 +218,7 @@ fn kind(kind: Kind) -> String {
         Kind::SecondsOrNever(_) => "time, or never".to_owned(),
         Kind::FileMode => "file mode".to_owned(),
         Kind::Text => "text".to_owned(),
+        Kind::Ports => "port or ports".to_owned(),
         Kind::Secret => "secret".to_owned(),
         Kind::Choice(words) => format!("one of {}", words.join(", ")),
         Kind::List => "list".to_owned(),

@@ -27,6 +27,7 @@ mod regions_lost;
 mod rejoin;
 mod restart_of_all;
 mod retention;
+mod settings_rows;
 mod standby_archive;
 mod switchover;
 mod synchronous;

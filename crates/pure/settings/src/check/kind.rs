@@ -35,6 +35,9 @@ pub(crate) fn fits(kind: Kind, given: &Value) -> Result<(), String> {
         // what stands here may be a password, or one in the wrong place
         (Kind::Secret, _) => Err(format!("is no text; use {wanted}")),
         (Kind::Section | Kind::Mapping, _) => Err(format!("is no mapping; use {wanted}")),
+        (Kind::Options, Value::Object(_)) => {
+            Err(format!("is a mapping that does not fit; use {wanted}"))
+        }
         (_, Value::Object(_)) => Err(format!("is a mapping; use {wanted}")),
         (_, Value::Array(_)) => Err(format!("is a list that does not fit; use {wanted}")),
         (_, Value::String(text)) => Err(format!("`{text}` does not fit; use {wanted}")),
@@ -58,6 +61,7 @@ fn is_of(kind: Kind, given: &Value) -> bool {
         Kind::Seconds(min) => in_range(value::seconds(given), min, i64::MAX),
         Kind::FileMode => in_range(value::whole(given), 0, 0o777),
         Kind::Text | Kind::Secret => value::scalar(given).is_some(),
+        Kind::Ports => value::scalar(given).is_some_and(|text| are_ports(&text)),
         Kind::Choice(words) => value::scalar(given)
             .is_some_and(|given| words.iter().any(|word| word.eq_ignore_ascii_case(&given))),
         Kind::List => list(given).is_some(),
@@ -70,6 +74,12 @@ fn is_of(kind: Kind, given: &Value) -> bool {
     }
 }
 
+/// Whether each of them is a port. Nothing is as if not given, where a section is to be switched off.
+fn are_ports(text: &str) -> bool {
+    let is_port = |port: &str| port.trim().parse().is_ok_and(|port: u16| port != 0);
+    text.is_empty() || text.split(',').all(is_port)
+}
+
 /// What is allowed, to follow "use".
 fn wanted(kind: Kind) -> String {
     let fixed = match kind {
@@ -77,7 +87,7 @@ fn wanted(kind: Kind) -> String {
         Kind::Section | Kind::Mapping => "a mapping of keys to values",
         Kind::Flag => "a boolean: on, off, true, false, yes, no, 1 or 0",
         Kind::Whole(i64::MIN, i64::MAX) => "an integer",
-        Kind::Whole(min, 4_294_967_295..) => return format!("an integer of at least {min}"),
+        Kind::Whole(min, i64::MAX) => return format!("an integer of at least {min}"),
         Kind::Whole(min, max) => return format!("an integer from {min} to {max}"),
         Kind::Bytes(min) => {
             return format!("a size of at least {min}, in bytes or with B, kB, MB, GB or TB");
@@ -92,11 +102,14 @@ fn wanted(kind: Kind) -> String {
         }
         Kind::FileMode => "a file mode from 0 to 0777, octal with a leading zero",
         Kind::Text | Kind::Secret => "a single value",
+        Kind::Ports => "a port from 1 to 65535, or several with commas",
         Kind::Choice(words) => return format!("one of {}", words.join(", ")),
         Kind::List => "a list of texts, or one text with commas",
         Kind::Lines => "a list of lines",
         Kind::Texts => "a mapping of names to single values",
-        Kind::Options => "a list of `name` and `name: value`, or a mapping",
+        Kind::Options => {
+            "a list of `name` and `name: value`, or a mapping of names to single values"
+        }
     };
     fixed.to_owned()
 }

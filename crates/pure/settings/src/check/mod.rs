@@ -11,7 +11,7 @@ pub(crate) use kind::{fits, lines, list, options};
 
 use crate::document::{Path, Places};
 use crate::keys::{self, Key, Kind, Scope, Similar};
-use crate::{Fault, Place, Warning, value};
+use crate::{Fault, Place, Warning, controlled, value};
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -108,13 +108,35 @@ impl<'a> Walk<'a> {
             }
             _ => {}
         }
-        if key.kind == Kind::Section
-            && let Value::Object(section) = value
-        {
-            self.section(section, path);
-        } else if let Err(problem) = fits(key.kind, value) {
+        match (key.kind, value) {
+            (Kind::Section, Value::Object(section)) => self.section(section, path),
+            (Kind::Texts, Value::Object(entries)) => self.texts(entries, path),
+            (kind, value) => self.value(kind, value, path),
+        }
+    }
+
+    fn value(&mut self, kind: Kind, value: &Value, path: &[String]) {
+        if let Err(problem) = fits(kind, value) {
             let fault = self.fault(path, problem);
             self.found.faults.push(fault);
+        }
+    }
+
+    /// Each entry by itself, so that one which does not fit is told by its name.
+    fn texts(&mut self, entries: &Map<String, Value>, path: &mut Path) {
+        let parameters = path
+            .iter()
+            .map(String::as_str)
+            .eq(["postgresql", "parameters"]);
+        for (name, value) in entries {
+            // what counts from `/config` only need not fit anywhere else
+            let range = (parameters && self.scope == Scope::Dynamic)
+                .then(|| controlled::range_of(&name.to_ascii_lowercase()))
+                .flatten();
+            let kind = range.map_or(Kind::Text, |(min, max)| Kind::Whole(min, max));
+            path.push(name.clone());
+            self.value(kind, value, path);
+            path.pop();
         }
     }
 

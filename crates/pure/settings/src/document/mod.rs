@@ -1,6 +1,7 @@
 //! A settings document: its values, and where each of them was given.
 
 mod patch;
+mod scalar;
 mod yaml;
 
 use std::collections::BTreeMap;

@@ -1,8 +1,7 @@
 //! YAML as Patroni's users write it, with the line of every key.
 //!
-//! The parser reads YAML 1.2; the files were written for a reader of YAML 1.1. So a bare `on`, `off`,
-//! `yes` or `no` becomes a boolean here, and a number with a leading zero stays text, for
-//! [`crate::value`] to read as octal.
+//! The parser reads YAML 1.2; the files were written for a reader of YAML 1.1. So scalars without quotes are read once
+//! more here, as that one does: [`scalar`].
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,7 +11,7 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
-use super::Path;
+use super::{Path, scalar};
 
 /// How deep collections may nest. No setting is as deep by far, and the stack of a thread holds it.
 const DEPTH_MAX: usize = 24;
@@ -166,11 +165,13 @@ impl Walk<'_> {
         let at = node.defined;
         match node.value {
             Node::Null => Value::Null,
-            Node::Scalar(value) => value,
-            Node::Text(text) => match bare_boolean(&text) {
-                Some(on) if self.is_bare(&text, at) => Value::Bool(on),
-                _ => Value::String(text),
+            Node::Scalar(value) => match self.number_at(at) {
+                Some(number) => scalar::bare(number).unwrap_or_else(|| number.into()),
+                None => value,
             },
+            Node::Text(text) => scalar::bare(&text)
+                .filter(|_| self.is_bare(&text, at))
+                .unwrap_or(Value::String(text)),
             Node::List(items) => {
                 let mut list = Vec::new();
                 for (number, item) in items.into_iter().enumerate() {
@@ -203,25 +204,27 @@ impl Walk<'_> {
         self.found.borrow_mut().lines.push((path.clone(), line));
     }
 
-    /// Whether the text stands in the file just so, without quotes.
+    /// Whether the text stands in the file just so, without quotes and not called a text.
     fn is_bare(&self, text: &str, at: serde_saphyr::Location) -> bool {
-        let start = at
-            .span()
-            .byte_offset()
-            .and_then(|start| usize::try_from(start).ok());
-        start
-            .and_then(|start| self.text.get(start..))
-            .is_some_and(|rest| rest.starts_with(text))
+        self.around(at).is_some_and(|(before, rest)| {
+            rest.starts_with(text) && !before.trim_end().ends_with("!!str")
+        })
     }
-}
 
-/// What YAML 1.1 calls a boolean and 1.2 does not. (`y` and `n` were in the old standard, but not in the
-/// reader that these files were written for.)
-fn bare_boolean(text: &str) -> Option<bool> {
-    match text {
-        "on" | "On" | "ON" | "yes" | "Yes" | "YES" => Some(true),
-        "off" | "Off" | "OFF" | "no" | "No" | "NO" => Some(false),
-        _ => None,
+    /// What the parser took for a number, as it is written.
+    fn number_at(&self, at: serde_saphyr::Location) -> Option<&str> {
+        let (_, rest) = self.around(at)?;
+        let belongs = |letter: char| letter.is_ascii_alphanumeric() || "+-._".contains(letter);
+        let number = rest.split(|letter| !belongs(letter)).next()?;
+        number
+            .starts_with(|letter: char| letter.is_ascii_digit() || "+-.".contains(letter))
+            .then_some(number)
+    }
+
+    /// The file before a place, and from it on.
+    fn around(&self, at: serde_saphyr::Location) -> Option<(&str, &str)> {
+        let start = at.span().byte_offset()?;
+        self.text.split_at_checked(usize::try_from(start).ok()?)
     }
 }
 
@@ -255,6 +258,18 @@ mod tests {
         assert_eq!(whole("e"), Some(1000));
         assert_eq!(whole("f"), Some(-1));
         assert_eq!(whole("g"), Some(8));
+    }
+
+    #[test]
+    fn scalars_are_read_as_the_old_reader_reads_them_wherever_they_stand() {
+        let text = "a: 0640\nb: [012, '012', 1e3, 1.50]\nc: &c 1:30\nd: *c\ne: {f: 010 , g: 1_0}\n\
+                    h: !!str 012\ni: 007 # seven\nj: 12 34\n";
+        let value = parse(text).unwrap().value;
+        assert_eq!(
+            value,
+            json!({"a": 416, "b": [10, "012", "1e3", 1.5], "c": 90, "d": 90, "e": {"f": 8, "g": 10},
+                   "h": "012", "i": 7, "j": "12 34"})
+        );
     }
 
     #[test]

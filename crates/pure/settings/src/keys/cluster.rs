@@ -1,6 +1,6 @@
 //! Keys of the whole cluster: `/config`, and `bootstrap.dcs` that it is made from.
 
-use super::Kind::{Any, Bytes, Choice, Flag, List, Mapping, Seconds, Section, Text, Whole};
+use super::Kind::{Any, Bytes, Choice, Flag, List, Mapping, Ports, Seconds, Section, Text, Whole};
 use super::{Key, dynamic};
 
 const U32_MAX: i64 = 4_294_967_295;
@@ -21,7 +21,7 @@ pub(super) const KEYS: &[Key] = &[
     dynamic("master_start_timeout", Seconds(0), "300", "old name of `primary_start_timeout`"),
     dynamic("primary_stop_timeout", Seconds(0), "0", "in synchronous mode, time before a slow stop of a primary becomes an immediate one, after which a synchronous standby takes over; 0 = never"),
     dynamic("master_stop_timeout", Seconds(0), "0", "old name of `primary_stop_timeout`"),
-    dynamic("primary_race_backoff", Seconds(0), "0", "replicas postpone the race that long while WAL still arrives"),
+    dynamic("primary_race_backoff", Seconds(0), "0", "replicas postpone the race that long while WAL still arrives").ours(),
     dynamic("synchronous_mode", Choice(SYNC_MODES), "off", "`on` or `quorum`: commits wait for standbys"),
     dynamic("synchronous_mode_strict", Flag, "off", "without a synchronous standby, writes wait"),
     dynamic("synchronous_node_count", Whole(1, U32_MAX), "1", "how many standbys a commit waits for"),
@@ -34,7 +34,7 @@ pub(super) const KEYS: &[Key] = &[
     dynamic("ignore_slots", Any, "", "slots never touched: a list of `name`, `type`, `database`, `plugin`"),
     dynamic("standby_cluster", Section, "", "this cluster follows another; active when `host`, `port` or `restore_command` is given"),
     dynamic("standby_cluster.host", Text, "", "host of the other cluster, or several with commas"),
-    dynamic("standby_cluster.port", Text, "", "its port"),
+    dynamic("standby_cluster.port", Ports, "", "its port, or one per host with commas"),
     dynamic("standby_cluster.primary_slot_name", Text, "", "the slot to stream through"),
     dynamic("standby_cluster.create_replica_methods", List, "", "how the first member is made"),
     dynamic("standby_cluster.restore_command", Text, "", "command that fetches WAL from an archive"),

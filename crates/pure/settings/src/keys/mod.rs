@@ -41,7 +41,7 @@ pub enum Origin {
     Patroni,
     /// Patroni's; accepted, without effect in this version.
     Accepted,
-    /// Ours, or of a Patroni before 4.
+    /// Ours, or of another Patroni than 4.1.
     Ours,
 }
 
@@ -64,6 +64,8 @@ pub enum Kind {
     FileMode,
     /// Any scalar, as text.
     Text,
+    /// A port, or several with commas, as text.
+    Ports,
     /// Any scalar, never shown.
     Secret,
     /// One of some words, in any case.

@@ -36,7 +36,7 @@ pub(super) const KEYS: &[Key] = &[
     local("log.traceback_level", Choice(&["DEBUG", "ERROR"]), "ERROR", "the level at which stack traces appear"),
     local("log.format", Any, "%(asctime)s %(levelname)s: %(message)s", "the form of a record: a text, or for json a list of fields"),
     local("log.dateformat", Text, "", "`strftime` form of the time"),
-    local("log.static_fields", Texts, "", "fields added to each JSON record"),
+    local("log.static_fields", Mapping, "", "fields added to each JSON record"),
     local("log.max_queue_size", Whole(1, U32_MAX), "1000", "records that may wait to be written"),
     local("log.dir", Text, "", "directory of `patroni.log`; stderr when not given"),
     local("log.mode", FileMode, "", "mode of the log file; 0666 less the umask when not given"),

@@ -11,7 +11,7 @@ pub(super) const KEYS: &[Key] = &[
     local("etcd3.hosts", List, "", "endpoints, `host:port` or URL; a list or a text with commas; one of `hosts`, `host`, `url`, `proxy`, `srv` is required"),
     local("etcd3.host", Text, "", "the only endpoint, `host:port`"),
     local("etcd3.url", Text, "", "the only endpoint as a URL, which may hold user and password"),
-    local("etcd3.proxy", Text, "", "URL of a proxy in front of etcd; turns `use_proxies` on"),
+    local("etcd3.proxy", Text, "", "URL of a proxy in front of etcd, used instead of the other endpoints; turns `use_proxies` on"),
     local("etcd3.port", Whole(1, 65535), "2379", "port of endpoints that give none"),
     local("etcd3.protocol", Choice(PROTOCOLS), "http", "scheme of endpoints that give none"),
     local("etcd3.use_proxies", Flag, "off", "the endpoints are proxies: do not ask them for the member list"),

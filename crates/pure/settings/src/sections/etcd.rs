@@ -140,13 +140,16 @@ impl Etcd {
     }
 }
 
-/// The endpoints and the key that gave them.
+/// The endpoints and the key that gave them. A proxy goes before all, as with Patroni.
 fn endpoints(reader: &Reader<'_>, section: &str) -> Option<(&'static str, Vec<String>)> {
+    if let Some(proxy) = reader.given(&format!("{section}.proxy")) {
+        return Some(("proxy", vec![proxy]));
+    }
     let hosts = reader.list(&format!("{section}.hosts"));
     if !hosts.is_empty() {
         return Some(("hosts", hosts));
     }
-    ["proxy", "url", "host"]
+    ["url", "host"]
         .into_iter()
         .find_map(|name| Some((name, vec![reader.given(&format!("{section}.{name}"))?])))
 }

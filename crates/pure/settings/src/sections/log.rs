@@ -119,12 +119,20 @@ fn level(given: &str) -> String {
 
 fn format(reader: &mut Reader<'_>) -> LogFormat {
     let fields = match reader.raw("log.format") {
-        Some(Value::Array(items)) => items.iter().map(field).collect::<Option<Vec<_>>>(),
+        Some(Value::Array(items)) if !items.is_empty() => {
+            items.iter().map(field).collect::<Option<Vec<_>>>()
+        }
         None | Some(Value::String(_)) => return LogFormat::Template(reader.text("log.format")),
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => None,
+        Some(
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_),
+        ) => None,
     };
+    let given = reader.raw("log.format").map(Value::to_string);
     LogFormat::Fields(fields.unwrap_or_else(|| {
-        let problem = "does not fit; use a text, or a list of field names and `field: name`";
+        let problem = format!(
+            "`{}` does not fit; use a text, or a list of field names and `field: name`",
+            given.unwrap_or_default()
+        );
         reader.fault("log.format", problem);
         Vec::new()
     }))

@@ -43,13 +43,13 @@ pub(super) struct Sorted {
     pub(super) controlled: Controlled,
 }
 
-/// Reads `parameters` and `recovery_conf`; a setting given in both counts as `recovery_conf` has it.
+/// Reads `parameters` and `recovery_conf`; a setting given in both counts as `parameters` has it, as with Patroni.
 pub(super) fn read(reader: &mut Reader<'_>) -> Sorted {
     let given = lower(reader.texts("postgresql.parameters"));
     let (controlled, messages) = Controlled::read(&given);
     messages.into_iter().for_each(|message| reader.say(message));
     let mut parameters = BTreeMap::new();
-    let mut recovery_conf = BTreeMap::new();
+    let mut recovery_conf = lower(reader.texts("postgresql.recovery_conf"));
     for (name, value) in given {
         if is_recovery_setting(&name) {
             recovery_conf.insert(name, value);
@@ -57,7 +57,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Sorted {
             parameters.insert(name, value);
         }
     }
-    recovery_conf.extend(lower(reader.texts("postgresql.recovery_conf")));
     Sorted {
         parameters,
         recovery_conf,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::reader::Reader;
-use crate::value;
+use crate::{check, value};
 
 /// One way to make a replica (contract §8.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,17 +41,17 @@ impl ReplicaMethod {
 /// What a section says about the method and not to its command.
 const FLAGS: [&str; 4] = ["keep_data", "no_params", "no_leader", "no_master"];
 
-/// Reads the methods in the order tried; basebackup when none is named.
+/// Reads the methods in the order tried: those of the first of both names that has any, else basebackup.
 pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ReplicaMethod> {
-    let old_name_only = !reader.has("postgresql.create_replica_methods")
-        && reader.has("postgresql.create_replica_method");
-    let names = reader.list(if old_name_only {
-        "postgresql.create_replica_method"
-    } else {
-        "postgresql.create_replica_methods"
-    });
+    let given = |path: &str| reader.raw(path).and_then(check::list).unwrap_or_default();
+    let names = [
+        "postgresql.create_replica_methods",
+        "postgresql.create_replica_method",
+    ];
+    let names = names.map(given);
+    let names = names.into_iter().find(|names| !names.is_empty());
     let mut methods = Vec::new();
-    for name in names {
+    for name in names.unwrap_or_default() {
         if name == "basebackup" {
             methods.push(ReplicaMethod::basebackup());
             continue;
