@@ -363,22 +363,29 @@ impl Agent {
             .work
             .kind()
             .is_none_or(|kind| kind == WorkKind::Checkpoint);
-        if idle && seen.postgres.is_running() && seen.postgres.accepting {
-            let role = if seen.postgres.runs_as_primary() {
-                PgRole::Primary
-            } else if self.leads_standby(seen) {
-                PgRole::StandbyLeader
-            } else {
-                PgRole::Replica
-            };
-            let settings = Arc::clone(self.settings.in_force());
-            self.ports
-                .postgres
-                .configure(settings, role, seen.dcs.known())
-                .await;
-            if let Some(config) = config {
-                self.ports.postgres.keep_dynamic(config).await;
-            }
+        if let Some(view) = view {
+            let leads = view.leader_name() == Some(&self.spec.me);
+            self.ports.postgres.note_leading(leads);
+        }
+        if !idle {
+            return;
+        }
+        let role = if seen.postgres.runs_as_primary() {
+            PgRole::Primary
+        } else if self.leads_standby(seen) {
+            PgRole::StandbyLeader
+        } else {
+            PgRole::Replica
+        };
+        let settings = Arc::clone(self.settings.in_force());
+        let postgres = &self.ports.postgres;
+        // Also a server that is down or comes up: what it is made, copied or started with is what is in force now, and a
+        // setting that keeps it from coming up can be corrected.
+        let is_up = seen.postgres.is_running() && seen.postgres.accepting;
+        let cluster = seen.dcs.known().filter(|_| is_up);
+        postgres.configure(settings, role, cluster).await;
+        if let Some(config) = config.filter(|_| is_up) {
+            postgres.keep_dynamic(config).await;
         }
     }
 
