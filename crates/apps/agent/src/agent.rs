@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pgherd_decide::{Decision, Memory, fence_margin};
 use pgherd_domain::{
-    Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Notice,
+    Action, Answer, ClusterSpec, ClusterView, Effect, Fact, Lsn, MemberName, Moment, Notice,
     Observation, PgRole, Plea, RequestId, Revision, SyncMode, WallTime, WatchdogPlan, WorkKind,
 };
 use pgherd_guard::Note;
@@ -92,6 +92,8 @@ pub struct Agent {
     pub(crate) inquiries: Inquiries,
     pub(crate) promises: PromiseBook,
     pub(crate) roll: Roll,
+    /// What a plea says of this leader's slots.
+    slots_told: BTreeMap<String, Lsn>,
     pub(crate) appeal: watch::Sender<Option<Arc<Appeal>>>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) requests: mpsc::Receiver<Asked>,
@@ -176,6 +178,7 @@ impl Agent {
             roll: Roll::default(),
             appeal: watch::Sender::new(None),
             effects: Vec::new(),
+            slots_told: BTreeMap::new(),
             requests,
             replies: BTreeMap::new(),
             next_request: 1,
@@ -287,6 +290,7 @@ impl Agent {
         self.place(&seen, &actions).await;
         self.call_the_roll(&seen, &actions);
         let then = self.act(actions).await;
+        self.slots_told = decision.slots;
         let ended = self.ports.clock.now();
         self.tell_overrun(seen.now, ended);
         self.board.turned(ended);
@@ -443,12 +447,11 @@ impl Agent {
     }
 
     pub(crate) fn show_the_roll(&self) {
-        let slots = self.dcs.last().map(|view| view.status.slots.clone());
         let plea = Plea {
             name: self.spec.me.clone(),
             conn_url: self.spec.conn_url.clone(),
             api_url: self.spec.api_url.clone(),
-            slots: slots.unwrap_or_default(),
+            slots: self.slots_told.clone(),
             span: None,
         };
         let appeal = self

@@ -97,13 +97,10 @@ impl Turn<'_> {
         let mut due = BTreeMap::new();
         let mut unproven = Vec::new();
         for (name, slot) in logical {
-            let Some(told) = self
-                .view()
-                .and_then(|view| view.status.slots.get(*name).copied())
-            else {
+            if self.told_of(name).is_none() {
                 // The primary has none, or does not say how far it is.
                 continue;
-            };
+            }
             let slot_name = SlotName::existing(name);
             match live.slots.get(*name) {
                 None => {
@@ -120,8 +117,7 @@ impl Turn<'_> {
                 Some(seen) if seen.active => {}
                 Some(seen) => {
                     self.note_horizons(name, seen);
-                    let to = told.min(live.replayed);
-                    if seen.confirmed_flush.is_none_or(|confirmed| to > confirmed) {
+                    if let Some(to) = self.copy_moves_to(name, seen, live) {
                         advance.insert(slot_name.clone(), (slot.database.clone(), to));
                     }
                     if self.memory.copies.get(*name) != Some(&CopyState::Safe) {
@@ -136,7 +132,24 @@ impl Turn<'_> {
         self.move_copies(advance, unproven);
     }
 
-    fn move_copies(&mut self, advance: BTreeMap<SlotName, (String, Lsn)>, unproven: Vec<SlotName>) {
+    /// To where a copy is to be moved: as far as the primary's slot is, and no further than this server has replayed.
+    pub(crate) fn copy_moves_to(
+        &self,
+        name: &str,
+        seen: &SlotSeen,
+        live: &LiveSeen,
+    ) -> Option<Lsn> {
+        let to = self.told_of(name)?.min(live.replayed);
+        let usable = !seen.active && !seen.lost && seen.broken.is_none();
+        let moves = seen.confirmed_flush.is_none_or(|confirmed| to > confirmed);
+        (usable && moves).then_some(to)
+    }
+
+    pub(crate) fn move_copies(
+        &mut self,
+        advance: BTreeMap<SlotName, (String, Lsn)>,
+        unproven: Vec<SlotName>,
+    ) {
         let standby = SlotName::of_member(&self.top_of_my_cascade());
         let compare = self
             .primary()

@@ -84,6 +84,11 @@ impl<'a> Turn<'a> {
         self.seen.dcs.known()
     }
 
+    /// The cluster as it was read last, however long ago.
+    pub(crate) fn last_view(&self) -> Option<&'a ClusterView> {
+        self.seen.dcs.last()
+    }
+
     /// The leader key is mine: the store says so now, and the lease is good.
     pub(crate) fn i_lead(&self) -> bool {
         self.seen.lease.is_mine(self.now())

@@ -9,6 +9,7 @@ mod delayed;
 mod entry;
 mod enumeration;
 mod failsafe;
+mod failsafe_slots;
 mod follow;
 mod hand_over;
 mod identity;
