@@ -231,7 +231,7 @@ impl Turn<'_> {
                 eligible: verdict.is_empty(),
                 because: verdict.iter().map(ToString::to_string).collect(),
             }),
-            progress: self.progress(),
+            progress: self.progress().or_else(|| self.waits_for()),
             copies: self.copies(),
             zones: self.zones_told(),
             closed: self.closed.clone(),

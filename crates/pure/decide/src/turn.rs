@@ -21,6 +21,7 @@ pub fn decide(spec: &ClusterSpec, memory: Memory, seen: &Observation) -> Decisio
     turn.main_question();
     turn.refuse_restart_left_over();
     turn.keep_entry();
+    turn.tell_hung_command();
     publish::finish(turn)
 }
 

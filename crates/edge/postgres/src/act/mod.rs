@@ -64,7 +64,7 @@ impl LocalServer {
             Work::PrePromote => self.pre_promote().await,
             Work::Promote { valid_until } => self.promote(*valid_until).await,
             Work::Checkpoint => self.checkpoint().await,
-            Work::CrashRecovery => self.recover_from_crash().await,
+            Work::CrashRecovery => self.recover_from_crash(progress).await,
             Work::Rewind { source } => Box::pin(self.rewind(source, progress)).await,
             Work::CopySlots {
                 source,

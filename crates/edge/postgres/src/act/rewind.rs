@@ -54,9 +54,9 @@ impl LocalServer {
             ControlState::ShutDown | ControlState::ShutDownInRecovery
         ) {
             progress.say("recovering before pg_rewind");
-            self.recover_from_crash().await?;
+            self.recover_from_crash(progress).await?;
         }
-        self.archive_ready_segments().await;
+        self.archive_ready_segments(progress).await;
         // pg_rewind reads restore_command from the configuration.
         let files_for = FilesFor::Follower(Some(source.clone()));
         self.write_configuration(&files_for)

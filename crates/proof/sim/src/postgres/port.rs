@@ -184,6 +184,7 @@ impl LocalPostgres for SimPostgres {
             live,
             up_since,
             entry,
+            hung: None,
         }
     }
 

@@ -73,6 +73,7 @@ pub(super) fn member(me: &str) -> World {
                 live: unknown(),
                 up_since: None,
                 entry: pgherd_domain::Entry::Open,
+                hung: None,
             },
             peers: BTreeMap::new(),
             upstream: None,

@@ -12,6 +12,7 @@ mod failsafe;
 mod failsafe_slots;
 mod follow;
 mod hand_over;
+mod hung;
 mod identity;
 mod lease;
 mod logical_slots;

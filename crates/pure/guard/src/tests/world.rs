@@ -108,6 +108,7 @@ pub(super) fn leader() -> World {
             live: unknown(),
             up_since: None,
             entry: pgherd_domain::Entry::Open,
+            hung: None,
         },
         peers: BTreeMap::new(),
         upstream: None,
