@@ -199,8 +199,7 @@ impl LocalServer {
             return Ok(Some(lines));
         };
         if let Some(upstream) = &upstream {
-            self.write_passwords(&[(&upstream.host, upstream.port)])
-                .await?;
+            self.write_passwords(upstream.ends()).await?;
         }
         Ok(Some(follow(upstream.as_ref())))
     }

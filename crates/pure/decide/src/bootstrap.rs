@@ -247,6 +247,7 @@ impl Turn<'_> {
             name: Some(name.clone()),
             host,
             port,
+            more_ports: Vec::new(),
             slot,
         })
     }

@@ -30,7 +30,7 @@ impl LocalServer {
         }
         self.clear_orphans().await?;
         let settings = self.settings();
-        self.write_passwords(&[(&source.host, source.port)])
+        self.write_passwords(source.ends())
             .await
             .doing("write the password file")?;
         let mut troubles = Vec::new();
@@ -69,7 +69,7 @@ impl LocalServer {
         }
         self.clear_orphans().await?;
         let settings = self.settings();
-        self.write_passwords(&[])
+        self.write_passwords(std::iter::empty())
             .await
             .doing("write the password file")?;
         let mut troubles = Vec::new();
@@ -258,10 +258,11 @@ impl LocalServer {
         let target = Target {
             login: &settings.changing.postgresql.authentication.replication,
             host: &source.host,
-            port: source.port,
+            port: &ports,
             database: &settings.fixed.place.database,
             passfile: Some(Utf8Path::new(&passfile)),
             krbsrvname: settings.fixed.place.krbsrvname.as_deref(),
+        let ports = source.ports();
             major: self.place.major(),
         };
         // Never under the member's name: the copy's WAL stream must not count as a synchronous standby.
@@ -277,11 +278,7 @@ fn methods(settings: &Settings, source: Option<&Upstream>) -> Vec<ReplicaMethod>
     let Some(remote) = remote.filter(|_| source.is_none_or(|source| source.name.is_none())) else {
         return all.clone();
     };
-    let mut own: Vec<ReplicaMethod> = remote
-        .create_replica_methods
-        .iter()
-        .filter_map(|name| all.iter().find(|method| method.name == *name).cloned())
-        .collect();
+    let mut own = remote.create_replica_methods.clone();
     if own.is_empty() {
         own.push(ReplicaMethod::basebackup());
     }

@@ -228,6 +228,7 @@ pub(super) fn upstream(of: &str) -> Upstream {
         name: Some(name(of)),
         host: of.into(),
         port: 5432,
+        more_ports: Vec::new(),
         slot: None,
     }
 }

@@ -34,7 +34,7 @@ pub(super) const KEYS: &[Key] = &[
     dynamic("ignore_slots", Any, "", "slots never touched: a list of `name`, `type`, `database`, `plugin`"),
     dynamic("standby_cluster", Section, "", "this cluster follows another; active when `host`, `port` or `restore_command` is given"),
     dynamic("standby_cluster.host", Text, "", "host of the other cluster, or several with commas"),
-    dynamic("standby_cluster.port", Text, "", "its port"),
+    dynamic("standby_cluster.port", Text, "", "its port, or one for each host, with commas"),
     dynamic("standby_cluster.primary_slot_name", Text, "", "the slot to stream through"),
     dynamic("standby_cluster.create_replica_methods", List, "", "how the first member is made"),
     dynamic("standby_cluster.restore_command", Text, "", "command that fetches WAL from an archive"),

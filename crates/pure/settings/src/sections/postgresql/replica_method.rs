@@ -50,6 +50,18 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ReplicaMethod> {
     } else {
         "postgresql.create_replica_methods"
     });
+    let mut methods = named(reader, names);
+    if methods.is_empty() {
+        methods.push(ReplicaMethod::basebackup());
+    }
+    methods
+}
+
+/// The methods of these names, each from its section of `postgresql`.
+pub(in crate::sections) fn named(
+    reader: &mut Reader<'_>,
+    names: Vec<String>,
+) -> Vec<ReplicaMethod> {
     let mut methods = Vec::new();
     for name in names {
         if name == "basebackup" {
@@ -65,9 +77,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ReplicaMethod> {
                 reader.fault(&path, problem);
             }
         }
-    }
-    if methods.is_empty() {
-        methods.push(ReplicaMethod::basebackup());
     }
     methods
 }
