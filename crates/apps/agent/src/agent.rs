@@ -115,6 +115,8 @@ pub struct Agent {
     pub(crate) locked_out: Option<String>,
     /// The revision of a `/config` that was of no use, as last told.
     pub(crate) lost_config: Option<Revision>,
+    /// The notes of the last turn.
+    pub(crate) last_notes: Vec<String>,
     /// What the last turn told besides: each is logged when it begins to hold.
     pub(crate) last_notices: Vec<Notice>,
 }
@@ -176,9 +178,9 @@ impl Agent {
             inquiries: Inquiries::default(),
             promises,
             roll: Roll::default(),
+            slots_told: BTreeMap::new(),
             appeal: watch::Sender::new(None),
             effects: Vec::new(),
-            slots_told: BTreeMap::new(),
             requests,
             replies: BTreeMap::new(),
             next_request: 1,
@@ -195,6 +197,7 @@ impl Agent {
             last_line: (String::new(), now),
             locked_out: None,
             lost_config: None,
+            last_notes: Vec::new(),
             last_notices: Vec::new(),
         };
         (agent, desk)
@@ -287,10 +290,10 @@ impl Agent {
         self.show(&seen, &decision);
         let wake_at = decision.wake_at;
         self.memory = decision.memory;
+        self.slots_told = decision.slots;
         self.place(&seen, &actions).await;
         self.call_the_roll(&seen, &actions);
         let then = self.act(actions).await;
-        self.slots_told = decision.slots;
         let ended = self.ports.clock.now();
         self.tell_overrun(seen.now, ended);
         self.board.turned(ended);

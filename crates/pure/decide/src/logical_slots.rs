@@ -191,13 +191,18 @@ impl Turn<'_> {
 
     /// A promotion came before all copies were safe.
     fn warn_of_unsafe_copies(&mut self) {
-        for (name, copy) in std::mem::take(&mut self.memory.copies) {
-            if copy != CopyState::Safe {
-                self.notice(Notice::warn(format!(
-                    "Logical replication slot '{name}' might be unsafe to use after promotion: this server \
-                     was promoted before the copy had caught up; compare what its consumer has with the tables"
-                )));
-            }
+        let copies = std::mem::take(&mut self.memory.copies);
+        let names: Vec<String> = copies
+            .into_iter()
+            .filter(|(_, copy)| *copy != CopyState::Safe)
+            .map(|(name, _)| format!("'{name}'"))
+            .collect();
+        if !names.is_empty() {
+            self.notice(Notice::warn(format!(
+                "Logical replication slots that might be unsafe to use after promote: {{{}}}. This server was \
+                 promoted before the copies had caught up; compare what their consumers have with the tables",
+                names.join(", ")
+            )));
         }
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, Adjustment, Effect, Outcome, PgRole, Reason, Upstream, Work, WorkEnd, WorkError,
-    WorkKind,
+    Action, Adjustment, Effect, Notice, Outcome, PgRole, Reason, Upstream, Work, WorkEnd,
+    WorkError, WorkKind,
 };
 
 use crate::memory::{Backoff, Bootstrap, Divergence, OldDirectory, PrePromote};
@@ -16,6 +16,17 @@ impl Turn<'_> {
         for Effect { action, outcome } in &self.seen.effects {
             match (action, outcome) {
                 (Action::TakeInitialize, Outcome::Done) => self.memory.bootstrap = Bootstrap::Mine,
+                (Action::TakeInitialize, Outcome::Refused) => {
+                    self.because
+                        .push(Reason::Says("failed to acquire initialize lock"));
+                }
+                (Action::WriteSync { expected, .. }, Outcome::Refused) => {
+                    let text = match expected {
+                        None => "Updating sync state failed",
+                        Some(_) => "Synchronous replication key updated by someone else.",
+                    };
+                    self.notices.insert(Notice::warn(text));
+                }
                 (Action::HandOver { to, .. }, Outcome::Done) => {
                     self.memory.switching = None;
                     self.memory.stepped_down = true;

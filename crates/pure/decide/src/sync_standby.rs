@@ -61,9 +61,10 @@ impl Turn<'_> {
         let mine = |sync: &&SyncDoc| sync.leader == me;
         let Some(sync) = view.sync_state().filter(mine) else {
             if view.sync_state().is_some() {
-                self.say(Reason::Sync(
-                    "Inconsistent state of /sync key detected".into(),
-                ));
+                self.say(Reason::Sync(format!(
+                    "Inconsistent state of /sync key detected: it does not name {} as the leader",
+                    self.spec.me
+                )));
             } else {
                 self.say(Reason::Sync("Enabled synchronous replication".into()));
             }
@@ -117,12 +118,19 @@ impl Turn<'_> {
                 .collect()
         };
         if keep != step.voters {
-            let text = format!(
-                "Updating /sync key temporarily from {} to {}",
-                list(&step.voters),
-                list(&keep)
-            );
-            self.say(Reason::Sync(text));
+            self.say(Reason::Sync(if step.picked == step.voters {
+                format!(
+                    "Inconsistent state between synchronous_standby_names = {} and /sync = {} key detected",
+                    list(&step.running),
+                    list(&step.voters)
+                )
+            } else {
+                format!(
+                    "Updating /sync key temporarily from {} to {}",
+                    list(&step.voters),
+                    list(&keep)
+                )
+            }));
             let doc = SyncDoc {
                 leader,
                 quorum: 0,

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::Doing as _;
 use crate::configuration::FilesFor;
-use crate::run::{command, output, watched};
+use crate::run::{RunError, command, output, watched};
 use crate::server::LocalServer;
 
 /// How often one call tries a base backup.
@@ -52,8 +52,11 @@ impl LocalServer {
                     return self.settle_copy(Some(source)).await;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "Error creating replica using method {}", method.name);
-                    troubles.push(error.to_string());
+                    tracing::error!(
+                        "Error creating replica using method {}: {error}",
+                        method.name
+                    );
+                    troubles.push(format!("replica method {}: {error}", method.name));
                 }
             }
         }
@@ -84,8 +87,11 @@ impl LocalServer {
                     return self.settle_copy(None).await;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "Error creating replica using method {}", method.name);
-                    troubles.push(error.to_string());
+                    tracing::error!(
+                        "Error creating replica using method {}: {error}",
+                        method.name
+                    );
+                    troubles.push(format!("replica method {}: {error}", method.name));
                 }
             }
         }
@@ -188,11 +194,10 @@ impl LocalServer {
         settings: &Settings,
         progress: &Progress,
     ) -> Result<(), WorkError> {
-        let what = format!("replica method {}", method.name);
-        let words = split_command(&method.command).doing(&what)?;
+        let words = split_command(&method.command).doing("read its command")?;
         let (program, arguments) = words
             .split_first()
-            .ok_or_else(|| WorkError::Failed(format!("{what}: no command")))?;
+            .ok_or_else(|| WorkError::Failed("it has no command".to_owned()))?;
         let aside = self.aside();
         if !method.keep_data {
             let setting = aside.clone();
@@ -200,7 +205,7 @@ impl LocalServer {
                 .await
                 .doing("set the old data directory aside")?;
         }
-        progress.say(format!("running {what}"));
+        progress.say(format!("running replica method {}", method.name));
         let mut script = command(program, self.place.owner());
         script
             .args(arguments)
@@ -218,7 +223,9 @@ impl LocalServer {
                     source.map_or_else(String::new, |it| self.source_conninfo(it, settings))
                 ));
         }
-        let ran = output(script).await.doing(&what);
+        let ran = output(script)
+            .await
+            .map_err(|error| WorkError::Failed(told(&method.command, &error)));
         if method.keep_data {
             return ran.map(drop);
         }
@@ -255,6 +262,7 @@ impl LocalServer {
 
     fn source_conninfo(&self, source: &Upstream, settings: &Settings) -> String {
         let passfile = self.place.passfile();
+        let ports = source.ports();
         let target = Target {
             login: &settings.changing.postgresql.authentication.replication,
             host: &source.host,
@@ -262,11 +270,28 @@ impl LocalServer {
             database: &settings.fixed.place.database,
             passfile: Some(Utf8Path::new(&passfile)),
             krbsrvname: settings.fixed.place.krbsrvname.as_deref(),
-        let ports = source.ports();
             major: self.place.major(),
         };
         // Never under the member's name: the copy's WAL stream must not count as a synchronous standby.
         conninfo(&target, None, None).to_string()
+    }
+}
+
+/// How a script failed, as people search for it in logs.
+fn told(command: &str, error: &RunError) -> String {
+    match error {
+        RunError::Failed { status, tail, .. } => {
+            let how = match status.code() {
+                Some(code) => format!("{command} exited with code={code}"),
+                None => format!("{command} ended with {status}"),
+            };
+            if tail.is_empty() {
+                how
+            } else {
+                format!("{how}: {tail}")
+            }
+        }
+        RunError::NotStarted { .. } => error.to_string(),
     }
 }
 

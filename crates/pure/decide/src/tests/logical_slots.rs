@@ -167,7 +167,7 @@ fn a_promotion_with_a_copy_that_is_not_safe_is_told() {
     };
     assert!(told(
         &promoted(CopyState::Unproven),
-        "might be unsafe to use after promotion"
+        "might be unsafe to use after promote: {'cdc'}"
     ));
     assert!(!told(&promoted(CopyState::Safe), "unsafe"));
 }
