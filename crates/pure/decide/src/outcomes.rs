@@ -121,6 +121,9 @@ impl Turn<'_> {
                     Err(WorkError::Cancelled) => PrePromote::Due,
                     Err(_) => PrePromote::Failed,
                 };
+                if self.memory.pre_promote == PrePromote::Failed {
+                    self.memory.pre_promote_failed = Some(self.seen.now);
+                }
             }
             Work::Rewind { source } => self.note_rewind(&end.result, source),
             Work::CrashRecovery if ok => self.memory.crash_recovered = true,
