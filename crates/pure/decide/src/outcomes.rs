@@ -115,16 +115,7 @@ impl Turn<'_> {
                 self.memory.is_theirs = true;
                 self.memory.divergence = Divergence::Unchecked;
             }
-            Work::PrePromote => {
-                self.memory.pre_promote = match &end.result {
-                    Ok(()) => PrePromote::Passed,
-                    Err(WorkError::Cancelled) => PrePromote::Due,
-                    Err(_) => PrePromote::Failed,
-                };
-                if self.memory.pre_promote == PrePromote::Failed {
-                    self.memory.pre_promote_failed = Some(self.seen.now);
-                }
-            }
+            Work::PrePromote => self.note_pre_promote(&end.result),
             Work::Rewind { source } => self.note_rewind(&end.result, source),
             Work::CrashRecovery if ok => self.memory.crash_recovered = true,
             Work::Start { .. } | Work::Restart { .. } | Work::Promote { .. } if ok => {
@@ -145,6 +136,17 @@ impl Turn<'_> {
             | Work::StopBefore { .. }
             | Work::Promote { .. } => {}
         }
+    }
+
+    fn note_pre_promote(&mut self, result: &Result<(), WorkError>) {
+        self.memory.pre_promote = match result {
+            Ok(()) => PrePromote::Passed,
+            Err(WorkError::Cancelled) => PrePromote::Due,
+            Err(_) => {
+                self.memory.pre_promote_failed = Some(self.seen.now);
+                PrePromote::Failed
+            }
+        };
     }
 
     fn note_rewind(&mut self, result: &Result<(), WorkError>, source: &Upstream) {

@@ -118,19 +118,7 @@ impl Turn<'_> {
                 .collect()
         };
         if keep != step.voters {
-            self.say(Reason::Sync(if step.picked == step.voters {
-                format!(
-                    "Inconsistent state between synchronous_standby_names = {} and /sync = {} key detected",
-                    list(&step.running),
-                    list(&step.voters)
-                )
-            } else {
-                format!(
-                    "Updating /sync key temporarily from {} to {}",
-                    list(&step.voters),
-                    list(&keep)
-                )
-            }));
+            self.say(Reason::Sync(step.why_shrinks(&keep)));
             let doc = SyncDoc {
                 leader,
                 quorum: 0,
@@ -331,6 +319,23 @@ struct SyncStep {
     confirmed: BTreeSet<MemberName>,
     /// Who is in the running synchronous_standby_names.
     running: BTreeSet<MemberName>,
+}
+
+impl SyncStep {
+    /// Why `/sync` is to name fewer.
+    fn why_shrinks(&self, keep: &BTreeSet<MemberName>) -> String {
+        let voters = list(&self.voters);
+        if self.picked == self.voters {
+            let running = list(&self.running);
+            return format!(
+                "Inconsistent state between synchronous_standby_names = {running} and /sync = {voters} key detected"
+            );
+        }
+        format!(
+            "Updating /sync key temporarily from {voters} to {}",
+            list(keep)
+        )
+    }
 }
 
 pub(crate) fn list(names: &BTreeSet<MemberName>) -> String {

@@ -287,13 +287,22 @@ fn slots_and_the_standby_cluster_are_read() {
         (standby.host.as_deref(), standby.port.as_deref()),
         (Some("a,b"), Some("5433"))
     );
-    let names = |cluster: &pgherd_settings::StandbyCluster| -> Vec<(String, bool)> {
+    assert_eq!(
+        standby.create_replica_methods,
+        [ReplicaMethod::basebackup()]
+    );
+    let inactive = json!({"standby_cluster": {"primary_slot_name": "x"}});
+    assert_eq!(changing("", &inactive).cluster.standby_cluster, None);
+}
+
+#[test]
+fn a_standby_cluster_has_methods_of_its_own() {
+    let names = |cluster: &StandbyCluster| -> Vec<(String, bool)> {
         let methods = cluster.create_replica_methods.iter();
         methods
             .map(|method| (method.command.clone(), method.no_leader))
             .collect()
     };
-    assert_eq!(names(&standby), [("basebackup".to_owned(), false)]);
     let local = "postgresql:\n  vault: {command: /bin/fetch, no_leader: true}\n";
     let own =
         json!({"standby_cluster": {"restore_command": "x", "create_replica_methods": ["vault"]}});
@@ -304,6 +313,10 @@ fn slots_and_the_standby_cluster_are_read() {
         wanted,
         "also when `postgresql` itself does not list it"
     );
+}
+
+#[test]
+fn ports_that_do_not_fit_the_hosts_are_told() {
     for (ports, complaint) in [
         ("5432,5433", None),
         ("5432,5433,5434", Some("3 ports for 2 hosts")),
@@ -318,8 +331,6 @@ fn slots_and_the_standby_cluster_are_read() {
         };
         assert!(fits, "{ports}: {warnings:?}");
     }
-    let inactive = json!({"standby_cluster": {"primary_slot_name": "x"}});
-    assert_eq!(changing("", &inactive).cluster.standby_cluster, None);
 }
 
 #[test]
