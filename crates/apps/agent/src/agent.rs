@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pgherd_decide::{Decision, Memory, fence_margin};
 use pgherd_domain::{
-    Action, Answer, ClusterSpec, ClusterView, Effect, Fact, MemberName, Moment, Notice,
+    Action, Answer, ClusterSpec, ClusterView, Effect, Fact, Lsn, MemberName, Moment, Notice,
     Observation, PgRole, Plea, RequestId, Revision, SyncMode, WallTime, WatchdogPlan, WorkKind,
 };
 use pgherd_guard::Note;
@@ -92,6 +92,8 @@ pub struct Agent {
     pub(crate) inquiries: Inquiries,
     pub(crate) promises: PromiseBook,
     pub(crate) roll: Roll,
+    /// What a plea says of this leader's slots.
+    slots_told: BTreeMap<String, Lsn>,
     pub(crate) appeal: watch::Sender<Option<Arc<Appeal>>>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) requests: mpsc::Receiver<Asked>,
@@ -113,6 +115,8 @@ pub struct Agent {
     pub(crate) locked_out: Option<String>,
     /// The revision of a `/config` that was of no use, as last told.
     pub(crate) lost_config: Option<Revision>,
+    /// The notes of the last turn.
+    pub(crate) last_notes: Vec<String>,
     /// What the last turn told besides: each is logged when it begins to hold.
     pub(crate) last_notices: Vec<Notice>,
 }
@@ -174,6 +178,7 @@ impl Agent {
             inquiries: Inquiries::default(),
             promises,
             roll: Roll::default(),
+            slots_told: BTreeMap::new(),
             appeal: watch::Sender::new(None),
             effects: Vec::new(),
             requests,
@@ -192,6 +197,7 @@ impl Agent {
             last_line: (String::new(), now),
             locked_out: None,
             lost_config: None,
+            last_notes: Vec::new(),
             last_notices: Vec::new(),
         };
         (agent, desk)
@@ -284,6 +290,7 @@ impl Agent {
         self.show(&seen, &decision);
         let wake_at = decision.wake_at;
         self.memory = decision.memory;
+        self.slots_told = decision.slots;
         self.place(&seen, &actions).await;
         self.call_the_roll(&seen, &actions);
         let then = self.act(actions).await;
@@ -363,22 +370,29 @@ impl Agent {
             .work
             .kind()
             .is_none_or(|kind| kind == WorkKind::Checkpoint);
-        if idle && seen.postgres.is_running() && seen.postgres.accepting {
-            let role = if seen.postgres.runs_as_primary() {
-                PgRole::Primary
-            } else if self.leads_standby(seen) {
-                PgRole::StandbyLeader
-            } else {
-                PgRole::Replica
-            };
-            let settings = Arc::clone(self.settings.in_force());
-            self.ports
-                .postgres
-                .configure(settings, role, seen.dcs.known())
-                .await;
-            if let Some(config) = config {
-                self.ports.postgres.keep_dynamic(config).await;
-            }
+        if let Some(view) = view {
+            let leads = view.leader_name() == Some(&self.spec.me);
+            self.ports.postgres.note_leading(leads);
+        }
+        if !idle {
+            return;
+        }
+        let role = if seen.postgres.runs_as_primary() {
+            PgRole::Primary
+        } else if self.leads_standby(seen) {
+            PgRole::StandbyLeader
+        } else {
+            PgRole::Replica
+        };
+        let settings = Arc::clone(self.settings.in_force());
+        let postgres = &self.ports.postgres;
+        // Also a server that is down or comes up: what it is made, copied or started with is what is in force now, and a
+        // setting that keeps it from coming up can be corrected.
+        let is_up = seen.postgres.is_running() && seen.postgres.accepting;
+        let cluster = seen.dcs.known().filter(|_| is_up);
+        postgres.configure(settings, role, cluster).await;
+        if let Some(config) = config.filter(|_| is_up) {
+            postgres.keep_dynamic(config).await;
         }
     }
 
@@ -436,12 +450,11 @@ impl Agent {
     }
 
     pub(crate) fn show_the_roll(&self) {
-        let slots = self.dcs.last().map(|view| view.status.slots.clone());
         let plea = Plea {
             name: self.spec.me.clone(),
             conn_url: self.spec.conn_url.clone(),
             api_url: self.spec.api_url.clone(),
-            slots: slots.unwrap_or_default(),
+            slots: self.slots_told.clone(),
             span: None,
         };
         let appeal = self

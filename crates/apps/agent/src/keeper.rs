@@ -4,11 +4,12 @@
 //! the lease is good until the moment before the last acknowledged renewal was sent, and ttl. It renews
 //! only while turns complete, so a stuck brain does not keep the lease for ever either.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pgherd_domain::{LeaseSeen, MemberName, Moment, Standing};
+use pgherd_domain::{LeaseSeen, Lsn, MemberName, Moment, Standing};
 use pgherd_ports::{Clock, Dcs, DcsError, Leading, Renewal, Wake};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{error, info, warn};
@@ -29,6 +30,8 @@ pub(crate) struct Board {
     epoch: AtomicU64,
     /// Until when the promises of the others last, in nanoseconds; 0: there are none.
     promised_until: AtomicU64,
+    /// How far the WAL of those reached who promised last.
+    accepted: Mutex<BTreeMap<MemberName, Lsn>>,
     now: Notify,
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
 }
@@ -42,6 +45,7 @@ impl Board {
             last_turn: AtomicU64::new(now.as_nanos()),
             epoch: AtomicU64::new(0),
             promised_until: AtomicU64::new(0),
+            accepted: Mutex::default(),
             now: Notify::new(),
             waiting: Mutex::new(Vec::new()),
         })
@@ -104,6 +108,20 @@ impl Board {
         let seen = self.seen.get();
         let until = Moment::from_nanos(self.promised_until.load(Ordering::SeqCst));
         seen.standing == Standing::Held && seen.good_until == Some(until)
+    }
+
+    /// How far the WAL of those reaches who promised.
+    pub(crate) fn hear(&self, accepted: BTreeMap<MemberName, Lsn>) {
+        *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = accepted;
+    }
+
+    /// The same, while the lease is good only by their promises.
+    pub(crate) fn accepted(&self) -> BTreeMap<MemberName, Lsn> {
+        if !self.led_by_promises() {
+            return BTreeMap::new();
+        }
+        let accepted = self.accepted.lock();
+        accepted.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether somebody may still be bound by what it promised.

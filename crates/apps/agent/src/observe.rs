@@ -40,6 +40,8 @@ impl Agent {
         let failsafe = FailsafeSeen {
             promised: self.promises.binding(now),
             confirmed: self.board.led_by_promises(),
+            accepted: self.board.accepted(),
+            slots: self.promises.told(now),
         };
         let (peers, upstream) = self.inquiries.seen();
         Observation {

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgherd_domain::{Fact, LeaseSeen, MemberName, Moment, Observation, Plea, Standing};
+use pgherd_domain::{
+    Accepted, Fact, LeaseSeen, Lsn, MemberName, Moment, Observation, Plea, Standing,
+};
 use pgherd_ports::{Clock, Peers, Wake};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -198,16 +200,16 @@ async fn round(appeal: &Appeal, board: &Board, ports: &Ports) -> Result<bool, St
         let (plea, ports) = (Arc::clone(&plea), ports.clone());
         asked.spawn(async move {
             let answer = match plead(&api_url, &plea, &ports, patience, ttl).await {
-                Ok(()) => Ok(()),
+                Ok(lsn) => Ok(lsn),
                 Err(_) => plead(&api_url, &plea, &ports, patience, ttl).await,
             };
             (name, answer)
         });
     }
-    let mut refused = BTreeMap::new();
+    let (mut refused, mut accepted) = (BTreeMap::new(), BTreeMap::new());
     while let Some(answer) = asked.join_next().await {
         match answer {
-            Ok((_, Ok(()))) => {}
+            Ok((name, Ok(lsn))) => accepted.extend(MemberName::new(&name).ok().zip(lsn)),
             Ok((name, Err(why))) => {
                 refused.insert(name, why);
             }
@@ -223,6 +225,7 @@ async fn round(appeal: &Appeal, board: &Board, ports: &Ports) -> Result<bool, St
             .collect();
         return Err(refused.join("; "));
     }
+    board.hear(accepted);
     let before = board.led_by_promises();
     board
         .confirm(epoch, sent.plus(ttl), ports.clock.now())
@@ -230,22 +233,24 @@ async fn round(appeal: &Appeal, board: &Board, ports: &Ports) -> Result<bool, St
         .ok_or_else(|| "they came too late".to_owned())
 }
 
+/// Asks one. Gives how far its WAL reaches, where it says so.
 async fn plead(
     api_url: &str,
     plea: &Plea,
     ports: &Ports,
     patience: Duration,
     ttl: Duration,
-) -> Result<(), String> {
+) -> Result<Option<Lsn>, String> {
     let (peers, clock): (&dyn Peers, &dyn Clock) = (&*ports.peers, &*ports.clock);
     let answer = tokio::select! {
         biased;
         answer = peers.plead(api_url, plea, patience) => answer.map_err(|error| error.to_string()),
         () = clock.sleep(patience) => Err(format!("no answer within {patience:?}")),
     };
-    match answer?.span {
+    let Accepted { span, lsn } = answer?;
+    match span {
         Some(span) if span < ttl => Err(format!("promises {span:?} only")),
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(lsn),
     }
 }
 

@@ -82,17 +82,13 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
     }
 }
 
-/// The cluster that is followed, where one is. libpq takes one port for all hosts of a list.
+/// The cluster that is followed, where one is.
 fn remote(settings: &Settings) -> Option<RemoteCluster> {
     let section = settings.changing.cluster.standby_cluster.as_ref()?;
-    let port = section.port.as_deref().unwrap_or("5432");
-    let port = port.split(',').next().unwrap_or_default().trim();
     let slot = section.primary_slot_name.as_deref();
-    let upstream = section.host.as_ref().map(|host| Upstream {
-        name: None,
-        host: host.clone(),
-        port: port.parse().unwrap_or(5432),
-        slot: slot.map(SlotName::existing),
+    let upstream = section.host.as_ref().map(|hosts| {
+        let ports = section.port.as_deref().unwrap_or_default();
+        Upstream::elsewhere(hosts, ports, slot.map(SlotName::existing))
     });
     Some(RemoteCluster { upstream })
 }

@@ -21,11 +21,8 @@ impl Agent {
         let line = decision.line();
         let prefix = if self.spec.pause { "PAUSE: " } else { "" };
         let due = seen.now.since(self.last_line.1) >= self.spec.loop_wait;
-        for reason in &decision.because {
-            if let Reason::Warning(text) = reason {
-                warn!("{prefix}{text}");
-            }
-        }
+        let is_new = line != self.last_line.0;
+        self.tell_besides(prefix, decision, seen.dcs.known().is_some() && !is_new);
         if line == self.last_line.0 && !due {
             return;
         }
@@ -35,12 +32,34 @@ impl Agent {
             info!("{}", lock_owner(view, &self.spec.me));
         }
         info!("{prefix}{line}");
-        if line != self.last_line.0 {
+        if is_new {
             for reason in decision.because.iter().skip(1) {
                 tell_reason(prefix, reason);
             }
         }
         self.last_line = (line, seen.now);
+    }
+
+    /// What does not wait for another line: warnings, each step of synchronous replication, and, while the line stays as it
+    /// is, notes that the last turn did not have. What is said of a DCS that does not answer goes with the line.
+    fn tell_besides(&mut self, prefix: &str, decision: &Decision, notes_count: bool) {
+        let mut notes = Vec::new();
+        for (at, reason) in decision.because.iter().enumerate() {
+            match reason {
+                Reason::Warning(text) => warn!("{prefix}{text}"),
+                Reason::Sync(_) if at == 0 => {}
+                Reason::Sync(text) if is_loud(text) => warn!("{prefix}{text}"),
+                Reason::Sync(text) => info!("{prefix}{text}"),
+                Reason::Note(text) => {
+                    if notes_count && !self.last_notes.contains(text) {
+                        info!("{prefix}  {text}");
+                    }
+                    notes.push(text.clone());
+                }
+                _ => {}
+            }
+        }
+        self.last_notes = notes;
     }
 
     /// What holds besides, told when it begins to.
@@ -83,6 +102,11 @@ impl Agent {
     }
 }
 
+/// A step of synchronous replication that somebody should look at.
+fn is_loud(text: &str) -> bool {
+    text.starts_with("Inconsistent state") || text.starts_with("No active replication connections")
+}
+
 fn lock_owner(view: &ClusterView, me: &MemberName) -> String {
     let owner = view.leader_name().map_or("None", MemberName::as_str);
     format!("Lock owner: {owner}; I am {me}")
@@ -90,8 +114,8 @@ fn lock_owner(view: &ClusterView, me: &MemberName) -> String {
 
 fn tell_reason(prefix: &str, reason: &Reason) {
     match reason {
-        // How a work failed was logged when it did, and a warning is told whatever the line.
-        Reason::WorkFailed { .. } | Reason::Warning(_) => {}
+        // How a work failed was logged when it did; warnings and steps are told whatever the line.
+        Reason::WorkFailed { .. } | Reason::Warning(_) | Reason::Sync(_) => {}
         Reason::NotRacing(veto) => match veto.as_patroni() {
             Some(words) => info!("{words} ({veto})"),
             None => info!("{prefix}  {reason}"),

@@ -166,6 +166,7 @@ impl Desk {
         self.promises
             .promise(&plea.name, now.plus(span), now)
             .await?;
+        self.promises.hear(&plea.name, plea.slots.clone());
         if !was_bound {
             self.wake.wake();
         }

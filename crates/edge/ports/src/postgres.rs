@@ -90,6 +90,10 @@ pub trait LocalPostgres: Send + Sync + fmt::Debug {
     /// runs and a file that it reads changes, it is reloaded (contract §3.3). Cheap when nothing changed.
     async fn configure(&self, settings: Arc<Settings>, role: PgRole, cluster: Option<&ClusterView>);
 
+    /// Whether the leader key is this member's, as the DCS was read a moment ago, also while a work runs: an operator's
+    /// callback is told of the stop of a primary whether the key has gone already (contract §9). Cheap.
+    fn note_leading(&self, _leads: bool) {}
+
     /// Reloads PostgreSQL even when nothing changed (SIGHUP, `POST /reload`).
     async fn reload(&self) -> Result<(), AdjustError>;
 

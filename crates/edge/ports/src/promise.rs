@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use pgherd_domain::{MemberName, Moment, Promise};
+use pgherd_domain::{Lsn, MemberName, Moment, Promise};
 
 /// Promises kept, at most: leaders of the last ttl.
 const PROMISES_MAX: usize = 64;
@@ -75,6 +75,8 @@ struct Pages {
     /// This member takes the leader key, holds it, or runs as a primary.
     stands: bool,
     promises: BTreeMap<MemberName, Moment>,
+    /// What the last leader that was promised said of its slots. Nothing hangs on it, so it is not written down.
+    told: Option<(MemberName, BTreeMap<String, Lsn>)>,
 }
 
 impl Pages {
@@ -116,6 +118,21 @@ impl PromiseBook {
     /// The promise that binds at `now`, the longest of all.
     pub fn binding(&self, now: Moment) -> Option<Promise> {
         self.lock().binding(now)
+    }
+
+    /// What `from`, which was promised, says of its slots.
+    pub fn hear(&self, from: &MemberName, slots: BTreeMap<String, Lsn>) {
+        self.lock().told = Some((from.clone(), slots));
+    }
+
+    /// What the leader to whom a promise binds at `now` last said of its slots.
+    pub fn told(&self, now: Moment) -> BTreeMap<String, Lsn> {
+        let pages = self.lock();
+        let binding = pages.binding(now);
+        match (&pages.told, binding) {
+            (Some((from, slots)), Some(promise)) if *from == promise.to => slots.clone(),
+            (Some(_) | None, _) => BTreeMap::new(),
+        }
     }
 
     /// Stands for election, unless a promise forbids it. No promise is given until [`Self::sit`].
@@ -266,6 +283,19 @@ mod tests {
         let told = book.promise(&name("a"), at(630), at(600)).await;
         assert_eq!(told, Err(Unpromised::NotWritten("torn".to_owned())));
         assert!(book.binding(at(601)).is_some(), "it binds all the same");
+    }
+
+    #[tokio::test]
+    async fn what_a_leader_says_of_its_slots_counts_while_its_promise_binds() {
+        let paper = paper(Ok(()));
+        let book = book(&paper).await;
+        book.promise(&name("a"), at(130), at(100)).await.unwrap();
+        let slots: BTreeMap<String, Lsn> = [("c".to_owned(), Lsn::new(42))].into();
+        book.hear(&name("a"), slots.clone());
+        assert_eq!(book.told(at(129)), slots);
+        assert_eq!(book.told(at(130)), BTreeMap::new(), "the promise has ended");
+        book.promise(&name("c"), at(140), at(100)).await.unwrap();
+        assert_eq!(book.told(at(101)), BTreeMap::new(), "somebody else's slots");
     }
 
     #[tokio::test]

@@ -199,8 +199,7 @@ impl LocalServer {
             return Ok(Some(lines));
         };
         if let Some(upstream) = &upstream {
-            self.write_passwords(&[(&upstream.host, upstream.port)])
-                .await?;
+            self.write_passwords(upstream.ends()).await?;
         }
         Ok(Some(follow(upstream.as_ref())))
     }
@@ -252,7 +251,7 @@ fn section_of(wanted: &Wanted, upstream: &Upstream) -> RoleSection {
 }
 
 /// Whether a follower of `upstream` is the leader of a standby cluster: it follows no member.
-pub(crate) fn leads_standby(settings: &Settings, upstream: Option<&Upstream>) -> bool {
+fn leads_standby(settings: &Settings, upstream: Option<&Upstream>) -> bool {
     let follows = settings.changing.cluster.standby_cluster.is_some();
     follows && upstream.is_some_and(|upstream| upstream.name.is_none())
 }

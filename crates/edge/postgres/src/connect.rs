@@ -58,6 +58,8 @@ pub(crate) struct Door {
     pub(crate) host: String,
     /// Port.
     pub(crate) port: u16,
+    /// The ports of further hosts, where they are not the same.
+    pub(crate) more_ports: Vec<u16>,
     /// User, password, TLS.
     pub(crate) login: Login,
     /// Database.
@@ -88,6 +90,7 @@ impl Door {
         Self {
             host,
             port: port.unwrap_or(pg.listen.port),
+            more_ports: Vec::new(),
             login: pg.authentication.superuser.clone(),
             database: settings.fixed.place.database.clone(),
             application_name: "Patroni",
@@ -137,8 +140,12 @@ impl Door {
 
     fn config(&self, ssl: SslMode) -> Config {
         let mut config = Config::new();
-        for host in self.host.split(',') {
-            config.host(host.trim()).port(self.port);
+        let more = self.more_ports.iter().copied();
+        let ports = std::iter::once(self.port)
+            .chain(more)
+            .chain(std::iter::repeat(self.port));
+        for (host, port) in self.host.split(',').zip(ports) {
+            config.host(host.trim()).port(port);
         }
         config
             .dbname(&self.database)

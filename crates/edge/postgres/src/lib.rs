@@ -15,6 +15,7 @@ mod control;
 mod dynamic;
 mod files;
 mod hooks;
+mod hung;
 mod launcher;
 mod live;
 mod observe;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::changes::tell_foreign;
 use crate::connect::{Door, SqlError};
 use crate::control::written;
+use crate::hung;
 use crate::place::Place;
 use crate::process;
 use crate::server::LocalServer;
@@ -104,6 +105,16 @@ impl Look {
     }
 }
 
+/// Whether the server may be waiting for a command of the operator's: it comes up, stops, or is a replica that does not
+/// stream.
+fn may_wait(accepting: bool, live: &Fact<LiveSeen>) -> bool {
+    let streams = |live: &LiveSeen| live.receiver.as_ref().is_some_and(|it| it.streaming);
+    !accepting
+        || live
+            .known()
+            .is_some_and(|live| live.in_recovery && !streams(live))
+}
+
 impl LocalServer {
     /// One look.
     pub(crate) async fn look(&self) -> PostgresSeen {
@@ -121,6 +132,14 @@ impl LocalServer {
             Some(file) => self.live(file).await,
             None => (self.not_running(), false),
         };
+        let hung = match &running {
+            Some(file) if may_wait(accepting, &live) => {
+                let pid = file.pid;
+                let looking = spawn_blocking(move || hung::command(pid, hung::PATIENCE));
+                looking.await.ok().flatten()
+            }
+            Some(_) | None => None,
+        };
         let entry = self.entry().await;
         let entry = entry.unwrap_or_else(|| self.seen().entry.clone());
         self.seen().entry.clone_from(&entry);
@@ -132,6 +151,7 @@ impl LocalServer {
             live,
             up_since: held.map(|postmaster| postmaster.since),
             entry,
+            hung,
         }
     }
 

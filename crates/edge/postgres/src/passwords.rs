@@ -9,18 +9,20 @@ use crate::server::LocalServer;
 
 impl LocalServer {
     /// The password file for libpq: of every login towards `ends`, and towards ourselves.
-    pub(crate) async fn write_passwords(&self, ends: &[(&str, u16)]) -> io::Result<()> {
+    pub(crate) async fn write_passwords<'a>(
+        &self,
+        ends: impl Iterator<Item = (&'a str, u16)> + Send,
+    ) -> io::Result<()> {
         let settings = self.settings();
         let logins = &settings.changing.postgresql.authentication;
         let mut all: Vec<&Login> = vec![&logins.replication, &logins.superuser];
         all.extend(&logins.rewind);
-        let local = self.door().await;
-        let mut passwords = Vec::new();
         // libpq looks each host of a list up by itself.
-        let ends = ends
-            .iter()
-            .flat_map(|(hosts, port)| hosts.split(',').map(|host| (host.trim(), *port)));
-        for (host, port) in ends.chain([(local.host.as_str(), local.port)]) {
+        let mut ends: Vec<(&str, u16)> = ends.collect();
+        let local = self.door().await;
+        ends.push((&local.host, local.port));
+        let mut passwords = Vec::new();
+        for (host, port) in ends {
             for login in &all {
                 if let (Some(user), Some(password)) = (&login.username, &login.password) {
                     passwords.push(Password {

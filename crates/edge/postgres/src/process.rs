@@ -20,7 +20,7 @@ use crate::files::{read, remove};
 use crate::pace::Pace;
 
 /// Clock ticks a second in /proc, the same on every Linux.
-const TICKS: u64 = 100;
+pub(crate) const TICKS: u64 = 100;
 /// How far the recorded start and the process's own may be apart, in seconds.
 const START_TOLERANCE: i64 = 3;
 
@@ -248,7 +248,7 @@ impl Family {
     }
 }
 
-fn processes() -> impl Iterator<Item = i32> {
+pub(crate) fn processes() -> impl Iterator<Item = i32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
@@ -286,7 +286,7 @@ pub(crate) fn kill(pid: i32) {
     }
 }
 
-fn stat(pid: i32) -> Option<ProcessStat> {
+pub(crate) fn stat(pid: i32) -> Option<ProcessStat> {
     ProcessStat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
@@ -335,7 +335,8 @@ fn has_title(pid: i32) -> bool {
     title(pid).is_some()
 }
 
-fn title(pid: i32) -> Option<String> {
+/// What a process of PostgreSQL says of itself, once it has come to.
+pub(crate) fn title(pid: i32) -> Option<String> {
     let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let title = String::from_utf8_lossy(&title);
     let title = title.trim_end_matches(['\0', ' ']);

@@ -240,6 +240,10 @@ impl LocalPostgres for LocalServer {
         }
     }
 
+    fn note_leading(&self, leads: bool) {
+        self.hooks.note_leading(leads);
+    }
+
     async fn reload(&self) -> Result<(), AdjustError> {
         self.reload_anyway().await
     }

@@ -247,6 +247,7 @@ impl Turn<'_> {
             name: Some(name.clone()),
             host,
             port,
+            more_ports: Vec::new(),
             slot,
         })
     }
@@ -255,13 +256,13 @@ impl Turn<'_> {
     pub(crate) fn inaccessible(&mut self, why: &str) {
         let reason = Reason::DataDirectory(why.to_owned());
         if self.key_says_me() {
-            self.release_when_stopped(reason);
+            let line =
+                "released leader key voluntarily as data dir not accessible and currently leader";
+            self.release_when_stopped(Reason::Says(line));
         } else if self.runs_without_lease() {
             self.stop_now("demoting self because I do not have the lock and I was a leader");
-            self.say(reason);
-        } else {
-            self.say(reason);
         }
+        self.say(reason);
     }
 
     /// The data directory holds something that is no cluster: nothing is done to it unasked.

@@ -1,5 +1,6 @@
 //! Who streams from whom (contract §5.6, §15): the leader, or the member that `replicatefrom` names while that
-//! one can serve. Every member judges by the same documents, so that a slot is where it is used.
+//! one can serve. Every member judges by the same documents, so that a slot is where it is used. While the DCS does not
+//! answer those of the last read count: losing sight of it changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,7 +21,7 @@ impl Turn<'_> {
 
     /// The member that `replicatefrom` names, while it runs as a replica or leads.
     fn source_that_serves(&self, member: &MemberName) -> Option<MemberName> {
-        let view = self.view()?;
+        let view = self.last_view()?;
         let tags = if *member == self.spec.me {
             self.spec.tags.clone()
         } else {
@@ -42,7 +43,7 @@ impl Turn<'_> {
 
     /// Whether whoever follows `replicatefrom` from `member` on comes back to it: WAL would never arrive.
     fn is_in_a_loop(&self, member: &MemberName) -> bool {
-        let leader = self.view().and_then(|view| view.leader_name());
+        let leader = self.last_view().and_then(|view| view.leader_name());
         let mut met = BTreeSet::new();
         let mut at = member.clone();
         while let Some(next) = self.source_that_serves(&at) {
@@ -165,7 +166,10 @@ impl Turn<'_> {
     /// Slots whose name more than one member's name gives, with those members in order.
     pub(crate) fn shared_slots(&self) -> BTreeMap<SlotName, Vec<MemberName>> {
         let mut slots: BTreeMap<SlotName, Vec<MemberName>> = BTreeMap::new();
-        let others = self.view().into_iter().flat_map(|view| view.members.keys());
+        let others = self
+            .last_view()
+            .into_iter()
+            .flat_map(|view| view.members.keys());
         let all: BTreeSet<&MemberName> = others.chain([&self.spec.me]).collect();
         for name in all {
             let slot = SlotName::of_member(name);

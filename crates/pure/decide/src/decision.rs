@@ -1,7 +1,9 @@
 //! What comes out of one turn.
 
+use std::collections::BTreeMap;
+
 use pgherd_domain::documents::MemberDoc;
-use pgherd_domain::{Action, Moment, Notice, PgRole, PgState, Reason, Veto};
+use pgherd_domain::{Action, Lsn, Moment, Notice, PgRole, PgState, Reason, Veto};
 
 use crate::Memory;
 
@@ -26,6 +28,8 @@ pub struct Decision {
     pub verdict: Vec<Veto>,
     /// What the member key is to say.
     pub member: MemberDoc,
+    /// In failsafe mode, what a leader that asks the others for promises tells them of its slots.
+    pub slots: BTreeMap<String, Lsn>,
 }
 
 impl Decision {

@@ -203,7 +203,7 @@ impl Turn<'_> {
 
     /// The leader was asked and could not be.
     pub(crate) fn leader_is_mute(&self, leader: &Upstream) -> bool {
-        matches!(&self.seen.upstream, Some((of, Err(_))) if of.host == leader.host && of.port == leader.port)
+        matches!(&self.seen.upstream, Some((of, Err(_))) if of.ends().eq(leader.ends()))
     }
 
     fn local_end(&self) -> Option<LocalEnd> {
@@ -225,9 +225,7 @@ impl Turn<'_> {
     /// The answer of `leader`, when this turn brings one.
     pub(crate) fn history_of(&self, leader: &Upstream) -> Option<&'_ UpstreamSeen> {
         match &self.seen.upstream {
-            Some((of, Ok(theirs))) if of.host == leader.host && of.port == leader.port => {
-                Some(theirs)
-            }
+            Some((of, Ok(theirs))) if of.ends().eq(leader.ends()) => Some(theirs),
             Some((_, Ok(_) | Err(_))) | None => None,
         }
     }

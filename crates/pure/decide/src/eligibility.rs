@@ -23,6 +23,10 @@ impl Turn<'_> {
                 stops_before: live.stop_before.clone(),
             });
         }
+        let failed = self.memory.pre_promote_failed;
+        if failed.is_some_and(|failed| self.now() < failed.plus(self.spec.ttl)) {
+            vetoes.push(Veto::PrePromoteFailed);
+        }
         vetoes.extend(self.unguarded_veto());
         match self.seen.work.kind() {
             None | Some(WorkKind::Checkpoint | WorkKind::PrePromote | WorkKind::Promote) => {}

@@ -1,9 +1,9 @@
-//! Failsafe mode: who may race, what binds a member that promised not to, and what the leader keeps in
-//! `/failsafe` (contract §4.3, §5.1, §5.4, §12; `docs/decisions/2026-11-24-promises.md`).
+//! Failsafe mode: who may race, what binds a member that promised not to, what the leader keeps in `/failsafe`, and
+//! what members tell each other of slots (contract §4.3, §5.1, §5.4, §12; `docs/decisions/2026-11-24-promises.md`).
 
 use std::collections::BTreeMap;
 
-use pgherd_domain::{Action, ClusterView, MemberName, Promise, Reason, Veto};
+use pgherd_domain::{Action, ClusterView, Lsn, MemberName, Promise, Reason, Veto};
 
 use crate::turn::Turn;
 
@@ -73,6 +73,35 @@ impl Turn<'_> {
         self.say(line);
         self.say(Reason::NotRacing(Veto::Promised { to }));
         true
+    }
+
+    /// Whether slots can go on while the DCS does not answer: this member leads by the promises of the others, which
+    /// say how far they are, or has promised a leader, which says how far its slots are.
+    pub(crate) fn hears_of_slots(&self) -> bool {
+        let bound = self
+            .bound()
+            .is_some_and(|promise| promise.to != self.spec.me);
+        self.seen.failsafe.confirmed || bound
+    }
+
+    /// How far the leader says that its slot `name` is: in `/status`, and when it can not write there, in its plea.
+    pub(crate) fn told_of(&self, name: &str) -> Option<Lsn> {
+        let status = self
+            .last_view()
+            .and_then(|view| view.status.slots.get(name));
+        let plea = self
+            .bound()
+            .and_then(|_| self.seen.failsafe.slots.get(name));
+        status.max(plea).copied()
+    }
+
+    /// What a plea of this leader says of its slots: as `/status` would, while it can not be written.
+    pub(crate) fn slots_to_tell(&mut self) -> BTreeMap<String, Lsn> {
+        let leads = self.spec.failsafe_mode && self.seen.lease.is_mine(self.now());
+        match self.live().filter(|live| leads && !live.in_recovery) {
+            Some(live) => self.slot_positions(live),
+            None => BTreeMap::new(),
+        }
     }
 
     /// The leader keeps the list: every member with an api_url, and itself. With the mode off there is none.

@@ -262,11 +262,10 @@ impl Turn<'_> {
 /// Whether a replica receives WAL from `upstream` now, or from one of its hosts.
 pub(crate) fn is_streaming_from(live: &LiveSeen, upstream: &Upstream) -> bool {
     live.receiver.as_ref().is_some_and(|receiver| {
-        let host = receiver
-            .host
-            .as_ref()
-            .is_none_or(|host| upstream.host.split(',').any(|named| named.trim() == host));
-        let port = receiver.port.is_none_or(|port| port == upstream.port);
-        receiver.streaming && host && port
+        let is_one = |(host, port): (&str, u16)| {
+            receiver.host.as_ref().is_none_or(|is| is == host)
+                && receiver.port.is_none_or(|is| is == port)
+        };
+        receiver.streaming && upstream.ends().any(is_one)
     })
 }

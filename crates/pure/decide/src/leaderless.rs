@@ -108,6 +108,7 @@ impl Turn<'_> {
             | Veto::PrimaryAlive { .. }
             | Veto::SomebodyElseNamed { .. }
             | Veto::SteppingDown
+            | Veto::PrePromoteFailed
             | Veto::AskingPeers
             | Veto::UnknownPosition
             | Veto::StillReceiving => false,
@@ -256,6 +257,7 @@ const fn comes_from_peers(veto: &Veto) -> bool {
         | Veto::Starting
         | Veto::Busy(_)
         | Veto::Paused
+        | Veto::PrePromoteFailed
         | Veto::Lagging { .. }
         | Veto::OtherCluster
         | Veto::NotInFailsafe

@@ -7,7 +7,7 @@
 //! `cascade`, `standby`, `operator` with `stop_before`, `shutdown`; and what every turn keeps in order: `sync_standby`
 //! with `sync_names`, `sync_quorum`, `sync_zones` and `sync_silent`, `entry`, `slots` with `wanted_slots`, `logical_slots`,
 //! `slot_parameters` and
-//! `slot_budget`, `publish`.
+//! `slot_budget`, `hung`, `publish`.
 
 mod bootstrap;
 mod cascade;
@@ -19,6 +19,7 @@ mod entry;
 mod failsafe;
 mod following;
 mod hand_over;
+mod hung;
 mod identity;
 mod leaderless;
 mod leading;

@@ -97,13 +97,10 @@ impl Turn<'_> {
         let mut due = BTreeMap::new();
         let mut unproven = Vec::new();
         for (name, slot) in logical {
-            let Some(told) = self
-                .view()
-                .and_then(|view| view.status.slots.get(*name).copied())
-            else {
+            if self.told_of(name).is_none() {
                 // The primary has none, or does not say how far it is.
                 continue;
-            };
+            }
             let slot_name = SlotName::existing(name);
             match live.slots.get(*name) {
                 None => {
@@ -120,8 +117,7 @@ impl Turn<'_> {
                 Some(seen) if seen.active => {}
                 Some(seen) => {
                     self.note_horizons(name, seen);
-                    let to = told.min(live.replayed);
-                    if seen.confirmed_flush.is_none_or(|confirmed| to > confirmed) {
+                    if let Some(to) = self.copy_moves_to(name, seen, live) {
                         advance.insert(slot_name.clone(), (slot.database.clone(), to));
                     }
                     if self.memory.copies.get(*name) != Some(&CopyState::Safe) {
@@ -136,7 +132,24 @@ impl Turn<'_> {
         self.move_copies(advance, unproven);
     }
 
-    fn move_copies(&mut self, advance: BTreeMap<SlotName, (String, Lsn)>, unproven: Vec<SlotName>) {
+    /// To where a copy is to be moved: as far as the primary's slot is, and no further than this server has replayed.
+    pub(crate) fn copy_moves_to(
+        &self,
+        name: &str,
+        seen: &SlotSeen,
+        live: &LiveSeen,
+    ) -> Option<Lsn> {
+        let to = self.told_of(name)?.min(live.replayed);
+        let usable = !seen.active && !seen.lost && seen.broken.is_none();
+        let moves = seen.confirmed_flush.is_none_or(|confirmed| to > confirmed);
+        (usable && moves).then_some(to)
+    }
+
+    pub(crate) fn move_copies(
+        &mut self,
+        advance: BTreeMap<SlotName, (String, Lsn)>,
+        unproven: Vec<SlotName>,
+    ) {
         let standby = SlotName::of_member(&self.top_of_my_cascade());
         let compare = self
             .primary()
@@ -178,13 +191,18 @@ impl Turn<'_> {
 
     /// A promotion came before all copies were safe.
     fn warn_of_unsafe_copies(&mut self) {
-        for (name, copy) in std::mem::take(&mut self.memory.copies) {
-            if copy != CopyState::Safe {
-                self.notice(Notice::warn(format!(
-                    "Logical replication slot '{name}' might be unsafe to use after promotion: this server \
-                     was promoted before the copy had caught up; compare what its consumer has with the tables"
-                )));
-            }
+        let copies = std::mem::take(&mut self.memory.copies);
+        let names: Vec<String> = copies
+            .into_iter()
+            .filter(|(_, copy)| *copy != CopyState::Safe)
+            .map(|(name, _)| format!("'{name}'"))
+            .collect();
+        if !names.is_empty() {
+            self.notice(Notice::warn(format!(
+                "Logical replication slots that might be unsafe to use after promote: {{{}}}. This server was \
+                 promoted before the copies had caught up; compare what their consumers have with the tables",
+                names.join(", ")
+            )));
         }
     }
 

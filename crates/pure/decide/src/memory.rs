@@ -61,6 +61,8 @@ pub struct Memory {
     pub(crate) raced: bool,
     /// What came of `pre_promote` since the key became mine.
     pub(crate) pre_promote: PrePromote,
+    /// When `pre_promote` failed last.
+    pub(crate) pre_promote_failed: Option<Moment>,
     /// Failed attempts of the work that heals this member, and when the next may begin.
     pub(crate) backoff: Backoff,
     /// The same for the checkpoint after a promotion, which heals nothing and may fail by itself.
@@ -162,6 +164,7 @@ impl Memory {
             sit_out_until: None,
             raced: false,
             pre_promote: PrePromote::Due,
+            pre_promote_failed: None,
             backoff: Backoff::NONE,
             checkpoint_backoff: Backoff::NONE,
             logical_backoff: Backoff::NONE,

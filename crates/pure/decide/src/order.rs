@@ -51,6 +51,7 @@ impl Turn<'_> {
             | Veto::Promised { .. }
             | Veto::SomebodyElseNamed { .. }
             | Veto::SteppingDown
+            | Veto::PrePromoteFailed
             | Veto::AskingPeers
             | Veto::UnknownPosition
             | Veto::StillReceiving => true,

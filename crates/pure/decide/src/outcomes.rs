@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, Adjustment, Effect, Outcome, PgRole, Reason, Upstream, Work, WorkEnd, WorkError,
-    WorkKind,
+    Action, Adjustment, Effect, Notice, Outcome, PgRole, Reason, Upstream, Work, WorkEnd,
+    WorkError, WorkKind,
 };
 
 use crate::memory::{Backoff, Bootstrap, Divergence, OldDirectory, PrePromote};
@@ -16,6 +16,17 @@ impl Turn<'_> {
         for Effect { action, outcome } in &self.seen.effects {
             match (action, outcome) {
                 (Action::TakeInitialize, Outcome::Done) => self.memory.bootstrap = Bootstrap::Mine,
+                (Action::TakeInitialize, Outcome::Refused) => {
+                    self.because
+                        .push(Reason::Says("failed to acquire initialize lock"));
+                }
+                (Action::WriteSync { expected, .. }, Outcome::Refused) => {
+                    let text = match expected {
+                        None => "Updating sync state failed",
+                        Some(_) => "Synchronous replication key updated by someone else.",
+                    };
+                    self.notices.insert(Notice::warn(text));
+                }
                 (Action::HandOver { to, .. }, Outcome::Done) => {
                     self.memory.switching = None;
                     self.memory.stepped_down = true;
@@ -104,13 +115,7 @@ impl Turn<'_> {
                 self.memory.is_theirs = true;
                 self.memory.divergence = Divergence::Unchecked;
             }
-            Work::PrePromote => {
-                self.memory.pre_promote = match &end.result {
-                    Ok(()) => PrePromote::Passed,
-                    Err(WorkError::Cancelled) => PrePromote::Due,
-                    Err(_) => PrePromote::Failed,
-                };
-            }
+            Work::PrePromote => self.note_pre_promote(&end.result),
             Work::Rewind { source } => self.note_rewind(&end.result, source),
             Work::CrashRecovery if ok => self.memory.crash_recovered = true,
             Work::Start { .. } | Work::Restart { .. } | Work::Promote { .. } if ok => {
@@ -131,6 +136,17 @@ impl Turn<'_> {
             | Work::StopBefore { .. }
             | Work::Promote { .. } => {}
         }
+    }
+
+    fn note_pre_promote(&mut self, result: &Result<(), WorkError>) {
+        self.memory.pre_promote = match result {
+            Ok(()) => PrePromote::Passed,
+            Err(WorkError::Cancelled) => PrePromote::Due,
+            Err(_) => {
+                self.memory.pre_promote_failed = Some(self.seen.now);
+                PrePromote::Failed
+            }
+        };
     }
 
     fn note_rewind(&mut self, result: &Result<(), WorkError>, source: &Upstream) {

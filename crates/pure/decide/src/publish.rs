@@ -15,14 +15,15 @@ use crate::turn::Turn;
 /// Finishes a turn: slots, `/status`, the member key.
 pub(crate) fn finish(mut turn: Turn<'_>) -> Decision {
     let healthy = turn.view().is_some() && !turn.seen.shutdown;
-    if healthy
-        && turn
-            .seen
-            .work
-            .kind()
-            .is_none_or(|kind| kind == WorkKind::Checkpoint)
-    {
+    let idle = turn
+        .seen
+        .work
+        .kind()
+        .is_none_or(|kind| kind == WorkKind::Checkpoint);
+    if healthy && idle {
         turn.keep_slots();
+    } else if idle && !turn.seen.shutdown {
+        turn.move_slots_without_dcs();
     }
     if healthy && turn.i_lead() {
         turn.write_status();
@@ -31,6 +32,7 @@ pub(crate) fn finish(mut turn: Turn<'_>) -> Decision {
     let role = turn.role();
     let state = turn.shown_state();
     let verdict = turn.verdict();
+    let slots = turn.slots_to_tell();
     let member = turn.member_doc(state, role, &verdict);
     if turn.view().is_some() && !turn.exits() {
         let shown = turn.view().and_then(|view| view.members.get(&turn.spec.me));
@@ -71,6 +73,7 @@ pub(crate) fn finish(mut turn: Turn<'_>) -> Decision {
         role,
         verdict,
         member,
+        slots,
     }
 }
 
@@ -228,7 +231,7 @@ impl Turn<'_> {
                 eligible: verdict.is_empty(),
                 because: verdict.iter().map(ToString::to_string).collect(),
             }),
-            progress: self.progress(),
+            progress: self.progress().or_else(|| self.waits_for()),
             copies: self.copies(),
             zones: self.zones_told(),
             closed: self.closed.clone(),

@@ -114,9 +114,12 @@ impl Turn<'_> {
             return;
         }
         if self.memory.give_up_key {
-            self.say(Reason::Says(
-                "stopped PostgreSQL because of startup timeout",
-            ));
+            let order = self.view().and_then(|view| view.failover.as_ref());
+            self.say(Reason::Says(match order {
+                Some(order) if order.value.is_switchover() => "switchover: demoting myself",
+                Some(order) if order.value.member.is_some() => "manual failover: demoting myself",
+                Some(_) | None => "stopped PostgreSQL because of startup timeout",
+            }));
             self.memory.role = PgRole::Demoted;
             self.actions.push(Action::ReleaseLeader { optime: None });
             return;
@@ -342,6 +345,9 @@ impl Turn<'_> {
 
     /// The same with the key in my hand, and `left` until somebody else is to try.
     fn starting_leader(&mut self, left: Duration) {
+        if self.hand_over_while_starting() {
+            return;
+        }
         if !left.is_zero() {
             let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
             self.say(Reason::StillStarting { seconds });

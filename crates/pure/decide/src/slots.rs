@@ -51,6 +51,39 @@ impl Turn<'_> {
         self.watch_budget(live);
     }
 
+    /// While the DCS does not answer, and failsafe mode lets a leader go on, slots go on with what the members tell
+    /// each other (contract §5.9): kept where they are, they would keep all WAL of the outage. Nothing is made,
+    /// dropped or copied, because who is a member now is not known.
+    pub(crate) fn move_slots_without_dcs(&mut self) {
+        let Some(live) = self.live() else { return };
+        let known = self.last_view().is_some_and(|view| view.config.is_some());
+        if !self.spec.use_slots || self.spec.pause || !known || !self.hears_of_slots() {
+            return;
+        }
+        let mut copies = BTreeMap::new();
+        for (name, slot) in &self.wanted_slots(live) {
+            let here = live.slots.get(name).filter(|seen| {
+                !seen.temporary && !seen.lost && fits(slot, seen) && !self.is_ignored(name, seen)
+            });
+            match (slot, here) {
+                (
+                    WantedSlot::Physical {
+                        used_here: false,
+                        position,
+                    },
+                    Some(seen),
+                ) => self.advance(name, seen, *position, live),
+                (WantedSlot::Logical(slot), Some(seen)) if live.in_recovery => {
+                    if let Some(to) = self.copy_moves_to(name, seen, live) {
+                        copies.insert(SlotName::existing(name), (slot.database.clone(), to));
+                    }
+                }
+                (WantedSlot::Physical { .. } | WantedSlot::Logical(_), _) => {}
+            }
+        }
+        self.move_copies(copies, Vec::new());
+    }
+
     /// What nobody needs is dropped. Slots that are PostgreSQL's own or the operator's are not looked at.
     fn drop_unwanted(&mut self, wanted: &BTreeMap<String, WantedSlot>, live: &LiveSeen) {
         for (name, seen) in &live.slots {
@@ -137,11 +170,7 @@ impl Turn<'_> {
         if seen.active || seen.has_xmin {
             return;
         }
-        let told = self
-            .view()
-            .and_then(|view| view.status.slots.get(name))
-            .copied()
-            .filter(|_| live.in_recovery);
+        let told = self.told_of(name).filter(|_| live.in_recovery);
         let here = if live.in_recovery {
             live.replayed
         } else {

@@ -45,7 +45,8 @@ impl Turn<'_> {
     pub(crate) fn named_member(&self) -> Option<MemberName> {
         let remote = self.spec.standby.as_ref()?.upstream.as_ref()?;
         let is_named = |(host, port): (String, u16)| {
-            port == remote.port && remote.host.split(',').any(|named| named.trim() == host)
+            let mut named = remote.ends();
+            named.any(|(name, its_port)| name == host && its_port == port)
         };
         let view = self.view().or_else(|| self.seen.dcs.last())?;
         view.members

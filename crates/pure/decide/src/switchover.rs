@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use pgherd_domain::documents::FailoverDoc;
 use pgherd_domain::{
-    Action, Lsn, MemberName, Moment, PeerStatus, Reason, Revision, StopMode, Work, WorkKind,
+    Action, Lsn, MemberName, Moment, PeerStatus, Reason, Revision, StopMode, TimelineId, Work,
+    WorkKind,
 };
 
 use crate::memory::{SwitchPhase, Switching};
@@ -142,8 +143,7 @@ impl Turn<'_> {
         if self.ask(&asked, since) > 0 {
             return None;
         }
-        let live = self.live()?;
-        let (mine, timeline) = (live.position(), live.timeline);
+        let (mine, timeline) = self.end_to_reach()?;
         let limit = self.spec.maximum_lag_on_failover;
         let check_timeline = self.spec.check_timeline;
         let mut able: Vec<(MemberName, PeerStatus)> = others
@@ -166,6 +166,59 @@ impl Turn<'_> {
         }
         sort_best_first(&mut able);
         Some(able.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// How far a successor should be: as far as this server, or while it starts and does not say it, as `/status` says.
+    fn end_to_reach(&self) -> Option<(Lsn, TimelineId)> {
+        if let Some(live) = self.live() {
+            return Some((live.position(), live.timeline));
+        }
+        let control = self.control().filter(|_| !self.pg().accepting)?;
+        let optime = self.view()?.status.optime.unwrap_or_default();
+        Some((optime, control.timeline))
+    }
+
+    /// A leader that is still starting is told to step down (contract §5.11): it stops, and the key goes. `true`: that is
+    /// what this turn does.
+    pub(crate) fn hand_over_while_starting(&mut self) -> bool {
+        let Some(failover) = self.view().and_then(|view| view.failover.as_ref()) else {
+            return false;
+        };
+        let (order, revision) = (failover.value.clone(), failover.revision);
+        let someone_elses = order
+            .leader
+            .as_ref()
+            .is_some_and(|leader| *leader != self.spec.me);
+        let asks_nothing = order.leader.is_none() && order.member.is_none();
+        // A server that a switchover is stopping takes no connections either.
+        if self.spec.pause
+            || self.memory.switching.is_some()
+            || asks_nothing
+            || someone_elses
+            || order.member.as_ref() == Some(&self.spec.me)
+            || !self.is_due(&order, revision)
+        {
+            return false;
+        }
+        let since = self.asked_for_order(revision);
+        let Some(candidates) = self.judge_candidates(&order, since) else {
+            self.say(Reason::Switching {
+                to: order.member,
+                phase: "asking the candidates",
+            });
+            return true;
+        };
+        if candidates.is_empty() {
+            self.call_off_order(revision, "no good candidates have been found");
+            return false;
+        }
+        self.memory.give_up_key = true;
+        self.stop_now(if order.is_switchover() {
+            "switchover: demoting myself"
+        } else {
+            "manual failover: demoting myself"
+        });
+        true
     }
 
     /// How many others must vote for a successor, and who can: a quorum in `/sync` binds but for a manual failover.

@@ -128,10 +128,10 @@ impl Turn<'_> {
         let view = self.view();
         let expected = view.and_then(|view| view.sync.as_ref().map(|sync| sync.revision));
         self.say(Reason::Sync(format!(
-            "Setting leader to {}, quorum to {} of {}",
+            "Setting leader to {}, quorum to {} of ({})",
             self.spec.me,
             votes.quorum,
-            list(&votes.voters)
+            list(&votes.voters).trim_matches(['[', ']'])
         )));
         let doc = SyncDoc {
             leader: Some(self.spec.me.clone()),

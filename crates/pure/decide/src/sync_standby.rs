@@ -61,9 +61,10 @@ impl Turn<'_> {
         let mine = |sync: &&SyncDoc| sync.leader == me;
         let Some(sync) = view.sync_state().filter(mine) else {
             if view.sync_state().is_some() {
-                self.say(Reason::Sync(
-                    "Inconsistent state of /sync key detected".into(),
-                ));
+                self.say(Reason::Sync(format!(
+                    "Inconsistent state of /sync key detected: it does not name {} as the leader",
+                    self.spec.me
+                )));
             } else {
                 self.say(Reason::Sync("Enabled synchronous replication".into()));
             }
@@ -117,12 +118,7 @@ impl Turn<'_> {
                 .collect()
         };
         if keep != step.voters {
-            let text = format!(
-                "Updating /sync key temporarily from {} to {}",
-                list(&step.voters),
-                list(&keep)
-            );
-            self.say(Reason::Sync(text));
+            self.say(Reason::Sync(step.why_shrinks(&keep)));
             let doc = SyncDoc {
                 leader,
                 quorum: 0,
@@ -323,6 +319,23 @@ struct SyncStep {
     confirmed: BTreeSet<MemberName>,
     /// Who is in the running synchronous_standby_names.
     running: BTreeSet<MemberName>,
+}
+
+impl SyncStep {
+    /// Why `/sync` is to name fewer.
+    fn why_shrinks(&self, keep: &BTreeSet<MemberName>) -> String {
+        let voters = list(&self.voters);
+        if self.picked == self.voters {
+            let running = list(&self.running);
+            return format!(
+                "Inconsistent state between synchronous_standby_names = {running} and /sync = {voters} key detected"
+            );
+        }
+        format!(
+            "Updating /sync key temporarily from {voters} to {}",
+            list(keep)
+        )
+    }
 }
 
 pub(crate) fn list(names: &BTreeSet<MemberName>) -> String {

@@ -21,6 +21,7 @@ pub fn decide(spec: &ClusterSpec, memory: Memory, seen: &Observation) -> Decisio
     turn.main_question();
     turn.refuse_restart_left_over();
     turn.keep_entry();
+    turn.tell_hung_command();
     publish::finish(turn)
 }
 
@@ -82,6 +83,11 @@ impl<'a> Turn<'a> {
     /// The cluster as read this turn.
     pub(crate) const fn view(&self) -> Option<&'a ClusterView> {
         self.seen.dcs.known()
+    }
+
+    /// The cluster as it was read last, however long ago.
+    pub(crate) fn last_view(&self) -> Option<&'a ClusterView> {
+        self.seen.dcs.last()
     }
 
     /// The leader key is mine: the store says so now, and the lease is good.

@@ -3,7 +3,7 @@
 //! Any group of one more than `quorum` voters holds somebody that has a given commit. So who is not behind any of
 //! such a group has them all.
 
-use pgherd_domain::{Action, MemberName, Moment, PeerStatus, Reason, SyncMode, Veto};
+use pgherd_domain::{Action, MemberName, Moment, Notice, PeerStatus, Reason, SyncMode, Veto};
 
 use crate::eligibility::Standing;
 use crate::turn::Turn;
@@ -11,19 +11,23 @@ use crate::turn::Turn;
 impl Turn<'_> {
     /// Why the votes do not suffice; `None` also where none are needed: for the leader that `/sync` names, and for
     /// a standby there when the quorum is 0. Who does not vote needs one more.
-    pub(crate) fn votes_veto(&self, since: Moment, mine: Standing) -> Option<Veto> {
-        let sync = self.sync_in_force()?;
+    pub(crate) fn votes_veto(&mut self, since: Moment, mine: Standing) -> Option<Veto> {
+        let sync = self.sync_in_force()?.clone();
         let me = &self.spec.me;
         let outsider = !sync.names(me);
         if sync.proves(me) || (outsider && self.spec.synchronous_mode != SyncMode::Quorum) {
             return None;
         }
-        let votes = self
-            .electors()
-            .keys()
-            .filter_map(|name| self.answer_of(name, since))
-            .filter(|peer| votes_for(peer, mine))
-            .count();
+        let votes = |name: &MemberName| {
+            let answer = self.answer_of(name, since);
+            answer.is_some_and(|peer| votes_for(peer, mine))
+        };
+        let mut voters = self.electors();
+        voters.retain(|name, _| votes(name));
+        for name in voters.keys() {
+            self.notice(Notice::info(format!("Got quorum vote from {name}")));
+        }
+        let votes = voters.len();
         let needed = usize::try_from(sync.quorum).unwrap_or(usize::MAX);
         let needed = needed.saturating_add(usize::from(outsider));
         (votes < needed).then_some(Veto::TooFewVotes { votes, needed })

@@ -51,7 +51,7 @@ impl Turn<'_> {
     fn member_slots(&self, live: &LiveSeen) -> BTreeMap<String, WantedSlot> {
         let mine = SlotName::of_member(&self.spec.me);
         let mut slots = BTreeMap::new();
-        for (name, member) in self.view().iter().flat_map(|view| &view.members) {
+        for (name, member) in self.last_view().iter().flat_map(|view| &view.members) {
             let slot = SlotName::of_member(name);
             if *name == self.spec.me || member.tags().nostream || slot == mine {
                 continue;
@@ -61,9 +61,10 @@ impl Turn<'_> {
             if !used_here && !everywhere {
                 continue;
             }
-            // A member that streams from another replica says itself how far it is.
+            // A member that streams from another replica says itself how far it is: in its key, or with its promise.
             let cascades = !used_here && self.cascades(name);
-            let position = member.xlog_location.filter(|_| cascades);
+            let accepted = self.seen.failsafe.accepted.get(name).copied();
+            let position = member.xlog_location.max(accepted).filter(|_| cascades);
             let wanted = WantedSlot::Physical {
                 used_here,
                 position,
@@ -85,7 +86,7 @@ impl Turn<'_> {
     /// can serve. One that names me has its slot here also while it streams from elsewhere.
     fn streams_from_me(&self, name: &MemberName, live: &LiveSeen) -> bool {
         let tags = self
-            .view()
+            .last_view()
             .and_then(|view| view.members.get(name))
             .map(|member| member.tags().replicatefrom);
         if tags.flatten().as_ref() == Some(&self.spec.me) {
@@ -100,7 +101,7 @@ impl Turn<'_> {
 
     /// Whether the member streams from another replica.
     fn cascades(&self, name: &MemberName) -> bool {
-        let leader = self.view().and_then(|view| view.leader_name());
+        let leader = self.last_view().and_then(|view| view.leader_name());
         self.source_of(name)
             .is_some_and(|source| Some(&source) != leader)
     }
@@ -167,7 +168,7 @@ impl Turn<'_> {
     pub(crate) fn retained_slots(&self) -> Vec<String> {
         let now = self.now();
         let present: BTreeSet<SlotName> = self
-            .view()
+            .last_view()
             .iter()
             .flat_map(|view| view.members.keys())
             .chain([&self.spec.me])

@@ -41,6 +41,10 @@ impl Turn<'_> {
                 self.actions.push(Action::CancelWork);
             }
             Work::Stop { .. } => self.watch_stop(leading),
+            Work::Start {
+                start_as: StartAs::Primary { .. },
+                ..
+            } if self.is_starting() && self.hand_over_while_starting() => {}
             Work::Bootstrap
             | Work::Clone { .. }
             | Work::Restore
@@ -57,6 +61,11 @@ impl Turn<'_> {
         let shown = since.plus(Duration::from_secs(self.now().since(*since).as_secs() + 1));
         self.wake_at(shown);
         true
+    }
+
+    /// The postmaster runs and takes no connections yet.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.pg().is_running() && !self.pg().accepting
     }
 
     fn tell_progress(&mut self, kind: WorkKind, leading: bool) {

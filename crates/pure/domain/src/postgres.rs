@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Entry, Fact, Lsn, MemberName, Moment, TimelineHistory, TimelineId};
+use crate::{Entry, Fact, HungCommand, Lsn, MemberName, Moment, TimelineHistory, TimelineId};
 
 /// The state of a member's PostgreSQL, with the texts and metric indexes of contract §4.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -437,6 +437,8 @@ pub struct PostgresSeen {
     pub up_since: Option<Moment>,
     /// Whether clients get in.
     pub entry: Entry,
+    /// A command of the operator's that it waits for, and that has run for longer than it should.
+    pub hung: Option<HungCommand>,
 }
 
 impl PostgresSeen {

@@ -15,7 +15,7 @@ pub struct Plea {
     pub conn_url: String,
     /// `http(s)://HOST:PORT/patroni` of the leader.
     pub api_url: String,
-    /// Where the leader's slots stand, as `/status` last said.
+    /// Where the leader's slots stand, as `/status` would say.
     pub slots: BTreeMap<String, Lsn>,
     /// For how long the peer is not to race, from the moment it hears of it. `None`: the sender did not say,
     /// as Patroni does not; then it is ttl. Zero gives an earlier promise back.
@@ -61,6 +61,10 @@ pub struct FailsafeSeen {
     pub promised: Option<Promise>,
     /// The lease is good only because the other members promised: the DCS did not confirm it.
     pub confirmed: bool,
+    /// While it is: how far the WAL of those reached that promised, where they said it.
+    pub accepted: BTreeMap<MemberName, Lsn>,
+    /// Where the leader's slots stand, as the plea said that this member's promise answered.
+    pub slots: BTreeMap<String, Lsn>,
 }
 
 impl FailsafeSeen {

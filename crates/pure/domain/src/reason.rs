@@ -102,6 +102,8 @@ pub enum Veto {
     },
     /// The order is to step down.
     SteppingDown,
+    /// Its `pre_promote` failed less than a ttl ago.
+    PrePromoteFailed,
     /// Peers have not all answered yet.
     AskingPeers,
     /// The WAL position is not known.
@@ -147,6 +149,7 @@ impl Veto {
             | Self::NoFence { .. }
             | Self::SomebodyElseNamed { .. }
             | Self::SteppingDown
+            | Self::PrePromoteFailed
             | Self::AskingPeers
             | Self::UnknownPosition
             | Self::StillReceiving => return None,
@@ -210,6 +213,7 @@ impl fmt::Display for Veto {
                 write!(f, "the operator named {candidate}")
             }
             Self::SteppingDown => f.write_str("the operator asked it to step down"),
+            Self::PrePromoteFailed => f.write_str("its pre_promote script failed a moment ago"),
             Self::AskingPeers => f.write_str("the other members have not all answered yet"),
             Self::UnknownPosition => f.write_str("its WAL position is not known"),
             Self::StillReceiving => f.write_str("WAL still arrives (primary_race_backoff)"),

@@ -11,19 +11,62 @@ use crate::{LogicalSlot, MemberName, Moment, SlotName};
 pub struct Upstream {
     /// The member, when it is one.
     pub name: Option<MemberName>,
-    /// Host name or address.
+    /// Host name or address; of another cluster several with commas, which libpq tries in turn.
     pub host: String,
-    /// Port.
+    /// Port, of the first host and of all that have none of their own.
     pub port: u16,
+    /// The ports of the hosts after the first, where they are not all the same.
+    pub more_ports: Vec<u16>,
     /// The slot on it that this member streams through.
     pub slot: Option<SlotName>,
+}
+
+impl Upstream {
+    /// A server of another cluster, out of lists as libpq reads them: one port for all hosts, or one for each; 5432 where
+    /// none is given. Of a list that does not fit the hosts, which libpq would refuse, the first port counts.
+    pub fn elsewhere(hosts: &str, ports: &str, slot: Option<SlotName>) -> Self {
+        let mut each = ports
+            .split(',')
+            .map(|port| port.trim().parse().unwrap_or(5432));
+        let port = each.next().unwrap_or(5432);
+        let mut more_ports: Vec<u16> = each.collect();
+        let fits = more_ports.len() + 1 == hosts.split(',').count();
+        if !fits || more_ports.iter().all(|more| *more == port) {
+            more_ports.clear();
+        }
+        Self {
+            name: None,
+            host: hosts.to_owned(),
+            port,
+            more_ports,
+            slot,
+        }
+    }
+
+    /// Every host with its port.
+    pub fn ends(&self) -> impl Iterator<Item = (&str, u16)> {
+        let more = self.more_ports.iter().copied();
+        let ports = std::iter::once(self.port)
+            .chain(more)
+            .chain(std::iter::repeat(self.port));
+        self.host.split(',').map(str::trim).zip(ports)
+    }
+
+    /// The port as libpq takes it: one for all hosts, or one for each.
+    pub fn ports(&self) -> String {
+        let mut text = self.port.to_string();
+        for port in &self.more_ports {
+            text.push_str(&format!(",{port}"));
+        }
+        text
+    }
 }
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "{name} ({}:{})", self.host, self.port),
-            None => write!(f, "{}:{}", self.host, self.port),
+            None => write!(f, "{}:{}", self.host, self.ports()),
         }
     }
 }
@@ -244,4 +287,33 @@ pub enum WorkError {
     /// The lease ended before the point of no return.
     #[error("the lease ended before the promotion")]
     LeaseEnded,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_cluster_has_one_port_for_all_hosts_or_one_for_each() {
+        for (hosts, ports, wanted, text) in [
+            ("a,b", "", vec![("a", 5432), ("b", 5432)], "5432"),
+            ("a, b", "5433", vec![("a", 5433), ("b", 5433)], "5433"),
+            (
+                "a,b",
+                "5432, 5433",
+                vec![("a", 5432), ("b", 5433)],
+                "5432,5433",
+            ),
+            ("a,b", "5433,5433", vec![("a", 5433), ("b", 5433)], "5433"),
+            ("a,b,c", "1,2", vec![("a", 1), ("b", 1), ("c", 1)], "1"),
+        ] {
+            let upstream = Upstream::elsewhere(hosts, ports, None);
+            assert_eq!(
+                upstream.ends().collect::<Vec<_>>(),
+                wanted,
+                "{hosts} {ports}"
+            );
+            assert_eq!(upstream.ports(), text, "{hosts} {ports}");
+        }
+    }
 }

@@ -50,14 +50,15 @@ impl Conninfo {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Host and port, when it names a host. `hostaddr` counts when there is no host.
+    /// Host and port, of several ports the first, when it names a host. `hostaddr` counts when there is no host.
     pub fn endpoint(&self) -> Option<(String, u16)> {
         let host = self.get("host").or_else(|| self.get("hostaddr"))?;
         if host.is_empty() {
             return None;
         }
-        let port = self.get("port").unwrap_or("5432");
-        Some((host.to_owned(), port.parse().unwrap_or(5432)))
+        let ports = self.get("port").unwrap_or("5432");
+        let first = ports.split(',').next().unwrap_or_default().trim();
+        Some((host.to_owned(), first.parse().unwrap_or(5432)))
     }
 
     /// Adds a pair at the end.
@@ -85,8 +86,8 @@ pub struct Target<'a> {
     pub login: &'a Login,
     /// Host name, address, comma list of them, or socket directory.
     pub host: &'a str,
-    /// Port.
-    pub port: u16,
+    /// Port, or one for each host.
+    pub port: &'a str,
     /// Database.
     pub database: &'a str,
     /// The password file, named when the login has a password.
@@ -117,7 +118,7 @@ pub fn conninfo(
         ("user", text(&login.username)),
         ("passfile", passfile.map(ToString::to_string)),
         ("host", Some(target.host.to_owned())),
-        ("port", Some(target.port.to_string())),
+        ("port", Some(target.port.to_owned())),
         ("sslmode", or(&login.sslmode, "prefer")),
         ("sslcert", path(&login.sslcert)),
         ("sslkey", path(&login.sslkey)),
@@ -274,7 +275,7 @@ mod tests {
         let target = Target {
             login: &login,
             host: "10.0.0.1",
-            port: 5432,
+            port: "5432",
             database: "postgres",
             passfile: Some(Utf8Path::new("/tmp/pgpass0")),
             krbsrvname: None,
@@ -324,7 +325,7 @@ mod tests {
         let target = Target {
             login: &login,
             host: "/run",
-            port: 1,
+            port: "1",
             database: "d",
             passfile: Some(Utf8Path::new("/p")),
             krbsrvname: Some("pg"),

@@ -92,10 +92,11 @@ fn primary_conninfo(settings: &Settings, streaming: &Streaming<'_>, upstream: &U
     // The leader of a standby cluster streams from a stranger, which may be one of several hosts.
     let remote = upstream.name.is_none() && settings.changing.cluster.standby_cluster.is_some();
     let session = (remote && upstream.slot.is_some()).then_some("read-write");
+    let ports = upstream.ports();
     let target = Target {
         login: &settings.changing.postgresql.authentication.replication,
         host: &upstream.host,
-        port: upstream.port,
+        port: &ports,
         database: &settings.fixed.place.database,
         passfile: Some(streaming.passfile),
         krbsrvname: settings.fixed.place.krbsrvname.as_deref(),
@@ -139,6 +140,7 @@ mod tests {
             name: name.map(|name| MemberName::new(name).unwrap()),
             host: "10.0.0.2".into(),
             port: 5432,
+            more_ports: Vec::new(),
             slot: Some(SlotName::existing("pg1")),
         }
     }
@@ -198,6 +200,12 @@ mod tests {
         );
         assert_eq!(leader["recovery_min_apply_delay"], "1h");
         assert!(leader["primary_conninfo"].contains("target_session_attrs=read-write"));
+        let several = Upstream::elsewhere("a,b", "5432,5433", None);
+        let lists = recovery_settings(
+            &settings,
+            &streaming(Some(&several), RoleSection::StandbyLeader),
+        );
+        assert!(lists["primary_conninfo"].contains("host=a,b port=5432,5433"));
         let inner = upstream(Some("pg2"));
         let replica = recovery_settings(&settings, &streaming(Some(&inner), RoleSection::Replica));
         assert!(!replica.contains_key("recovery_min_apply_delay"));

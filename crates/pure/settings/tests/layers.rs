@@ -287,8 +287,50 @@ fn slots_and_the_standby_cluster_are_read() {
         (standby.host.as_deref(), standby.port.as_deref()),
         (Some("a,b"), Some("5433"))
     );
+    assert_eq!(
+        standby.create_replica_methods,
+        [ReplicaMethod::basebackup()]
+    );
     let inactive = json!({"standby_cluster": {"primary_slot_name": "x"}});
     assert_eq!(changing("", &inactive).cluster.standby_cluster, None);
+}
+
+#[test]
+fn a_standby_cluster_has_methods_of_its_own() {
+    let names = |cluster: &StandbyCluster| -> Vec<(String, bool)> {
+        let methods = cluster.create_replica_methods.iter();
+        methods
+            .map(|method| (method.command.clone(), method.no_leader))
+            .collect()
+    };
+    let local = "postgresql:\n  vault: {command: /bin/fetch, no_leader: true}\n";
+    let own =
+        json!({"standby_cluster": {"restore_command": "x", "create_replica_methods": ["vault"]}});
+    let standby = changing(local, &own).cluster.standby_cluster.unwrap();
+    let wanted = [("/bin/fetch".to_owned(), true)];
+    assert_eq!(
+        names(&standby),
+        wanted,
+        "also when `postgresql` itself does not list it"
+    );
+}
+
+#[test]
+fn ports_that_do_not_fit_the_hosts_are_told() {
+    for (ports, complaint) in [
+        ("5432,5433", None),
+        ("5432,5433,5434", Some("3 ports for 2 hosts")),
+        ("5432,x", Some("is no port")),
+    ] {
+        let document = json!({"standby_cluster": {"host": "a,b", "port": ports}});
+        let (_, warnings) = effective("", &document);
+        let told = warnings.first().map(String::as_str);
+        let fits = match complaint {
+            Some(complaint) => told.is_some_and(|told| told.contains(complaint)),
+            None => told.is_none(),
+        };
+        assert!(fits, "{ports}: {warnings:?}");
+    }
 }
 
 #[test]

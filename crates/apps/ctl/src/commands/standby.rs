@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgherd_api::wanted::Wanted;
-use pgherd_domain::{ClusterView, MemberName, PgRole};
+use pgherd_domain::{ClusterView, MemberName, PgRole, Upstream};
 use pgherd_peers::Method;
 use serde_json::{Map, Value, json};
 
@@ -144,15 +144,12 @@ pub(super) fn refuse_itself(view: &ClusterView, section: &Value) -> Result<(), F
         Some(Value::Number(number)) => number.to_string(),
         Some(_) | None => String::new(),
     };
-    let (hosts, port) = (text("host"), text("port"));
-    let port = if port.is_empty() { "5432" } else { &port };
-    let is_named = |(host, at): (String, u16)| {
-        at.to_string() == *port && hosts.split(',').any(|named| named.trim() == host)
-    };
+    let named = Upstream::elsewhere(&text("host"), &text("port"), None);
+    let is_named = |(host, at): (String, u16)| named.ends().any(|end| end == (&*host, at));
     let mut members = view.members.iter();
     match members.find(|(_, doc)| doc.address().is_some_and(is_named)) {
         Some((name, _)) => Err(Failure::Refused(format!(
-            "standby_cluster would point to this cluster itself: {hosts}:{port} is its member {name}. \
+            "standby_cluster would point to this cluster itself: {named} is its member {name}. \
              Name the servers of the other cluster"
         ))),
         None => Ok(()),

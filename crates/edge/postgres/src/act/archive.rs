@@ -2,9 +2,11 @@
 
 use fs_err as fs;
 use pgherd_domain::ControlState;
+use pgherd_ports::Progress;
 
 use super::crash_recovery::names_in;
 use super::fetch_wal::expanded;
+use crate::hung::PATIENCE;
 use crate::run::{RunError, command, output};
 use crate::server::LocalServer;
 
@@ -25,7 +27,7 @@ impl LocalServer {
         if report.data.state != ControlState::ShutDown {
             return;
         }
-        self.archive_ready_segments().await;
+        self.archive_ready_segments(&Progress::default()).await;
         let Some(archiver) = self.archiver().await else {
             return;
         };
@@ -47,7 +49,7 @@ impl LocalServer {
 
     /// Archives segments that wait for it. Each that can not be is only a warning: pg_rewind may find it
     /// in pg_wal all the same.
-    pub(super) async fn archive_ready_segments(&self) {
+    pub(super) async fn archive_ready_segments(&self, progress: &Progress) {
         let Some(archiver) = self.archiver().await else {
             return;
         };
@@ -56,6 +58,7 @@ impl LocalServer {
             let Some(segment) = ready.strip_suffix(".ready") else {
                 continue;
             };
+            progress.say(format!("archive_command runs for {segment}"));
             match self.archive(&archiver, segment).await {
                 Ok(()) => {
                     let done = folder.join(format!("{segment}.done"));
@@ -84,6 +87,16 @@ impl LocalServer {
         shell
             .args(["-c", &expanded(archiver, segment)])
             .current_dir(self.place.data_dir());
-        output(shell).await.map(drop)
+        let archiving = output(shell);
+        tokio::pin!(archiving);
+        tokio::select! {
+            archived = &mut archiving => return archived.map(drop),
+            () = tokio::time::sleep(PATIENCE) => tracing::warn!(
+                segment,
+                "archive_command has not ended after {PATIENCE:?}: this member comes back when it has. If it hangs, end \
+                 its process and correct archive_command; `pgherd reinit` can make the member anew"
+            ),
+        }
+        archiving.await.map(drop)
     }
 }

@@ -92,7 +92,7 @@ impl LocalServer {
         let (program, arguments) = words
             .split_first()
             .ok_or_else(|| WorkError::Failed(format!("{what}: no command")))?;
-        self.write_passwords(&[])
+        self.write_passwords(std::iter::empty())
             .await
             .doing("write the password file for post_bootstrap")?;
         let mut conninfo = Conninfo::default()

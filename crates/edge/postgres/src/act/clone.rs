@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::Doing as _;
 use crate::configuration::FilesFor;
-use crate::run::{command, output, watched};
+use crate::run::{RunError, command, output, watched};
 use crate::server::LocalServer;
 
 /// How often one call tries a base backup.
@@ -30,7 +30,7 @@ impl LocalServer {
         }
         self.clear_orphans().await?;
         let settings = self.settings();
-        self.write_passwords(&[(&source.host, source.port)])
+        self.write_passwords(source.ends())
             .await
             .doing("write the password file")?;
         let mut troubles = Vec::new();
@@ -52,8 +52,11 @@ impl LocalServer {
                     return self.settle_copy(Some(source)).await;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "Error creating replica using method {}", method.name);
-                    troubles.push(error.to_string());
+                    tracing::error!(
+                        "Error creating replica using method {}: {error}",
+                        method.name
+                    );
+                    troubles.push(format!("replica method {}: {error}", method.name));
                 }
             }
         }
@@ -69,7 +72,7 @@ impl LocalServer {
         }
         self.clear_orphans().await?;
         let settings = self.settings();
-        self.write_passwords(&[])
+        self.write_passwords(std::iter::empty())
             .await
             .doing("write the password file")?;
         let mut troubles = Vec::new();
@@ -84,8 +87,11 @@ impl LocalServer {
                     return self.settle_copy(None).await;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "Error creating replica using method {}", method.name);
-                    troubles.push(error.to_string());
+                    tracing::error!(
+                        "Error creating replica using method {}: {error}",
+                        method.name
+                    );
+                    troubles.push(format!("replica method {}: {error}", method.name));
                 }
             }
         }
@@ -188,11 +194,10 @@ impl LocalServer {
         settings: &Settings,
         progress: &Progress,
     ) -> Result<(), WorkError> {
-        let what = format!("replica method {}", method.name);
-        let words = split_command(&method.command).doing(&what)?;
+        let words = split_command(&method.command).doing("read its command")?;
         let (program, arguments) = words
             .split_first()
-            .ok_or_else(|| WorkError::Failed(format!("{what}: no command")))?;
+            .ok_or_else(|| WorkError::Failed("it has no command".to_owned()))?;
         let aside = self.aside();
         if !method.keep_data {
             let setting = aside.clone();
@@ -200,7 +205,7 @@ impl LocalServer {
                 .await
                 .doing("set the old data directory aside")?;
         }
-        progress.say(format!("running {what}"));
+        progress.say(format!("running replica method {}", method.name));
         let mut script = command(program, self.place.owner());
         script
             .args(arguments)
@@ -218,7 +223,9 @@ impl LocalServer {
                     source.map_or_else(String::new, |it| self.source_conninfo(it, settings))
                 ));
         }
-        let ran = output(script).await.doing(&what);
+        let ran = output(script)
+            .await
+            .map_err(|error| WorkError::Failed(told(&method.command, &error)));
         if method.keep_data {
             return ran.map(drop);
         }
@@ -255,10 +262,11 @@ impl LocalServer {
 
     fn source_conninfo(&self, source: &Upstream, settings: &Settings) -> String {
         let passfile = self.place.passfile();
+        let ports = source.ports();
         let target = Target {
             login: &settings.changing.postgresql.authentication.replication,
             host: &source.host,
-            port: source.port,
+            port: &ports,
             database: &settings.fixed.place.database,
             passfile: Some(Utf8Path::new(&passfile)),
             krbsrvname: settings.fixed.place.krbsrvname.as_deref(),
@@ -266,6 +274,24 @@ impl LocalServer {
         };
         // Never under the member's name: the copy's WAL stream must not count as a synchronous standby.
         conninfo(&target, None, None).to_string()
+    }
+}
+
+/// How a script failed, as people search for it in logs.
+fn told(command: &str, error: &RunError) -> String {
+    match error {
+        RunError::Failed { status, tail, .. } => {
+            let how = match status.code() {
+                Some(code) => format!("{command} exited with code={code}"),
+                None => format!("{command} ended with {status}"),
+            };
+            if tail.is_empty() {
+                how
+            } else {
+                format!("{how}: {tail}")
+            }
+        }
+        RunError::NotStarted { .. } => error.to_string(),
     }
 }
 
@@ -277,11 +303,7 @@ fn methods(settings: &Settings, source: Option<&Upstream>) -> Vec<ReplicaMethod>
     let Some(remote) = remote.filter(|_| source.is_none_or(|source| source.name.is_none())) else {
         return all.clone();
     };
-    let mut own: Vec<ReplicaMethod> = remote
-        .create_replica_methods
-        .iter()
-        .filter_map(|name| all.iter().find(|method| method.name == *name).cloned())
-        .collect();
+    let mut own = remote.create_replica_methods.clone();
     if own.is_empty() {
         own.push(ReplicaMethod::basebackup());
     }

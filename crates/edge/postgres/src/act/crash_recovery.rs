@@ -4,6 +4,7 @@
 use camino::Utf8Path;
 use pgherd_domain::WorkError;
 use pgherd_pgconf::{command_line, parse_options_file};
+use pgherd_ports::Progress;
 
 use super::Doing as _;
 use crate::files::{read, remove};
@@ -13,7 +14,7 @@ use crate::server::LocalServer;
 impl LocalServer {
     /// Runs `postgres --single` until it has recovered. WAL stays: what was not archived is archived
     /// first, and nothing is taken for archived meanwhile.
-    pub(super) async fn recover_from_crash(&self) -> Result<(), WorkError> {
+    pub(super) async fn recover_from_crash(&self, progress: &Progress) -> Result<(), WorkError> {
         if self.running().await.is_some() {
             return Err(WorkError::Failed(
                 "PostgreSQL runs; crash recovery is for one that does not".to_owned(),
@@ -27,7 +28,8 @@ impl LocalServer {
             tracing::info!("skip crash recovery: the data directory has a backup_label");
             return Ok(());
         }
-        self.archive_ready_segments().await;
+        self.archive_ready_segments(progress).await;
+        progress.say("recovering in single-user mode");
         self.empty_archive_status()
             .doing("empty pg_wal/archive_status")?;
         let signals = ["standby.signal", "recovery.signal"].map(|name| data_dir.join(name));

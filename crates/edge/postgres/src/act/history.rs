@@ -59,9 +59,11 @@ impl LocalServer {
         };
         if answer.is_err() && upstream.host.contains(',') {
             // None of them is a primary: whoever answers tells what all of them have.
-            for host in upstream.host.split(',').map(str::trim) {
+            for (host, port) in upstream.ends() {
                 let one = Upstream {
                     host: host.to_owned(),
+                    port,
+                    more_ports: Vec::new(),
                     ..upstream.clone()
                 };
                 answer = self.ask_as(&one, &logins.superuser).await;
@@ -78,6 +80,7 @@ impl LocalServer {
         Door {
             host: upstream.host.clone(),
             port: upstream.port,
+            more_ports: upstream.more_ports.clone(),
             login: login.clone(),
             database: self.place.fixed().database.clone(),
             application_name: "Patroni",

@@ -68,7 +68,7 @@ impl LocalServer {
                 skip_timelines,
             } => self.promote(*valid_until, *skip_timelines).await,
             Work::Checkpoint => self.checkpoint().await,
-            Work::CrashRecovery => self.recover_from_crash().await,
+            Work::CrashRecovery => self.recover_from_crash(progress).await,
             Work::Rewind { source } => Box::pin(self.rewind(source, progress)).await,
             Work::CopySlots {
                 source,

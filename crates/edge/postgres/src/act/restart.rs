@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{PgRole, StartAs, StopMode, WorkError};
+use pgherd_domain::{StartAs, StopMode, WorkError};
 
 use crate::server::LocalServer;
 
@@ -24,11 +24,7 @@ impl LocalServer {
         self.stop_silently(StopMode::Fast, None).await?;
         let started = self.start_silently(start_as, timeout).await;
         if started.is_ok() {
-            let role = match start_as {
-                StartAs::Primary { .. } => PgRole::Primary,
-                StartAs::Replica { .. } => PgRole::Replica,
-            };
-            self.tell_restarted(role).await;
+            self.tell_restarted(self.role_after(start_as)).await;
         }
         started
     }

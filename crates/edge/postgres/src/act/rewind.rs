@@ -54,15 +54,15 @@ impl LocalServer {
             ControlState::ShutDown | ControlState::ShutDownInRecovery
         ) {
             progress.say("recovering before pg_rewind");
-            self.recover_from_crash().await?;
+            self.recover_from_crash(progress).await?;
         }
-        self.archive_ready_segments().await;
+        self.archive_ready_segments(progress).await;
         // pg_rewind reads restore_command from the configuration.
         let files_for = FilesFor::Follower(Some(source.clone()));
         self.write_configuration(&files_for)
             .await
             .doing("write the configuration before pg_rewind")?;
-        self.write_passwords(&[(&source.host, source.port)])
+        self.write_passwords(source.ends())
             .await
             .doing("write the password file")?;
         let own = self.own_files().doing("read the configuration files")?;
@@ -109,10 +109,11 @@ impl LocalServer {
             tracing::warn!("{warning}");
         }
         let passfile = self.place.passfile();
+        let ports = source.ports();
         let target = Target {
             login: pg.authentication.for_rewind(),
             host: &source.host,
-            port: source.port,
+            port: &ports,
             database: &settings.fixed.place.database,
             passfile: Some(&passfile),
             krbsrvname: settings.fixed.place.krbsrvname.as_deref(),

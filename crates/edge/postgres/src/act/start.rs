@@ -7,7 +7,7 @@ use pgherd_pgconf::command_line;
 use tokio::time::timeout as within;
 
 use super::Doing as _;
-use crate::configuration::{FilesFor, leads_standby};
+use crate::configuration::FilesFor;
 use crate::server::LocalServer;
 
 impl LocalServer {
@@ -19,17 +19,7 @@ impl LocalServer {
     ) -> Result<(), WorkError> {
         let started = self.start_silently(start_as, timeout).await;
         match (&started, start_as) {
-            (Ok(()), StartAs::Primary { .. }) => self.tell_started(PgRole::Primary).await,
-            (Ok(()), StartAs::Replica { upstream }) => {
-                let leads =
-                    self.hooks.leads() && leads_standby(&self.settings(), upstream.as_ref());
-                let role = if leads {
-                    PgRole::StandbyLeader
-                } else {
-                    PgRole::Replica
-                };
-                self.tell_started(role).await;
-            }
+            (Ok(()), start_as) => self.tell_started(self.role_after(start_as)).await,
             (Err(WorkError::Failed(_) | WorkError::Hopeless(_)), StartAs::Primary { .. })
                 if self.held().is_none() =>
             {
@@ -38,6 +28,23 @@ impl LocalServer {
             (Err(_), _) => {}
         }
         started
+    }
+
+    /// What callbacks are told of a server that was started so. The leader of a standby cluster follows no member, but
+    /// the other cluster, or an archive alone.
+    pub(super) fn role_after(&self, start_as: &StartAs) -> PgRole {
+        match start_as {
+            StartAs::Primary { .. } => PgRole::Primary,
+            StartAs::Replica { upstream } => {
+                let follows = self.settings().changing.cluster.standby_cluster.is_some();
+                let no_member = upstream.as_ref().is_none_or(|it| it.name.is_none());
+                if follows && no_member && self.hooks.leads() {
+                    PgRole::StandbyLeader
+                } else {
+                    PgRole::Replica
+                }
+            }
+        }
     }
 
     /// Writes the files for the role, starts the postmaster and waits until it takes connections. A server

@@ -75,6 +75,11 @@ impl Hooks {
         self.told().leads
     }
 
+    /// Whether the leader key is this member's now.
+    pub(crate) fn note_leading(&self, leads: bool) {
+        self.told().leads = leads;
+    }
+
     /// Says that `role` is told now; gives what was told before.
     fn tell_role(&self, role: PgRole) -> Option<PgRole> {
         self.told().role.replace(role)
@@ -144,11 +149,8 @@ impl LocalServer {
     pub(crate) async fn tell_seen(&self, role: PgRole, cluster: Option<&ClusterView>) {
         let Some(cluster) = cluster else { return };
         let leads = cluster.leader_name() == Some(&self.settings().fixed.name);
-        let before = {
-            let mut told = self.hooks.told();
-            told.leads = leads;
-            told.role
-        };
+        self.hooks.note_leading(leads);
+        let before = self.hooks.told().role;
         let agrees = match role {
             PgRole::Primary | PgRole::StandbyLeader => leads,
             PgRole::Replica => true,

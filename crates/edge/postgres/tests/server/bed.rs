@@ -117,6 +117,7 @@ impl Member {
             name: Some(self.name()),
             host: "127.0.0.1".into(),
             port: self.port(),
+            more_ports: Vec::new(),
             slot: Some(SlotName::of_member(&of.name())),
         }
     }

@@ -203,7 +203,7 @@ async fn a_method_that_fails_makes_room_for_the_next() {
     assert!(
         text.contains("--role=replica")
             && text.contains("--scope=herd")
-            && text.contains("status: 3"),
+            && text.contains("exited with code=3"),
         "{text}"
     );
     assert!(
@@ -292,7 +292,7 @@ async fn a_method_is_called_as_its_section_says() {
         basebackup_only: false,
     };
     let error = keeps.carry_out(work).await.unwrap_err().to_string();
-    assert!(error.contains("status: 4"), "{error}");
+    assert!(error.contains("exited with code=4"), "{error}");
     assert!(keeps.data_dir().join("precious").exists());
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use pgherd_domain::{StartAs, StopMode, Work, WorkError};
+use pgherd_domain::{PgRole, StartAs, StopMode, Work, WorkError};
 use pgherd_ports::{LocalPostgres as _, SystemClock, Wake};
 use pgherd_postgres::{LocalServer, check_setup};
 use pgherd_settings::Settings;
@@ -45,6 +45,36 @@ async fn a_start_that_fails_says_what_the_server_said() {
         .await
         .unwrap_err();
     assert!(matches!(error, WorkError::Hopeless(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_order_to_stop_gets_through_a_restore_command_that_hangs() {
+    let bed = Bed::new();
+    let member = bed.primary("a").await;
+    let stop = Work::Stop {
+        mode: StopMode::Fast,
+        escalate_at: None,
+    };
+    member.carry_out(stop.clone()).await.unwrap();
+    let mut settings = Settings::clone(&member.settings);
+    let recovery = &mut settings.changing.postgresql.recovery_conf;
+    recovery.insert("restore_command".into(), "sleep 600".into());
+    // Handed in while it is down, and in force at its start.
+    let settings = Arc::new(settings);
+    let configuring = member.server.configure(settings, PgRole::Replica, None);
+    configuring.await;
+    let start = Work::Start {
+        start_as: StartAs::Replica { upstream: None },
+        timeout: std::time::Duration::from_secs(1),
+    };
+    let error = member.carry_out(start).await.unwrap_err().to_string();
+    assert!(
+        error.contains("is still starting up and goes on"),
+        "{error}"
+    );
+    let stopping = tokio::time::timeout(crate::bed::PATIENCE, member.carry_out(stop));
+    stopping.await.unwrap().unwrap();
+    assert!(!member.server.observe().await.is_running());
 }
 
 #[tokio::test]

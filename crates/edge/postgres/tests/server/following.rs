@@ -1,10 +1,45 @@
 //! A replica that follows, is pointed elsewhere, and is promoted.
 
-use pgherd_domain::{Adjustment, ControlState, Moment, PgRole, StopMode, Work, WorkError};
+use std::sync::Arc;
+
+use pgherd_domain::{Adjustment, ControlState, Moment, PgRole, StartAs, StopMode, Work, WorkError};
 use pgherd_ports::LocalPostgres as _;
+use pgherd_settings::{Settings, StandbyCluster};
 use rustix::process::{Signal, kill_process};
 
 use crate::bed::{Bed, PATIENCE};
+
+#[tokio::test]
+async fn the_leader_of_a_standby_cluster_without_a_host_delays_its_replay_from_its_start_on() {
+    let bed = Bed::new();
+    let member = bed.primary("a").await;
+    let stop = Work::Stop {
+        mode: StopMode::Fast,
+        escalate_at: None,
+    };
+    member.carry_out(stop).await.unwrap();
+    let member = member.with_new_agent();
+    let mut settings = Settings::clone(&member.settings);
+    settings.changing.cluster.standby_cluster = Some(StandbyCluster {
+        restore_command: Some("false".into()),
+        recovery_min_apply_delay: Some("1h".into()),
+        ..StandbyCluster::default()
+    });
+    let settings = Arc::new(settings);
+    let configure = |role| {
+        let settings = Arc::clone(&settings);
+        member.server.configure(settings, role, None)
+    };
+    configure(PgRole::StandbyLeader).await;
+    member
+        .start(StartAs::Replica { upstream: None })
+        .await
+        .unwrap();
+    let delay = "select current_setting('recovery_min_apply_delay')";
+    assert_eq!(member.value(delay).await, "1h");
+    configure(PgRole::Replica).await;
+    member.has(delay, "0").await;
+}
 
 #[tokio::test]
 async fn a_replica_follows_another_by_reload_and_the_promoted_one_starts_a_timeline() {

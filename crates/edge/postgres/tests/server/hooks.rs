@@ -9,7 +9,7 @@ use pgherd_domain::{
     ClusterView, Hook, HookEnd, LeaderKey, Moment, PgRole, StartAs, StopMode, Work, WorkError,
 };
 use pgherd_ports::{Clock as _, LocalPostgres as _, SystemClock};
-use pgherd_settings::Settings;
+use pgherd_settings::{Settings, StandbyCluster};
 
 use crate::bed::{Bed, Member, PATIENCE};
 
@@ -120,8 +120,8 @@ async fn every_event_calls_its_callback_with_hook_role_and_scope() {
     b.join(&a).await;
     tells(&b, Hook::OnStart, "replica").await;
 
-    // A switchover: the old leader has given its key up when it stops.
-    a.sees(PgRole::Primary, &ClusterView::default()).await;
+    // A switchover: the old leader has given its key up before its server is gone.
+    a.server.note_leading(false);
     a.carry_out(Work::Stop {
         mode: StopMode::Fast,
         escalate_at: None,
@@ -151,6 +151,43 @@ async fn every_event_calls_its_callback_with_hook_role_and_scope() {
         .collect();
     let found = std::fs::read_to_string(&book).unwrap();
     assert_eq!(found.lines().collect::<Vec<_>>(), wanted);
+}
+
+#[tokio::test]
+async fn the_leader_of_a_standby_cluster_is_told_as_one_also_when_it_has_an_archive_alone() {
+    let bed = Bed::new();
+    let book = book(&bed);
+    let tell = script(&bed, "tell.sh", &format!("echo \"$*\" >>{book}"));
+    let first = bed.primary("a").await;
+    let stop = Work::Stop {
+        mode: StopMode::Fast,
+        escalate_at: None,
+    };
+    first.carry_out(stop).await.unwrap();
+    let member = first.with_new_agent();
+    let mut settings = Settings::clone(&member.settings);
+    set_callbacks(&mut settings, tell.as_str());
+    settings.changing.cluster.standby_cluster = Some(StandbyCluster {
+        restore_command: Some("false".into()),
+        ..StandbyCluster::default()
+    });
+    let settings = std::sync::Arc::new(settings);
+    let configuring = member
+        .server
+        .configure(settings, PgRole::StandbyLeader, None);
+    configuring.await;
+    member.server.note_leading(true);
+    let start_as = StartAs::Replica { upstream: None };
+    member.start(start_as.clone()).await.unwrap();
+    assert_eq!(member.ended(Hook::OnStart, 1).await, HookEnd::Succeeded);
+    let timeout = PATIENCE;
+    let restart = Work::Restart { start_as, timeout };
+    member.carry_out(restart).await.unwrap();
+    assert_eq!(member.ended(Hook::OnRestart, 1).await, HookEnd::Succeeded);
+    assert_eq!(
+        std::fs::read_to_string(&book).unwrap(),
+        "on_start standby_leader herd\non_restart standby_leader herd\n"
+    );
 }
 
 #[tokio::test]

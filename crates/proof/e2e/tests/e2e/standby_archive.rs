@@ -106,7 +106,7 @@ async fn begin_paris(berlin: &Herd, backup: &str, options: HerdOptions) -> Resul
     };
     let mut paris = Herd::prepare_on(berlin.bed().clone(), "archive", "dr", &options).await?;
     let method = format!(
-        "  create_replica_methods: [vault, basebackup]\n  vault:\n    no_leader: true\n    no_params: true\n    \
+        "  vault:\n    no_leader: true\n    no_params: true\n    \
          command: sh -c 'cp -a {backup}/. \"$0\"' {{}}\n"
     );
     for member in &mut paris.members {

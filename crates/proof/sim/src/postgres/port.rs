@@ -184,6 +184,7 @@ impl LocalPostgres for SimPostgres {
             live,
             up_since,
             entry,
+            hung: None,
         }
     }
 
@@ -321,8 +322,14 @@ impl LocalPostgres for SimPostgres {
         told.unwrap_or_else(|_| Err("no answer in 3 s".to_owned()))
     }
 
-    async fn configure(&self, _: Arc<Settings>, _: PgRole, _: Option<&ClusterView>) {
+    async fn configure(&self, settings: Arc<Settings>, _: PgRole, _: Option<&ClusterView>) {
         self.process.gate().await;
+        let controlled = &settings.changing.postgresql.controlled.command_line;
+        let Process { world, me, .. } = &self.process;
+        world.quietly(|state| {
+            let server = &mut state.host_mut(me).server;
+            server.configured.clone_from(controlled);
+        });
     }
 
     async fn reload(&self) -> Result<(), AdjustError> {

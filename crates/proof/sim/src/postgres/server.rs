@@ -172,6 +172,9 @@ pub(crate) struct Server {
     pub(crate) failing_starts: u32,
     /// The file beside the directory that keeps clients out of the next server that is started.
     pub(crate) closed: bool,
+    /// The controlled parameters as the agent last handed them in, and as the last start had them.
+    pub(crate) configured: BTreeMap<String, String>,
+    pub(crate) started_with: BTreeMap<String, String>,
 }
 
 impl Server {

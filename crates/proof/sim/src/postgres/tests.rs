@@ -25,6 +25,7 @@ fn upstream(text: &str) -> Upstream {
         name: Some(name(text)),
         host: text.to_owned(),
         port: 5432,
+        more_ports: Vec::new(),
         slot: None,
     }
 }

@@ -208,6 +208,7 @@ impl Worker {
             }
             let server = &mut state.host_mut(&self.process.me).server;
             server.generation += 1;
+            server.started_with.clone_from(&server.configured);
             if let Some(cluster) = server.cluster_mut() {
                 match start_as {
                     StartAs::Primary { .. } => {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use pgherd_domain::MemberName;
+use pgherd_domain::{MemberName, SlotName};
 
 use super::parse::name;
 use crate::invariants;
 use crate::world::State;
+
+/// A slot that keeps less than this follows what is written.
+const SLOT_KEEPS: u64 = 1 << 20;
 
 /// Something that holds or does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub(super) enum Condition {
     Timeline(u32),
     /// Every acknowledged commit is on the leader's server.
     NothingLost,
+    /// The slot of a member on a server keeps next to no WAL.
+    SlotMoves(MemberName, MemberName),
+    /// The last start of a server had this value of a controlled parameter.
+    StartedWith(MemberName, String, String),
     /// A key of the DCS has this value, or does not exist.
     Key(String, Option<String>),
 }
@@ -46,8 +53,15 @@ impl Condition {
                     .parse()
                     .map_err(|_| format!("`{number}` is not a timeline"))?,
             ),
+            ["slot", of, "on", who, "moves"] => Self::SlotMoves(name(of)?, name(who)?),
             ["key", key, "gone"] => Self::Key((*key).to_owned(), None),
             ["key", key, "=", value] => Self::Key((*key).to_owned(), Some((*value).to_owned())),
+            [who, "started", "with", setting] => {
+                let (key, value) = setting
+                    .split_once('=')
+                    .ok_or_else(|| format!("`{setting}` is not parameter=value"))?;
+                Self::StartedWith(name(who)?, key.to_owned(), value.to_owned())
+            }
             [who, "leads", "standby"] => Self::LeadsStandby(name(who)?),
             [who, "leads"] => Self::Leads(name(who)?),
             [who, "streams"] => Self::Streams(name(who)?),
@@ -98,6 +112,16 @@ impl Condition {
                         .iter()
                         .all(|done| cluster.wal.has_commit(done.id))
                 }),
+            Self::SlotMoves(of, who) => server(who)
+                .and_then(|server| server.cluster())
+                .is_some_and(|cluster| {
+                    let restart = cluster.slots.get(&SlotName::of_member(of));
+                    let end = cluster.wal.end().as_u64();
+                    restart.is_some_and(|restart| end - restart.as_u64() < SLOT_KEEPS)
+                }),
+            Self::StartedWith(who, key, value) => {
+                server(who).is_some_and(|server| server.started_with.get(key) == Some(value))
+            }
             Self::Key(key, value) => state.store.value(key) == value.as_deref(),
         }
     }

@@ -33,6 +33,7 @@ pub(super) fn beside(world: &World, name: &MemberName, leader: &MemberName) {
                 name: None,
                 host: leader.as_str().to_owned(),
                 port: 5432,
+                more_ports: Vec::new(),
                 slot: None,
             });
             host.server.directory = Directory::Cluster(Box::new(cluster));

@@ -45,6 +45,8 @@ pub fn remedy(reason: &str) -> &'static str {
         "clear the order: `pgherd flush CLUSTER switchover`"
     } else if starts("the operator asked it to step down") {
         "wait until another member has taken over"
+    } else if starts("its pre_promote script failed") {
+        "see in its log why pre_promote failed; it is tried again after ttl"
     } else if starts("the other members have not all answered yet") {
         "wait for their answers; look at the REST APIs of those that do not answer"
     } else if starts("its WAL position is not known") {

@@ -175,6 +175,7 @@ fn every_reason_has_a_remedy_of_its_own() {
         Veto::PrimaryAlive { peer: peer() },
         Veto::SomebodyElseNamed { candidate: peer() },
         Veto::SteppingDown,
+        Veto::PrePromoteFailed,
         Veto::AskingPeers,
         Veto::UnknownPosition,
         Veto::StillReceiving,

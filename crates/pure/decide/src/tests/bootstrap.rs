@@ -28,7 +28,9 @@ fn who_lost_the_right_to_bootstrap_waits() {
     world = world.view(|view| view.initialize = Some(versioned(String::new())));
     let decision = world.decide();
     assert_eq!(decision.effects(), []);
-    assert_eq!(decision.line(), "waiting for leader to bootstrap");
+    assert_eq!(decision.line(), "failed to acquire initialize lock");
+    let says = decision.says();
+    assert!(says.contains("waiting for leader to bootstrap"), "{says}");
 }
 
 #[test]

@@ -73,6 +73,7 @@ pub(super) fn member(me: &str) -> World {
                 live: unknown(),
                 up_since: None,
                 entry: pgherd_domain::Entry::Open,
+                hung: None,
             },
             peers: BTreeMap::new(),
             upstream: None,
@@ -210,6 +211,7 @@ pub(super) fn upstream(of: &str) -> Upstream {
         name: Some(name(of)),
         host: of.into(),
         port: 5432,
+        more_ports: Vec::new(),
         slot: None,
     }
 }

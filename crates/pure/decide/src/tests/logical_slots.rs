@@ -13,7 +13,7 @@ const OLD: ServerVersion = ServerVersion(150_008);
 const NEW: ServerVersion = ServerVersion(170_006);
 
 /// The copy of `cdc` as it is right after it was made: it needs the catalogue from 700 on.
-fn copy() -> SlotSeen {
+pub(super) fn copy() -> SlotSeen {
     SlotSeen {
         logical: true,
         database: Some("app".into()),
@@ -25,7 +25,7 @@ fn copy() -> SlotSeen {
 }
 
 /// A replica whose leader tells how far `cdc` is, with everything else in order.
-fn replica_of_cdc() -> World {
+pub(super) fn replica_of_cdc() -> World {
     let world = slot(permanent(replica()), "a", inactive(END));
     let world = slot(world, "c", inactive(END));
     slot(world, "keep", inactive(END))
@@ -167,7 +167,7 @@ fn a_promotion_with_a_copy_that_is_not_safe_is_told() {
     };
     assert!(told(
         &promoted(CopyState::Unproven),
-        "might be unsafe to use after promotion"
+        "might be unsafe to use after promote: {'cdc'}"
     ));
     assert!(!told(&promoted(CopyState::Safe), "unsafe"));
 }

@@ -286,6 +286,22 @@ fn a_failed_pre_promote_gives_the_key_up() {
 }
 
 #[test]
+fn whoever_s_pre_promote_failed_does_not_race_for_a_ttl() {
+    let mut world = with_pre_promote();
+    let failed = Err(WorkError::Failed("pre_promote failed".into()));
+    world.turn();
+    let mut world = world.ended(Work::PrePromote, failed);
+    world.turn();
+    let leaderless = |span| {
+        let mut world = world.clone().later(span).view(|view| view.leader = None);
+        world.seen.lease = pgherd_domain::LeaseSeen::NONE;
+        world.decide().verdict
+    };
+    assert!(leaderless(secs(29)).contains(&pgherd_domain::Veto::PrePromoteFailed));
+    assert!(!leaderless(secs(30)).contains(&pgherd_domain::Veto::PrePromoteFailed));
+}
+
+#[test]
 fn after_another_leader_pre_promote_is_due_again() {
     let mut world = with_pre_promote();
     world.turn();

@@ -4,7 +4,7 @@ use pgherd_domain::{
     Action, ControlState, LeaseSeen, Outcome, PgRole, PgState, StartAs, StopMode, Work, WorkError,
 };
 
-use super::build::{PRIMARY, World, member, name, secs, upstream};
+use super::build::{END, PRIMARY, World, member, name, secs, upstream};
 use crate::Decision;
 
 fn starts_as(decision: &Decision) -> Option<&StartAs> {
@@ -12,6 +12,10 @@ fn starts_as(decision: &Decision) -> Option<&StartAs> {
         Some(Work::Start { start_as, .. }) => Some(start_as),
         _ => None,
     }
+}
+
+fn stops(decision: &Decision) -> bool {
+    matches!(decision.begins(), Some(Work::Stop { .. }))
 }
 
 const NOBODY: StartAs = StartAs::Replica { upstream: None };
@@ -183,6 +187,63 @@ fn a_leader_may_take_its_time_to_start() {
         "PostgreSQL is still starting up, 200 seconds until timeout"
     );
     assert_eq!(decision.state, PgState::Starting);
+}
+
+#[test]
+fn a_leader_that_is_still_starting_steps_down_on_order() {
+    let ordered = |leader, member| starting(20).order(leader, member).optime(END);
+    let asking = ordered(None, Some("b")).decide();
+    assert!(!stops(&asking), "the candidate is asked first");
+    for (leader, member, line) in [
+        (None, Some("b"), "manual failover: demoting myself"),
+        (Some("a"), None, "switchover: demoting myself"),
+    ] {
+        let mut world = ordered(leader, member).answered("b", |_| ());
+        let decision = world.turn();
+        assert!(stops(&decision), "{}", decision.says());
+        assert_eq!(decision.line(), line);
+        let mut world = world.stopped(ControlState::InProduction, 1);
+        assert!(world.turn().does(&Action::ReleaseLeader { optime: None }));
+        let start = Work::Start {
+            start_as: PRIMARY,
+            timeout: secs(300),
+        };
+        let works = ordered(leader, member).answered("b", |_| ()).works(start);
+        let decision = works.decide();
+        assert!(stops(&decision) && decision.does(&Action::CancelWork));
+    }
+}
+
+#[test]
+fn a_server_that_a_switchover_is_stopping_is_not_taken_for_one_that_starts() {
+    use crate::memory::{SwitchPhase, Switching};
+    let world = starting(20)
+        .order(Some("a"), Some("b"))
+        .optime(END)
+        .answered("b", |_| ());
+    let since = world.seen.now;
+    let world = world.memory(|memory| {
+        memory.switching = Some(Switching {
+            to: Some(name("b")),
+            began: since,
+            order: super::build::REVISION,
+            phase: SwitchPhase::Stopping { since },
+            race: false,
+        });
+    });
+    assert!(!stops(&world.decide()));
+}
+
+#[test]
+fn a_leader_that_is_still_starting_does_not_step_down_for_who_can_not_lead() {
+    let far = starting(20).order(None, Some("b")).optime(END + (2 << 20));
+    let decision = far.answered("b", |_| ()).decide();
+    assert!(!stops(&decision));
+    assert!(
+        decision
+            .says()
+            .contains("no good candidates have been found")
+    );
 }
 
 #[test]

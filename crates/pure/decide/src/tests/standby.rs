@@ -15,6 +15,7 @@ fn remote() -> Upstream {
         name: None,
         host: "far1,far2".into(),
         port: 5432,
+        more_ports: Vec::new(),
         slot: None,
     }
 }
@@ -109,6 +110,26 @@ fn a_primary_asks_whom_it_is_to_follow_and_steps_down_keeping_the_key() {
     let mut mute = primary();
     mute.turn();
     assert!(stops(&mute.later(secs(6)).decide()));
+}
+
+#[test]
+fn of_several_hosts_each_has_its_own_port() {
+    let world = leader().spec(|spec| {
+        let upstream = Some(Upstream::elsewhere("far1,far2", "5432,5433", None));
+        spec.standby = Some(RemoteCluster { upstream });
+    });
+    let streams = |host: &str, port: u16| {
+        let mut world = world.clone().streams_from(host).live(|live| {
+            live.configured_upstream = Some(("far1,far2".into(), 5432));
+            live.receiver.as_mut().unwrap().port = Some(port);
+        });
+        world.memory.section.clone_from(&world.spec.standby);
+        world.memory.last_upstream = world.spec.standby.clone().and_then(|it| it.upstream);
+        world.turn();
+        world.memory.not_streaming_since.is_none()
+    };
+    assert!(streams("far2", 5433) && streams("far1", 5432));
+    assert!(!streams("far2", 5432), "that is somebody else");
 }
 
 #[test]

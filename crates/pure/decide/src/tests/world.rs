@@ -49,6 +49,7 @@ impl World {
             live: Fact::seen(live, self.seen.now),
             up_since: Some(NOW.minus(secs(60))),
             entry: pgherd_domain::Entry::Open,
+            hung: None,
         };
         self
     }
@@ -79,6 +80,7 @@ impl World {
             live: unknown(),
             up_since: None,
             entry: pgherd_domain::Entry::Open,
+            hung: None,
         };
         self
     }

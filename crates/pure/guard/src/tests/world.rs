@@ -108,6 +108,7 @@ pub(super) fn leader() -> World {
             live: unknown(),
             up_since: None,
             entry: pgherd_domain::Entry::Open,
+            hung: None,
         },
         peers: BTreeMap::new(),
         upstream: None,
@@ -227,6 +228,7 @@ pub(super) fn upstream(of: &str) -> Upstream {
         name: Some(name(of)),
         host: of.into(),
         port: 5432,
+        more_ports: Vec::new(),
         slot: None,
     }
 }

@@ -11,6 +11,7 @@ use camino::Utf8PathBuf;
 
 pub use parameters::is_recovery_setting;
 pub use replica_method::ReplicaMethod;
+pub(super) use replica_method::named as methods_named;
 
 use super::Authentication;
 use crate::{Controlled, HostPort, ListenHosts};

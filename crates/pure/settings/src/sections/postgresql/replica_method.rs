@@ -50,8 +50,20 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ReplicaMethod> {
     ];
     let names = names.map(given);
     let names = names.into_iter().find(|names| !names.is_empty());
+    let mut methods = named(reader, names.unwrap_or_default());
+    if methods.is_empty() {
+        methods.push(ReplicaMethod::basebackup());
+    }
+    methods
+}
+
+/// The methods of these names, each from its section of `postgresql`.
+pub(in crate::sections) fn named(
+    reader: &mut Reader<'_>,
+    names: Vec<String>,
+) -> Vec<ReplicaMethod> {
     let mut methods = Vec::new();
-    for name in names.unwrap_or_default() {
+    for name in names {
         if name == "basebackup" {
             methods.push(ReplicaMethod::basebackup());
             continue;
@@ -65,9 +77,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ReplicaMethod> {
                 reader.fault(&path, problem);
             }
         }
-    }
-    if methods.is_empty() {
-        methods.push(ReplicaMethod::basebackup());
     }
     methods
 }
