@@ -252,7 +252,7 @@ fn promoted(followed_on: Option<u32>) -> World {
 }
 
 /// What `pgherd dr` wrote last.
-fn ordered(world: World, entry: Value) -> World {
+fn ordered(world: World, entry: &Value) -> World {
     world.view(|view| {
         view.dr = Some(Versioned {
             value: json!([entry]),
@@ -270,25 +270,25 @@ fn a_region_that_takes_over_leaves_numbers_to_the_other_which_may_be_promoted_to
     assert_eq!(skips(&promoted(None).decide()), 0, "no region");
     assert_eq!(skips(&promoted(Some(2)).decide()), 0, "it took over before");
 
-    let failover = |timeline: Value, state| json!({"what": "failover", "promoted with": timeline, "state": state});
-    let skipped = |followed_on, entry| skips(&ordered(promoted(followed_on), entry).decide());
+    let failover = |timeline: &Value, state| json!({"what": "failover", "promoted with": timeline, "state": state});
+    let skipped = |followed_on, entry: Value| skips(&ordered(promoted(followed_on), &entry).decide());
     let at = |timeline| json!({"timeline": timeline, "lsn": "0/5000000"});
     assert_eq!(
-        skipped(None, failover(at(3), "begun")),
+        skipped(None, failover(&at(3), "begun")),
         15,
         "its agent is new"
     );
     assert_eq!(
-        skipped(None, failover(at(2), "begun")),
+        skipped(None, failover(&at(2), "begun")),
         0,
         "it took over before"
     );
-    assert_eq!(skipped(None, failover(json!("unknown"), "begun")), 15);
-    assert_eq!(skipped(None, failover(json!("unknown"), "done")), 0);
+    assert_eq!(skipped(None, failover(&json!("unknown"), "begun")), 15);
+    assert_eq!(skipped(None, failover(&json!("unknown"), "done")), 0);
 }
 
 #[test]
 fn a_guarded_switchover_leaves_no_numbers_out() {
     let entry = json!({"what": "switchover", "state": "promoting"});
-    assert_eq!(skips(&ordered(promoted(Some(3)), entry).decide()), 0);
+    assert_eq!(skips(&ordered(promoted(Some(3)), &entry).decide()), 0);
 }
