@@ -20,6 +20,7 @@ mod logical;
 mod migrate;
 mod mirror;
 mod operations;
+mod pauses;
 mod readers;
 mod regions;
 mod regions_lost;
