@@ -145,6 +145,7 @@ fn reason(reason: &Reason) -> Option<String> {
         Reason::LeadingStandby { .. } => "leads the standby cluster".to_owned(),
         Reason::FollowingStandby { leader, .. } => format!("follows the standby leader {leader}"),
         Reason::Following { leader, .. } => format!("follows {leader}"),
+        Reason::Idle { .. } => "follows nobody".to_owned(),
         Reason::LostLockDuring(kind) => format!("lost the key during {kind}"),
         Reason::CloningFrom { .. } => "has no data".to_owned(),
         Reason::NotRacing(veto) => format!("may not race: {veto}"),

@@ -91,6 +91,9 @@ impl Turn<'_> {
     /// The data directory is empty.
     pub(crate) fn without_data(&mut self) {
         self.memory.role = PgRole::Uninitialized;
+        if self.spec.pause && self.memory.reinitialize.is_some() {
+            return self.make_anew();
+        }
         self.memory.reinitialize = None;
         let Some(view) = self.view() else { return };
         if view.leader_name() == Some(&self.spec.me) {

@@ -12,17 +12,11 @@ impl Turn<'_> {
         let Some(view) = self.view() else { return true };
         match view.system_id() {
             Some(cluster) if cluster != control.system_id => {
-                self.memory.unidentified_since = None;
+                let first = self.memory.unidentified_since.take().is_some();
                 if self.spec.pause {
-                    if view.leader_name() == Some(&self.spec.me) {
-                        let line = "released leader key voluntarily due to the system ID mismatch";
-                        self.say(Reason::Says(line));
-                        self.actions.push(Action::ReleaseLeader { optime: None });
-                        return true;
-                    }
-                    return false;
+                    return self.other_cluster_in_pause(cluster, &control.system_id);
                 }
-                self.leave_other_cluster(cluster.to_owned(), control.system_id.clone());
+                self.leave_other_cluster(cluster.to_owned(), control.system_id.clone(), first);
                 true
             }
             None if view.leader.is_none() && !self.spec.pause => self.adopt(control),
@@ -34,15 +28,20 @@ impl Turn<'_> {
     }
 
     /// The agent ends: an operator has to say which of the two this member is to be. What runs as a
-    /// primary of the other cluster under this one's name is stopped first.
-    fn leave_other_cluster(&mut self, cluster: String, mine: String) {
+    /// primary of the other cluster under this one's name is stopped before, or clients would take it for this
+    /// cluster's; but nothing is done to a server that a new agent finds, which may have the wrong settings.
+    fn leave_other_cluster(&mut self, cluster: String, mine: String, first: bool) {
         let me = self.spec.me.clone();
         let mismatch = Reason::SystemIdMismatch { me, cluster, mine };
         if self.key_says_me() && self.seen.lease.is_mine(self.now()) {
             return self.release_when_stopped(mismatch);
         }
+        if !first && self.pg().runs_as_primary() {
+            self.stop_now("stopping PostgreSQL: its data directory is another cluster's");
+            return self.say(mismatch);
+        }
         let because = Some(format!(
-            "{mismatch}. Nothing was changed. If this member is to join this cluster, move its data directory away and \
+            "{mismatch}. The data directory was left as it is. If this member is to join this cluster, move its data directory away and \
              it is copied anew; else correct scope or the addresses of etcd"
         ));
         self.say(mismatch);

@@ -119,29 +119,6 @@ impl Turn<'_> {
         vetoes
     }
 
-    /// In pause only a server that runs as a primary takes the key, or the one an operator named.
-    fn race_paused(&self) -> Vec<Veto> {
-        let own = self.own_vetoes();
-        if own.contains(&Veto::OtherCluster) {
-            return vec![Veto::OtherCluster];
-        }
-        let order = self
-            .view()
-            .and_then(|view| view.failover.as_ref())
-            .map(|failover| &failover.value)
-            .filter(|order| {
-                order.scheduled_at.is_none() && order.member.as_ref() == Some(&self.spec.me)
-            });
-        let named = order.is_some_and(|order| {
-            !self.spec.tags.nofailover && (!order.is_switchover() || self.sync_veto().is_none())
-        });
-        if self.pg().runs_as_primary() || named {
-            Vec::new()
-        } else {
-            vec![Veto::Paused]
-        }
-    }
-
     /// This member gave the key away: somebody else is to win.
     fn sitting_out(&mut self) -> Option<Veto> {
         let until = self
@@ -188,8 +165,11 @@ impl Turn<'_> {
     /// Not this member, not now: it stays a replica of whoever it follows. A server that still runs as a
     /// primary may not go on without the key.
     fn stay_back(&mut self, vetoes: &[Veto]) {
+        if self.spec.pause {
+            return self.stay_as_it_is(vetoes);
+        }
         let asking = vetoes.contains(&Veto::AskingPeers);
-        let primary = self.pg().runs_as_primary() && !self.spec.pause;
+        let primary = self.pg().runs_as_primary();
         let barred = self.spec.tags.nofailover;
         let line = match (primary, barred) {
             (true, true) => "demoting self because I am not allowed to become primary",

@@ -29,6 +29,7 @@ mod memory;
 mod operator;
 mod order;
 mod outcomes;
+mod paused;
 mod peers;
 mod publish;
 mod quorum;

@@ -140,7 +140,20 @@ impl Turn<'_> {
         };
         self.memory.leaving_sync_since = None;
         if let Some(id) = wanted.id {
-            self.refuse(id, Refusal::Unavailable, "restart failed");
+            let text = self.why_not_restarted();
+            self.refuse(id, Refusal::Unavailable, text);
+        }
+    }
+
+    /// In pause a second primary is the operator's doing; this agent starts none.
+    fn why_not_restarted(&self) -> String {
+        let other = self.view().and_then(|view| view.leader_name());
+        match other.filter(|leader| **leader != self.spec.me) {
+            Some(leader) if self.spec.pause && self.pg().runs_as_primary() => format!(
+                "restart failed: PostgreSQL runs as a primary, and {leader} leads; stop it by hand, and it is \
+                 restarted as a replica"
+            ),
+            Some(_) | None => "restart failed".to_owned(),
         }
     }
 
@@ -154,7 +167,10 @@ impl Turn<'_> {
         else {
             return false;
         };
-        let is = if self.pg().runs_as_primary() {
+        // One that does not run has the role it ran in.
+        let was_primary = !self.pg().is_running()
+            && matches!(self.memory.role, PgRole::Primary | PgRole::Demoted);
+        let is = if self.pg().runs_as_primary() || was_primary {
             PgRole::Primary
         } else if self.i_lead() && self.is_standby_cluster() {
             PgRole::StandbyLeader

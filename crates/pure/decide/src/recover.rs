@@ -18,6 +18,8 @@ impl Turn<'_> {
             return self.switch_after_stop();
         }
         self.state = Some(match self.control().map(|control| control.state) {
+            // However it ended: nobody starts it, and nobody looks for a crash (contract §5.1, step 11).
+            _ if self.spec.pause => PgState::Stopped,
             Some(ControlState::ShutDown | ControlState::ShutDownInRecovery) => PgState::Stopped,
             Some(_) | None if self.memory.backoff.failures > 0 => PgState::StartFailed,
             Some(_) | None => PgState::Crashed,
@@ -50,7 +52,7 @@ impl Turn<'_> {
     }
 
     /// Nobody leads: everybody comes up as a replica, and the race finds the most advanced one.
-    fn start_leaderless(&mut self) {
+    pub(crate) fn start_leaderless(&mut self) {
         self.close_if_unconfirmed();
         let remote = self.is_standby_cluster().then(|| self.remote()).flatten();
         let upstream = match remote {
@@ -72,26 +74,8 @@ impl Turn<'_> {
         self.begin(self.start_replica(upstream));
     }
 
-    fn recover_paused(&mut self, leading: bool) {
-        if leading {
-            self.say(Reason::Says(
-                "removed leader lock because postgres is not running",
-            ));
-            self.actions.push(Action::ReleaseLeader { optime: None });
-            return;
-        }
-        let successor = self.other_leader().filter(|_| self.memory.stepped_down);
-        match successor {
-            // The operator's own order has brought it down: it comes back as a replica.
-            Some(leader) if self.memory.backoff.left(self.now()).is_zero() => {
-                self.recover_follower(&leader);
-            }
-            Some(_) | None => self.say(Reason::Says("postgres is not running")),
-        }
-    }
-
     /// The leader, if it is somebody else and known as a server.
-    fn other_leader(&self) -> Option<Upstream> {
+    pub(crate) fn other_leader(&self) -> Option<Upstream> {
         let view = self.view()?;
         let leader = view
             .leader_name()

@@ -146,12 +146,16 @@ impl Turn<'_> {
         let (mine, timeline) = self.end_to_reach()?;
         let limit = self.spec.maximum_lag_on_failover;
         let check_timeline = self.spec.check_timeline;
+        let standby_cluster = self.is_standby_cluster();
         let mut able: Vec<(MemberName, PeerStatus)> = others
             .into_keys()
             .filter_map(|name| Some((name.clone(), self.answer_of(&name, since)?.clone())))
             .filter(|(name, peer)| {
                 let behind = check_timeline && peer.timeline < Some(timeline);
-                let barred = self.is_barred(name, peer) || behind;
+                // Somebody promoted it by hand: it has what this server never wrote, and can not have its last record.
+                let elsewhere =
+                    peer.is_primary || (!standby_cluster && peer.timeline > Some(timeline));
+                let barred = self.is_barred(name, peer) || behind || elsewhere;
                 !barred && peer.position.behind(mine) <= limit
             })
             .collect();

@@ -267,6 +267,11 @@ pub enum Reason {
         /// The leader.
         leader: MemberName,
     },
+    /// Nobody leads, and that is for an operator to change.
+    Idle {
+        /// Me.
+        me: MemberName,
+    },
     /// A long work goes on.
     WorkInProgress {
         /// What.
@@ -360,6 +365,7 @@ impl fmt::Display for Reason {
                 write_following(f, me, "standby leader", leader)
             }
             Self::Following { me, leader } => write_following(f, me, "leader", leader),
+            Self::Idle { me } => write!(f, "no action. I am ({me})"),
             Self::WorkInProgress {
                 kind,
                 leading: true,

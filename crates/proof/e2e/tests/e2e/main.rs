@@ -21,6 +21,7 @@ mod migrate;
 mod mirror;
 mod newer;
 mod operations;
+mod pauses;
 mod readers;
 mod regions;
 mod regions_lost;

@@ -163,8 +163,17 @@ pub(super) fn open_entry(state: &mut State, name: &MemberName) {
 
 /// Tells the running replica to end recovery. It does so even when nobody waits.
 pub(crate) fn promote(world: &World, name: &MemberName, skip: u32) -> Result<i32, WorkError> {
+    world.change(|state| invariants::at_promotion(state, name));
+    end_its_recovery(world, name, skip)
+}
+
+/// The same by order of nobody who asks for a leader key.
+pub(crate) fn promote_by_hand(world: &World, name: &MemberName) -> Result<i32, WorkError> {
+    end_its_recovery(world, name, 0)
+}
+
+fn end_its_recovery(world: &World, name: &MemberName, skip: u32) -> Result<i32, WorkError> {
     let (pid, ready) = world.change(|state| {
-        invariants::at_promotion(state, name);
         let now = state.now;
         let host = state.host_mut(name);
         let takes = host.takes(PROMOTION);
@@ -228,7 +237,7 @@ fn end_recovery(state: &mut State, name: &MemberName, (pid, ready): (i32, Durati
 }
 
 /// Tells the server to stop in good order. It goes on stopping even when nobody waits.
-pub(super) fn stop_fast(world: &World, name: &MemberName) {
+pub(crate) fn stop_fast(world: &World, name: &MemberName) {
     let told = world.change(|state| {
         let host = state.host_mut(name);
         let takes = host.takes(SHUTDOWN);

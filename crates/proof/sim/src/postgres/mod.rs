@@ -13,7 +13,9 @@ mod wal;
 mod works;
 
 pub(crate) use commit::{Commit, commit, would_acknowledge};
-pub(crate) use life::{Ending, kill, launch, promote, stop_immediately};
+pub(crate) use life::{
+    Ending, kill, launch, promote, promote_by_hand, stop_fast, stop_immediately,
+};
 pub(crate) use port::SimPostgres;
 pub(crate) use seen::describe;
 pub(crate) use server::{Cluster, Directory, Server};

@@ -1,5 +1,6 @@
 //! Scenarios: text files with commands above `----` and below it the transcript of what came of them.
 
+mod by_hand;
 mod condition;
 mod faults;
 mod keys;

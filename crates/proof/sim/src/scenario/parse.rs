@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pgherd_domain::MemberName;
 
+use super::by_hand::{self, Hand};
 use super::condition::Condition;
 use super::{faults, span};
 use crate::dice::Span;
@@ -140,6 +141,8 @@ pub(super) enum Deed {
         after: Option<Duration>,
     },
     Config(Pairs),
+    /// PostgreSQL is stopped, started or promoted past its agent.
+    ByHand(Hand, MemberName),
     /// A server outside becomes a primary.
     PromoteRemote(MemberName),
     Restart(MemberName),
@@ -185,7 +188,8 @@ pub(super) fn command(line: &str) -> Result<Command, String> {
         ["expect", condition @ ..] => Command::Expect(Condition::parse(condition)?),
         words => Command::Do(Told {
             line: words.join(" "),
-            deed: faults::deed(words)
+            deed: by_hand::deed(words)
+                .or_else(|| faults::deed(words))
                 .or_else(|| operator(words))
                 .ok_or_else(|| {
                     format!("`{line}` is not understood; docs/simulator.md lists the commands")

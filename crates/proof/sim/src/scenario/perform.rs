@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pgherd_domain::{MemberName, Operation, TimelineId};
 
+use super::by_hand;
 use super::condition::Condition;
 use super::keys::{config, on_dcs, order};
 use super::parse::{self, Command, Damage, Deed, Pairs, Process, Told};
@@ -222,6 +223,7 @@ impl Stage {
                 process(herd, &told.deed)?;
             }
             Deed::PromoteRemote(who) => remote::promote(&herd.world, who)?,
+            Deed::ByHand(hand, who) => by_hand::lay(&herd.world, *hand, who)?,
             Deed::Restart(who) => herd.request(who, restart()),
             Deed::Reinit(who) => herd.request(
                 who,
@@ -252,9 +254,6 @@ fn process(herd: &mut Herd, deed: &Deed) -> Result<(), String> {
         Deed::Kill(Process::Host, who) => herd.kill_host(who),
         Deed::Start(Process::Agent, who) => herd.start_agent(who)?,
         Deed::Start(Process::Host, who) => herd.start_host(who)?,
-        Deed::Start(Process::Postgres, _) => {
-            return Err("PostgreSQL is started by its agent".to_owned());
-        }
         Deed::Stop(who) => herd.stop_agent(who),
         Deed::Revive(who) => herd.revive(who)?,
         Deed::Freeze(who, frozen) => herd.freeze_agent(who, *frozen),

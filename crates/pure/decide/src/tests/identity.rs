@@ -129,6 +129,25 @@ fn a_leader_with_data_of_another_cluster_stops_then_releases_then_ends() {
 }
 
 #[test]
+fn a_primary_of_another_cluster_is_stopped_before_its_agent_ends_but_not_by_a_new_agent() {
+    let foreign = || {
+        member("b")
+            .primary(1)
+            .control(|control| control.system_id = "7111111111111111111".into())
+            .leader("a")
+            .other("a", PgRole::Primary, 1)
+    };
+    let exits = |decision: &Decision| decision.any(|action| matches!(action, Action::Exit { .. }));
+    // It was put there in pause, which has ended.
+    let decision = foreign().decide();
+    assert!(matches!(decision.begins(), Some(Work::Stop { .. })));
+    assert!(!exits(&decision));
+    let decision = fresh_agent(foreign()).decide();
+    assert_eq!(decision.begins(), None);
+    assert!(exits(&decision));
+}
+
+#[test]
 fn an_unreadable_directory_is_left_alone() {
     let why = || "Permission denied".to_owned();
     let mut world = member("b").leader("a").other("a", PgRole::Primary, 1);

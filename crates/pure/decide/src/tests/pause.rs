@@ -1,8 +1,9 @@
 //! Paused: nothing is started, stopped, promoted or demoted by itself (contract §13).
 
-use pgherd_domain::{Action, ControlState, PgRole, Veto, Work};
+use pgherd_domain::{Action, ControlState, PgRole, PgState, Veto, Work};
 
-use super::build::{END, World, member, name, secs};
+use super::build::{END, World, member, name, secs, upstream};
+use super::requests::reinitialize;
 
 fn paused(world: World) -> World {
     world.spec(|spec| spec.pause = true)
@@ -41,6 +42,7 @@ fn a_running_primary_takes_the_free_key_and_a_replica_does_not() {
     let replica = paused(member("a").replica(1, END)).decide();
     assert!(!replica.does(&Action::AcquireLeader));
     assert_eq!(replica.verdict, [Veto::Paused]);
+    assert_eq!(replica.line(), "no action. I am (a)");
 }
 
 #[test]
@@ -60,6 +62,11 @@ fn a_primary_of_another_cluster_takes_no_key_and_gives_up_the_one_it_has() {
     let decision = other().decide();
     assert!(!decision.does(&Action::AcquireLeader));
     assert_eq!(decision.verdict, [Veto::OtherCluster]);
+    assert_eq!(decision.line(), "continue to run as primary without lock");
+    assert!(super::slots::told(
+        &decision,
+        "this agent ends when the cluster is resumed"
+    ));
     let leader = other().leader("a").decide();
     assert!(leader.does(&Action::ReleaseLeader { optime: None }));
     assert_eq!(
@@ -105,6 +112,62 @@ fn a_leader_that_is_no_primary_gives_the_key_up() {
         stopped.line(),
         "removed leader lock because postgres is not running"
     );
+}
+
+#[test]
+fn a_server_that_was_killed_shows_as_stopped() {
+    let decision = paused(member("b").stopped(ControlState::InArchiveRecovery, 1))
+        .leader("a")
+        .other("a", PgRole::Primary, 1)
+        .decide();
+    assert_eq!(decision.begins(), None);
+    assert_eq!(decision.member.state, Some(PgState::Stopped));
+}
+
+/// What was copied on order, beside a leader or without one.
+fn copied() -> World {
+    let source = upstream("a");
+    let mut world = paused(member("b").stopped(ControlState::InArchiveRecovery, 1))
+        .leader("a")
+        .other("a", PgRole::Primary, 1)
+        .ended(
+            Work::Clone {
+                source,
+                basebackup_only: false,
+            },
+            Ok(()),
+        );
+    assert!(matches!(world.turn().begins(), Some(Work::Start { .. })));
+    world
+}
+
+#[test]
+fn a_copy_made_on_order_is_started() {
+    copied();
+    let orphan = copied().view(|view| view.leader = None).decide();
+    assert!(matches!(orphan.begins(), Some(Work::Start { .. })));
+}
+
+#[test]
+fn a_copy_that_was_up_and_is_stopped_by_hand_stays_stopped() {
+    let mut world = copied().replica(1, END);
+    world.turn();
+    let mut world = world.stopped(ControlState::ShutDownInRecovery, 1);
+    assert_eq!(world.turn().begins(), None);
+}
+
+#[test]
+fn an_empty_directory_is_left_alone_until_a_copy_is_ordered() {
+    let empty = || {
+        paused(member("b"))
+            .leader("a")
+            .other("a", PgRole::Primary, 1)
+    };
+    let decision = empty().decide();
+    assert_eq!(decision.begins(), None);
+    assert_eq!(decision.line(), "running with empty data directory");
+    let ordered = empty().request(reinitialize(false)).decide();
+    assert!(matches!(ordered.begins(), Some(Work::Clone { .. })));
 }
 
 #[test]

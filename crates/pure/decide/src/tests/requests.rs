@@ -230,6 +230,45 @@ fn a_primary_that_must_not_be_one_is_not_restarted_as_one() {
 }
 
 #[test]
+fn in_pause_a_second_primary_is_not_restarted_and_the_answer_says_why() {
+    let decision = member("a")
+        .primary(2)
+        .leader("b")
+        .other("b", PgRole::Primary, 1)
+        .spec(|spec| spec.pause = true)
+        .request(restart())
+        .decide();
+    assert_eq!(decision.begins(), None);
+    let [Answer::Refused(Refusal::Unavailable, why)] = &answers(&decision)[..] else {
+        panic!("{}", decision.says());
+    };
+    assert!(
+        why.starts_with("restart failed: PostgreSQL runs as a primary, and b leads"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_stopped_primary_is_restarted_by_an_order_for_primaries() {
+    let stopped = |role| {
+        member("a")
+            .stopped(ControlState::ShutDown, 1)
+            .spec(|spec| spec.pause = true)
+            .memory(|memory| memory.role = role)
+            .request(Operation::Restart {
+                role: Some(PgRole::Primary),
+                older_than: None,
+                only_pending: false,
+                timeout: None,
+                schedule: None,
+            })
+            .decide()
+    };
+    assert!(restarts(&stopped(PgRole::Primary)).is_some());
+    assert!(restarts(&stopped(PgRole::Replica)).is_none());
+}
+
+#[test]
 fn in_pause_a_stopped_primary_is_started_as_what_it_was() {
     let stopped = |state| {
         member("a")

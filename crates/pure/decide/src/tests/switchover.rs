@@ -77,8 +77,10 @@ fn an_order_for_another_leader_or_for_me_is_not_mine() {
 #[test]
 fn an_order_without_a_good_candidate_is_cleared() {
     type Change = fn(&mut pgherd_domain::PeerStatus);
-    let faults: [Change; 3] = [
+    let faults: [Change; 5] = [
         |b| b.nofailover = true,
+        |b| b.is_primary = true,
+        |b| b.timeline = Some(pgherd_domain::TimelineId(2)),
         |b| b.watchdog_failed = true,
         |b| b.position = Lsn::new(END - (1 << 20) - 1),
     ];
