@@ -320,7 +320,7 @@ fn ports_that_do_not_fit_the_hosts_are_told() {
     for (ports, complaint) in [
         ("5432,5433", None),
         ("5432,5433,5434", Some("3 ports for 2 hosts")),
-        ("5432,x", Some("is no port")),
+        ("5432,x", Some("`5432,x` does not fit")),
     ] {
         let document = json!({"standby_cluster": {"host": "a,b", "port": ports}});
         let (_, warnings) = effective("", &document);

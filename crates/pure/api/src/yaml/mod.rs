@@ -3,7 +3,7 @@
 
 mod plain;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// Where a line is folded.
 const WIDTH: usize = 200;
@@ -39,7 +39,17 @@ pub fn flow(value: &Value) -> String {
             format!("{{{}}}", pairs.join(", "))
         }
         Value::String(text) => flow_text(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Null | Value::Bool(_) => value.to_string(),
+        Value::Number(number) => self::number(number),
+    }
+}
+
+/// A number, which YAML 1.1 reads as one with an exponent only when it has a point as well.
+fn number(number: &Number) -> String {
+    let text = number.to_string();
+    match text.split_once('e') {
+        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0e{exponent}"),
+        Some(_) | None => text,
     }
 }
 
@@ -136,7 +146,8 @@ fn leaf(value: &Value, indent: usize, out: &mut Out) {
         Value::String(text) => single_quoted(text, indent, out),
         Value::Array(_) => out.push("[]"),
         Value::Object(_) => out.push("{}"),
-        Value::Null | Value::Bool(_) | Value::Number(_) => out.push(&value.to_string()),
+        Value::Null | Value::Bool(_) => out.push(&value.to_string()),
+        Value::Number(number) => out.push(&self::number(number)),
     }
 }
 

@@ -90,3 +90,11 @@ fn flow_style_is_one_line_with_sorted_keys() {
         "{a: [1, 'b, c'], clonefrom: 'yes', nofailover: true, r: node2}"
     );
 }
+
+#[test]
+fn a_number_with_an_exponent_stays_a_number() {
+    assert_eq!(
+        block(&json!({"a": 1e20, "b": 1.5e-9, "c": 2})),
+        "a: 1.0e+20\nb: 1.5e-9\nc: 2\n"
+    );
+}

@@ -271,7 +271,8 @@ fn a_region_that_takes_over_leaves_numbers_to_the_other_which_may_be_promoted_to
     assert_eq!(skips(&promoted(Some(2)).decide()), 0, "it took over before");
 
     let failover = |timeline: &Value, state| json!({"what": "failover", "promoted with": timeline, "state": state});
-    let skipped = |followed_on, entry: Value| skips(&ordered(promoted(followed_on), &entry).decide());
+    let skipped =
+        |followed_on, entry: Value| skips(&ordered(promoted(followed_on), &entry).decide());
     let at = |timeline| json!({"timeline": timeline, "lsn": "0/5000000"});
     assert_eq!(
         skipped(None, failover(&at(3), "begun")),

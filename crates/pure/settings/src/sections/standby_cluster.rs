@@ -45,13 +45,7 @@ impl StandbyCluster {
         let Some(port) = &self.port else { return };
         let ports: Vec<&str> = port.split(',').map(str::trim).collect();
         let hosts = self.host.as_deref().unwrap_or_default().split(',').count();
-        let is_port = |port: &&str| port.parse::<u16>().is_ok_and(|port| port > 0);
-        if !ports.iter().all(is_port) {
-            reader.warn(
-                "standby_cluster.port",
-                format!("`{port}` is no port, nor a list of ports; 5432 counts in its place"),
-            );
-        } else if ports.len() > 1 && ports.len() != hosts {
+        if ports.len() > 1 && ports.len() != hosts {
             reader.warn(
                 "standby_cluster.port",
                 format!(

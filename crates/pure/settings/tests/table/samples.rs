@@ -146,7 +146,7 @@ pub(crate) fn context(path: &str) -> (Value, Value) {
     };
     let dynamic = match path {
         "standby_cluster.host" => json!({"standby_cluster": {"port": 1}}),
-        _ if path.starts_with("standby_cluster.") => json!({"standby_cluster": {"host": "h"}}),
+        _ if path.starts_with("standby_cluster.") => json!({"standby_cluster": {"host": "h,i"}}),
         "pgherd.synchronous_zones.at_least" => json!({"synchronous_mode": "quorum"}),
         _ if path.starts_with("pgherd.synchronous_zones.") => json!({
             "synchronous_mode": "quorum", "pgherd": {"synchronous_zones": {"at_least": 3}},
