@@ -64,6 +64,19 @@ pub async fn restart_in_place(options: &HerdOptions, runs: usize) -> Result<Vec<
     Ok(vec![figure])
 }
 
+/// In a synchronous mode only a member that commits wait for is taken as successor.
+async fn has_a_successor(herd: &Herd) -> Result<()> {
+    wait_for("a synchronous standby", PATIENCE, async || {
+        let cluster = herd.cluster().await?;
+        let roles = cluster["members"].as_array().into_iter().flatten();
+        let mut roles = roles.filter_map(|member| member["role"].as_str());
+        let waits = roles.any(|role| matches!(role, "sync_standby" | "quorum_standby"));
+        ensure!(waits, "{cluster}");
+        Ok(())
+    })
+    .await
+}
+
 /// A switchover by order; clients follow the leader.
 ///
 /// # Errors
@@ -73,6 +86,9 @@ pub async fn switchover(options: &HerdOptions, runs: usize) -> Result<Vec<Figure
     let mut figure = Figure::new(name, "s", Must::AtMost(1.0));
     let herd = Herd::start("switchover", options).await?;
     for run in 1..=runs {
+        if options.synchronous != "off" {
+            has_a_successor(&herd).await?;
+        }
         let leader = herd.leader().await?.name().to_owned();
         let aim = Aim::Leader(herd.endpoints());
         let gap = outage(&herd, &aim, async || {
