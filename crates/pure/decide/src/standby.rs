@@ -95,10 +95,12 @@ impl Turn<'_> {
         };
         let dr = self.view().and_then(|view| view.dr.as_ref());
         let alone = match dr.and_then(|dr| RegionOrder::newest(&dr.value)) {
-            Some(RegionOrder::Switchover) => false,
-            Some(RegionOrder::Failover { from: None }) => true,
-            Some(RegionOrder::Failover { from: Some(from) }) if from == mine => true,
-            Some(RegionOrder::Failover { .. }) | None => self.memory.followed_on == Some(mine),
+            Some(RegionOrder::Switchover { from }) if from == Some(mine) => false,
+            Some(RegionOrder::Failover { from }) if from.is_none_or(|from| from == mine) => true,
+            // What was ordered before another promotion says nothing of this one.
+            Some(RegionOrder::Switchover { .. } | RegionOrder::Failover { .. }) | None => {
+                self.memory.followed_on == Some(mine)
+            }
         };
         if alone { TIMELINES_LEFT } else { 0 }
     }

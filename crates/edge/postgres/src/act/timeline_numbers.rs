@@ -26,7 +26,7 @@ impl LocalServer {
         let Ok(report) = self.control.read(&self.place).await else {
             return Err(io::Error::other("the control file can not be read"));
         };
-        let newest = self.newest_from(timeline_of(&report.data));
+        let newest = self.newest_borne(timeline_of(&report.data))?;
         for number in newest.saturating_add(1)..=newest.saturating_add(count) {
             self.put_placeholder(number)?;
             let ready = format!("pg_wal/archive_status/{number:08X}.history.ready");
@@ -52,8 +52,9 @@ impl LocalServer {
     /// and not start.
     pub(super) fn drop_last_placeholders(&self, control: &ControlData) -> io::Result<()> {
         let mine = timeline_of(control);
-        let mut number = self.newest_from(mine);
-        while number > mine && self.is_placeholder(number)? {
+        let borne = self.newest_borne(mine)?;
+        // From the end, so that whatever is left when this is interrupted is found the next time.
+        for number in (borne.saturating_add(1)..=self.newest_from(mine)).rev() {
             for file in [
                 self.history_file(number),
                 self.archive_status(number, "ready"),
@@ -61,9 +62,17 @@ impl LocalServer {
             ] {
                 files::remove(&file)?;
             }
-            number = number.saturating_sub(1);
         }
         Ok(())
+    }
+
+    /// The last of these numbers that a timeline bears. A promotion that was tried before left placeholders after it.
+    fn newest_borne(&self, mine: u32) -> io::Result<u32> {
+        let mut number = self.newest_from(mine);
+        while number > mine && self.is_placeholder(number)? {
+            number = number.saturating_sub(1);
+        }
+        Ok(number)
     }
 
     /// The last number after `mine` up to which every one has a history file.

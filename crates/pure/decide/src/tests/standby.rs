@@ -290,6 +290,9 @@ fn a_region_that_takes_over_leaves_numbers_to_the_other_which_may_be_promoted_to
 
 #[test]
 fn a_guarded_switchover_leaves_no_numbers_out() {
-    let entry = json!({"what": "switchover", "state": "promoting"});
-    assert_eq!(skips(&ordered(promoted(Some(3)), &entry).decide()), 0);
+    let entry = |timeline| json!({"what": "switchover", "state": "promoting", "last record": {"timeline": timeline}});
+    assert_eq!(skips(&ordered(promoted(Some(3)), &entry(3)).decide()), 0);
+    // One that nobody saw through to its record, long ago: then the other region gave nothing up.
+    let old = ordered(promoted(Some(3)), &entry(2)).decide();
+    assert_eq!(skips(&old), 15);
 }

@@ -8,7 +8,10 @@ use crate::TimelineId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegionOrder {
     /// `dr switchover`: the other region is a standby by now, and stays one.
-    Switchover,
+    Switchover {
+        /// The timeline of the other region's last record; `None` when the order does not say it.
+        from: Option<TimelineId>,
+    },
     /// `dr failover`: what the other region does is not known.
     Failover {
         /// The timeline that this region was on; `None`: it was not known, and the order is not done.
@@ -21,16 +24,18 @@ impl RegionOrder {
     pub fn newest(list: &Value) -> Option<Self> {
         let entry = list.as_array()?.last()?;
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        let timeline = |key: &str| {
+            let at = entry.get(key).and_then(|at| at.get("timeline"));
+            let number = at.and_then(Value::as_u64).and_then(|it| it.try_into().ok());
+            number.map(TimelineId)
+        };
         match (text("what"), text("state")) {
-            ("switchover", "promoting") => Some(Self::Switchover),
+            ("switchover", "promoting") => Some(Self::Switchover {
+                from: timeline("last record"),
+            }),
             ("failover", state) => {
-                let timeline = entry.pointer("/promoted with/timeline");
-                let from = timeline
-                    .and_then(Value::as_u64)
-                    .and_then(|it| it.try_into().ok());
-                (from.is_some() || state != "done").then_some(Self::Failover {
-                    from: from.map(TimelineId),
-                })
+                let from = timeline("promoted with");
+                (from.is_some() || state != "done").then_some(Self::Failover { from })
             }
             (_, _) => None,
         }
@@ -54,8 +59,15 @@ mod tests {
             newest(json!([switchover("promoting"), switchover("done")])),
             None
         );
-        let promoting = json!([switchover("done"), switchover("promoting")]);
-        assert_eq!(newest(promoting), Some(RegionOrder::Switchover));
+        let promoting = |last: Value| {
+            let order = json!({"what": "switchover", "state": "promoting", "last record": last});
+            newest(json!([switchover("done"), order]))
+        };
+        let from = Some(TimelineId(4));
+        let at = json!({"timeline": 4, "lsn": "0/5000000"});
+        assert_eq!(promoting(at), Some(RegionOrder::Switchover { from }));
+        let unknown = Some(RegionOrder::Switchover { from: None });
+        assert_eq!(promoting(json!("unknown")), unknown);
     }
 
     #[test]
