@@ -194,8 +194,12 @@ impl Turn<'_> {
             .as_ref()
             .is_some_and(|leader| *leader != self.spec.me);
         let asks_nothing = order.leader.is_none() && order.member.is_none();
+        // A switchover loses nothing: it waits for the server to come up, unless a standby in `/sync` has all commits
+        // already. Only a manual failover accepts what asynchronous standbys lack.
+        let may_lose = order.is_switchover() && self.sync_in_force().is_none();
         // A server that a switchover is stopping takes no connections either.
         if self.spec.pause
+            || may_lose
             || self.memory.switching.is_some()
             || asks_nothing
             || someone_elses

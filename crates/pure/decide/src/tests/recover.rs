@@ -1,7 +1,8 @@
 //! PostgreSQL does not run, or is still starting (contract §5.2, §5.11).
 
 use pgherd_domain::{
-    Action, ControlState, LeaseSeen, Outcome, PgRole, PgState, StartAs, StopMode, Work, WorkError,
+    Action, ControlState, LeaseSeen, Outcome, PgRole, PgState, StartAs, StopMode, SyncMode, Work,
+    WorkError,
 };
 
 use super::build::{END, PRIMARY, World, member, name, secs, upstream};
@@ -191,7 +192,16 @@ fn a_leader_may_take_its_time_to_start() {
 
 #[test]
 fn a_leader_that_is_still_starting_steps_down_on_order() {
-    let ordered = |leader, member| starting(20).order(leader, member).optime(END);
+    let ordered = |leader: Option<&str>, member| {
+        let world = starting(20).order(leader, member).optime(END);
+        match leader {
+            // A switchover, which must lose nothing.
+            Some(_) => world
+                .sync("a", &["b"])
+                .spec(|spec| spec.synchronous_mode = SyncMode::On),
+            None => world,
+        }
+    };
     let asking = ordered(None, Some("b")).decide();
     assert!(!stops(&asking), "the candidate is asked first");
     for (leader, member, line) in [
@@ -212,6 +222,18 @@ fn a_leader_that_is_still_starting_steps_down_on_order() {
         let decision = works.decide();
         assert!(stops(&decision) && decision.does(&Action::CancelWork));
     }
+}
+
+#[test]
+fn an_asynchronous_switchover_waits_until_a_crashed_leader_has_come_up() {
+    let ordered = starting(20).order(Some("a"), Some("b")).optime(END);
+    let decision = ordered.answered("b", |_| ()).decide();
+    assert!(!stops(&decision), "what only this server has would be lost");
+    assert!(
+        decision.line().contains("is still starting up"),
+        "{}",
+        decision.line()
+    );
 }
 
 #[test]
