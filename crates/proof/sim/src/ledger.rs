@@ -53,7 +53,7 @@ impl Ledger {
 }
 
 /// Whoever acknowledged within this time still serves.
-const STILL: Duration = Duration::from_secs(2);
+const STILL: Duration = Duration::from_secs(1);
 
 impl Ledger {
     /// What is worth telling about a commit, after a `pause` without any.

@@ -289,10 +289,14 @@ pub(crate) enum SwitchPhase {
         /// Up to where.
         position: Lsn,
     },
-    /// The candidates are asked once more, before anything is stopped.
+    /// The candidates are asked once more, before anything is stopped, until one has what was written when this began.
     Confirming {
         /// Since when.
         since: Moment,
+        /// Answers to questions from then on count.
+        asked: Moment,
+        /// How far this server's WAL reached.
+        goal: Lsn,
     },
     /// PostgreSQL is being stopped.
     Stopping {

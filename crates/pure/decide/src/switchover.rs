@@ -21,6 +21,11 @@ pub(crate) const SUCCESSOR_MAX: Duration = Duration::from_secs(5);
 const CHECKPOINT_MAX: Duration = Duration::from_secs(60);
 /// How long consumers of logical slots may take to confirm what they were sent.
 const CONSUMERS_MAX: Duration = Duration::from_secs(5);
+/// How long clients go on, before a stop, for a candidate to catch up that may have lost its connection a moment ago
+/// (it tries again every 5 s). One that feeds on the archive alone is never as far, and has this server stop then.
+const CATCH_UP_MAX: Duration = Duration::from_secs(6);
+/// How often a candidate is asked meanwhile.
+const CATCH_UP_STEP: Duration = Duration::from_millis(100);
 /// How old the answers may be by which candidates are judged; longer than any of them takes.
 const FRESH: Duration = PATIENCE_MAX.saturating_mul(2);
 
@@ -279,7 +284,9 @@ impl Turn<'_> {
             SwitchPhase::Consumers { since, position } => {
                 self.await_consumers(switching, since, position)
             }
-            SwitchPhase::Confirming { since } => self.confirm_candidates(switching, since),
+            SwitchPhase::Confirming { since, asked, goal } => {
+                self.confirm_candidates(switching, since, asked, goal)
+            }
             SwitchPhase::Stopping { since } => {
                 // The stop ended, or was never begun, and the server still runs.
                 if self.seen.work.kind().is_none() && self.now().since(since) > SUCCESSOR_MAX {
@@ -308,7 +315,8 @@ impl Turn<'_> {
     fn await_consumers(&mut self, switching: &Switching, since: Moment, position: Lsn) -> bool {
         let late = self.unconfirmed(position);
         if late.is_empty() || self.now().since(since) >= CONSUMERS_MAX {
-            return self.confirm_candidates(switching, self.now());
+            let (now, goal) = (self.now(), self.live().map(|live| live.flushed));
+            return self.confirm_candidates(switching, now, now, goal.unwrap_or_default());
         }
         if self.withdrawn(switching) {
             return false;
@@ -338,8 +346,15 @@ impl Turn<'_> {
         !stands
     }
 
-    /// The last moment at which the order costs nothing: is there still somebody to take over?
-    fn confirm_candidates(&mut self, switching: &Switching, since: Moment) -> bool {
+    /// The last moment at which the order costs nothing: is there still somebody to take over, who is as far as this
+    /// server was? Clients would wait for one that is not, and a switchover resumes when it takes too long.
+    fn confirm_candidates(
+        &mut self,
+        switching: &Switching,
+        since: Moment,
+        asked: Moment,
+        goal: Lsn,
+    ) -> bool {
         if self.withdrawn(switching) {
             return false;
         }
@@ -348,22 +363,18 @@ impl Turn<'_> {
             .and_then(|view| view.failover.as_ref())
             .map(|failover| failover.value.clone())
             .unwrap_or_default();
-        if let Some(switching) = &mut self.memory.switching {
-            switching.phase = SwitchPhase::Confirming { since };
-        }
-        match self.judge_candidates(&order, since) {
-            None => {
-                self.say(Reason::Switching {
-                    to: switching.to.clone(),
-                    phase: "asking the candidates",
-                });
-                self.keep_sync();
-                true
-            }
+        let waited = self.now().since(since);
+        let phase = match self.judge_candidates(&order, asked) {
+            None => "asking the candidates",
             Some(candidates) if candidates.is_empty() => {
                 self.memory.switching = None;
                 self.call_off_order(switching.order, "no good candidates have been found");
-                false
+                return false;
+            }
+            Some(candidates)
+                if waited < CATCH_UP_MAX && !self.is_there(&candidates, asked, goal) =>
+            {
+                "waiting for a candidate to catch up"
             }
             Some(_) => {
                 self.say(Reason::Says(if order.is_switchover() {
@@ -372,9 +383,35 @@ impl Turn<'_> {
                     "manual failover: demoting myself"
                 }));
                 self.stop_for_switch(switching);
-                true
+                return true;
             }
+        };
+        let catching_up = phase != "asking the candidates";
+        let asked = if catching_up {
+            self.now().plus(Duration::from_millis(1))
+        } else {
+            asked
+        };
+        if let Some(switching) = &mut self.memory.switching {
+            switching.phase = SwitchPhase::Confirming { since, asked, goal };
         }
+        if catching_up {
+            self.wake_in(CATCH_UP_STEP);
+        }
+        self.say(Reason::Switching {
+            to: switching.to.clone(),
+            phase,
+        });
+        self.keep_sync();
+        true
+    }
+
+    /// Whether one of `candidates` has the WAL up to `goal`.
+    fn is_there(&self, candidates: &[MemberName], asked: Moment, goal: Lsn) -> bool {
+        candidates.iter().any(|name| {
+            self.answer_of(name, asked)
+                .is_some_and(|peer| peer.position >= goal)
+        })
     }
 
     fn stop_for_switch(&mut self, switching: &Switching) {

@@ -223,6 +223,27 @@ fn after_the_checkpoint_candidates_are_asked_once_more_and_then_it_stops() {
 }
 
 #[test]
+fn clients_go_on_until_a_candidate_has_what_they_wrote_but_not_for_ever() {
+    let mut world = checkpointed().later(millis(40));
+    world.turn();
+    let mut world = world.answered("b", |peer| peer.position = Lsn::new(END - 1));
+    let decision = world.turn();
+    assert_eq!(decision.begins(), None, "it would stop in vain");
+    assert_eq!(
+        decision.line(),
+        "switchover to b: waiting for a candidate to catch up"
+    );
+    let mut asks = world.clone().later(millis(100));
+    assert_eq!(asks.turn().asks(), ["b"], "and is asked again");
+    assert!(stops(&asks.answered("b", |_| ()).decide()));
+
+    let mut late = world.later(secs(6));
+    late.turn();
+    let late = late.answered("b", |peer| peer.position = Lsn::new(END - 1));
+    assert!(stops(&late.decide()), "the archive may bring it the rest");
+}
+
+#[test]
 fn a_candidate_that_died_during_the_checkpoint_costs_no_outage() {
     let mut world = checkpointed().later(millis(40)).unreachable("b");
     let decision = world.turn();
