@@ -169,10 +169,7 @@ impl Turn<'_> {
             | None => false,
         });
         match member.and_then(|member| self.upstream_of(leader, member)) {
-            Some(upstream) => {
-                let judge = self.judge(&upstream);
-                self.heal_replication(&judge, is_up, following)
-            }
+            Some(upstream) => self.heal_replication(&upstream, is_up, following),
             None => {
                 let now = self.now();
                 self.memory.not_streaming_since.get_or_insert(now);
@@ -181,11 +178,11 @@ impl Turn<'_> {
         }
     }
 
-    /// A running replica that does not stream: is it diverged from `upstream`, which `is_up`? `true` when this
-    /// turn does something about it.
+    /// A running replica that does not stream from `source`, which `is_up`: is it diverged, or too far behind? `true`
+    /// when this turn does something about it.
     pub(crate) fn heal_replication(
         &mut self,
-        upstream: &Upstream,
+        source: &Upstream,
         is_up: bool,
         following: &Reason,
     ) -> bool {
@@ -202,12 +199,15 @@ impl Turn<'_> {
             self.wake_in(Duration::from_millis(250));
             return false;
         }
-        if matches!(&self.memory.divergence, Divergence::None { .. }) {
+        let judge = self.judge(source);
+        // In a standby cluster they are two, and asked one after the other.
+        let tells_of_its_wal = judge.name != source.name && self.history_of(source).is_some();
+        if matches!(&self.memory.divergence, Divergence::None { .. }) && !tells_of_its_wal {
             // Was a prefix when it was last compared, and still does not stream: compare again.
             self.memory.divergence = Divergence::Unchecked;
         }
         self.wake_in(NOT_STREAMING_MAX);
-        match self.compare_with(upstream) {
+        match self.compare_with(&judge) {
             Some(Divergence::Diverged { .. } | Divergence::Hopeless) => {
                 self.because.insert(0, following.clone());
                 self.stop_to_heal("stopping PostgreSQL: its WAL is not the leader's");
@@ -218,7 +218,7 @@ impl Turn<'_> {
             }
             Some(Divergence::None { .. } | Divergence::Unchecked) => {
                 self.because.insert(0, following.clone());
-                if self.wal_is_gone(upstream) {
+                if self.wal_is_gone(source) {
                     self.stop_to_heal("stopping PostgreSQL: the WAL it needs is gone");
                 }
             }

@@ -244,8 +244,10 @@ pub(crate) enum Divergence {
     },
     /// A prefix, of which what comes next is nowhere any more: a new copy is due.
     Behind {
-        /// Who has it no more.
+        /// With whom it was compared; `None`: with the cluster that a standby cluster follows.
         leader: Option<MemberName>,
+        /// Where the WAL begins that is left.
+        oldest: Lsn,
         /// What was compared.
         why: String,
     },

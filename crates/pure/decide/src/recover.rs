@@ -263,7 +263,7 @@ impl Turn<'_> {
 
     /// The last step of the ladder: a new copy, with the old directory kept until it streams.
     fn copy_anew(&mut self, leader: &Upstream) {
-        if self.i_lead() && self.somebody_else_could_lead() {
+        if self.i_lead() && self.somebody_else_could_lead() && self.is_there_more_wal_here() {
             // A member nearby is a better source than the other region.
             self.say(Reason::Says(
                 "removed leader key because a new copy is needed",
@@ -303,6 +303,21 @@ impl Turn<'_> {
         } else {
             self.wake_in(Duration::from_millis(500));
         }
+    }
+
+    /// Somebody else here may be able to go on where this standby leader can not. Not where all of them need WAL that
+    /// the other cluster has no more: they would give the key to each other for ever.
+    fn is_there_more_wal_here(&self) -> bool {
+        let Divergence::Behind { oldest, .. } = &self.memory.divergence else {
+            return true;
+        };
+        self.view().is_some_and(|view| {
+            view.members.iter().any(|(name, member)| {
+                *name != self.spec.me
+                    && member.is_running()
+                    && member.xlog_location.is_some_and(|at| at >= *oldest)
+            })
+        })
     }
 
     /// The postmaster runs and does not accept connections yet.

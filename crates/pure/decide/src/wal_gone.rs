@@ -1,5 +1,7 @@
-//! A standby that needs WAL which the leader has no more: nothing it could do by itself brings it on. Proven by
+//! A standby that needs WAL which its upstream has no more: nothing it could do by itself brings it on. Proven by
 //! positions, never read from errors; then a new copy is due. Patroni leaves such a standby behind for ever.
+//!
+//! In a standby cluster the standby leader needs the other cluster's WAL, and its replicas the standby leader's.
 
 use std::time::Duration;
 
@@ -16,12 +18,12 @@ const STANDING: Duration = Duration::from_secs(10);
 const STANDING_WITH_ARCHIVE: Duration = Duration::from_secs(600);
 
 impl Turn<'_> {
-    /// A running replica does not stream from `leader`, whose history it shares: is it because the leader's WAL begins
+    /// A running replica does not stream from `source`, whose history it shares: is it because the WAL there begins
     /// after what this one needs? `true` when that is proven and a new copy may be made.
-    pub(crate) fn wal_is_gone(&mut self, leader: &Upstream) -> bool {
+    pub(crate) fn wal_is_gone(&mut self, source: &Upstream) -> bool {
         let Some(position) = self.live().and_then(needs_from).filter(|_| {
             // Whoever holds replay back wants the data as they are.
-            leader.name.is_some() && !self.is_held_back()
+            !self.is_held_back()
         }) else {
             self.memory.stands_at = None;
             return false;
@@ -43,17 +45,24 @@ impl Turn<'_> {
             return false;
         }
         let system_id = self.control().map(|control| control.system_id.clone());
-        let Some(theirs) = self.history_of(leader) else {
+        let Some(theirs) = self.history_of(source) else {
             self.actions
-                .push(Action::Ask(Question::History(leader.clone())));
+                .push(Action::Ask(Question::History(source.clone())));
             return false;
         };
-        let judges = !theirs.in_recovery && Some(&theirs.system_id) == system_id.as_ref();
+        // What a replica streams from, a standby leader too, has all its WAL from its oldest file on.
+        let gives = !theirs.in_recovery || (source.name.is_some() && self.is_standby_cluster());
+        let judges = gives && Some(&theirs.system_id) == system_id.as_ref();
         let Some(oldest) = theirs.oldest.filter(|oldest| judges && *oldest > position) else {
             return false;
         };
         let why = format!(
-            "it needs WAL from {position} on, and the leader's begins at {oldest}{}",
+            "it needs WAL from {position} on, and the {} begins at {oldest}{}",
+            if source.name.is_some() {
+                "leader's"
+            } else {
+                "other cluster's"
+            },
             if archive {
                 "; the archive has not brought it either"
             } else {
@@ -69,7 +78,8 @@ impl Turn<'_> {
         self.say(Reason::Warning(format!("{why}: a new copy is made")));
         self.memory.rejoin_because = Some(why.clone());
         self.memory.divergence = Divergence::Behind {
-            leader: leader.name.clone(),
+            leader: self.judge(source).name,
+            oldest,
             why,
         };
         true
