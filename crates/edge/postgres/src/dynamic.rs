@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::files::read;
+use crate::files::{read, remove};
 use crate::observe::DISK_PATIENCE;
 use crate::server::LocalServer;
 
@@ -31,6 +31,15 @@ pub fn kept_dynamic(data_dir: &Utf8Path) -> Result<Option<Map<String, Value>>, S
 }
 
 impl LocalServer {
+    /// A copy, a rewind or a restored backup has brought another cluster's in. An agent that is started before this cluster's
+    /// takes its place would believe it, and it says nothing of following that cluster.
+    pub(crate) fn forget_foreign(&self) {
+        let path = self.place.data_dir().join(NAME);
+        if let Err(error) = remove(&path) {
+            tracing::warn!("remove the other cluster's {path}: {error}");
+        }
+    }
+
     /// Writes the copy unless it is what was last written.
     pub(crate) async fn keep(&self, dynamic: &Value) {
         if self.wanted().kept.as_deref() == Some(dynamic) {

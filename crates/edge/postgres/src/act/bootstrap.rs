@@ -148,6 +148,7 @@ impl LocalServer {
             script.arg(format!("--{key}={value}"));
         }
         output(script).await.doing(&what)?;
+        self.forget_foreign();
         Ok(())
     }
 

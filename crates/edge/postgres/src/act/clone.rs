@@ -248,6 +248,9 @@ impl LocalServer {
         self.restore_files()
             .doing("restore configuration files from their backups")?;
         self.write_signals(true).doing("write standby.signal")?;
+        if source.is_none_or(|source| source.name.is_none()) {
+            self.forget_foreign();
+        }
         self.want(|wanted| {
             wanted.upstream = Some(source.cloned());
             // The configuration came with the copy: what its former server was told is not for this one.

@@ -88,6 +88,9 @@ impl LocalServer {
         if let Err(error) = rewound {
             return Err(self.judge(source, &error, torn).await);
         }
+        if source.name.is_none() {
+            self.forget_foreign();
+        }
         self.want(|wanted| wanted.upstream = Some(Some(source.clone())));
         self.write_configuration(&files_for)
             .await

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use pgherd_domain::{DataDirectory, PgRole, StopMode, Work};
+use pgherd_domain::{DataDirectory, PgRole, StopMode, Upstream, Work};
 use pgherd_ports::LocalPostgres as _;
 use pgherd_settings::{CustomBootstrap, Login, Secret};
 use serde_json::{Value, json};
@@ -258,6 +258,20 @@ async fn the_dynamic_configuration_is_kept_beside_the_data_and_comes_with_a_copy
         kept(&replica).unwrap().map(Value::Object).as_ref(),
         Some(&second)
     );
+
+    // The first member of a standby cluster copies another cluster, whose configuration says nothing of following it.
+    let far = bed.member("far");
+    let source = Upstream {
+        name: None,
+        slot: None,
+        ..primary.upstream_of(&far)
+    };
+    let copy = Work::Clone {
+        source,
+        basebackup_only: false,
+    };
+    far.carry_out(copy).await.unwrap();
+    assert_eq!(kept(&far), Ok(None), "another cluster's");
 
     std::fs::write(&file, "[1]").unwrap();
     let why = kept(&primary).unwrap_err();
