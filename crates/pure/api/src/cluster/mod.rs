@@ -86,9 +86,12 @@ fn member(name: &MemberName, doc: &MemberDoc, view: &ClusterView, wanted: &Wante
     Value::Object(row)
 }
 
-/// What a table says of the state: of a replica how it replicates, when it says so.
+/// What a table says of the state: of a replica, a standby leader too, how it replicates, when it says so.
 pub(crate) fn shown_state(doc: &MemberDoc, role: ClusterRole) -> String {
-    let replicates = doc.replication_state.as_deref().filter(|_| !role.leads());
+    let replicates = doc
+        .replication_state
+        .as_deref()
+        .filter(|_| role != ClusterRole::Leader);
     match (replicates, doc.state) {
         (Some(replicates), _) => replicates.to_owned(),
         (None, Some(state)) => state.text().to_owned(),

@@ -76,8 +76,12 @@ fn the_leader_of_a_standby_cluster_and_quorum_voters_have_their_own_words() {
         value: config,
         revision: 1,
     });
+    let leader = view.members.values_mut().nth(1).unwrap();
+    leader.replication_state = Some("streaming".to_owned());
     let doc = document("real", &view, &Wanted::of(&view));
     assert_eq!(doc.pointer("/members/1/role").unwrap(), "standby_leader");
+    assert_eq!(doc.pointer("/members/1/state").unwrap(), "streaming");
+    assert_eq!(doc.pointer("/members/1/lag"), None);
     assert_eq!(doc.pointer("/members/2/role").unwrap(), "quorum_standby");
     assert_eq!(doc.get("pause"), None);
 }
