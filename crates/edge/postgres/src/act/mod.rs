@@ -14,6 +14,7 @@ mod fetch_wal;
 mod follow;
 mod history;
 mod launch;
+mod left_wal;
 pub(crate) mod logical_slots;
 mod promote;
 mod reload;

@@ -88,6 +88,10 @@ impl LocalServer {
         if let Err(error) = rewound {
             return Err(self.judge(source, &error, torn).await);
         }
+        let report = self.control.read(&self.place).await;
+        let control = report.doing("read the control data")?.data;
+        self.remove_given_up_timelines(&control)
+            .doing("remove WAL that pg_rewind has left")?;
         if source.name.is_none() {
             self.forget_foreign();
         }

@@ -91,6 +91,9 @@ impl LocalServer {
             Ok(report) if standby => {
                 self.drop_last_placeholders(&report.data)
                     .doing("remove history files of numbers that no timeline bears")?;
+                // An agent that ended while pg_rewind ran did not see to it.
+                self.remove_given_up_timelines(&report.data)
+                    .doing("remove WAL that pg_rewind has left")?;
                 Some(report.limits)
             }
             Ok(_) => None,

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use pgherd_domain::{ControlState, StartAs, StopMode, Work, WorkError};
+use pgherd_domain::{Adjustment, ControlState, StartAs, StopMode, Work, WorkError};
 use pgherd_ports::LocalPostgres as _;
 
 use crate::bed::{Bed, Member};
@@ -67,6 +67,57 @@ async fn a_crashed_former_primary_is_recovered_rewound_and_streams() {
     );
     let seen = old.server.observe().await;
     assert_eq!(seen.live.known().unwrap().timeline.0, 2);
+}
+
+/// A standby that somebody promoted is wound back to its primary. The next primary's timeline gets the number that its own
+/// had, and nothing of that may be replayed.
+#[tokio::test]
+async fn nothing_of_a_timeline_that_was_given_up_stays_behind() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let next = bed.member("b");
+    next.join(&primary).await;
+    let strayed = bed.member("c");
+    strayed.join(&primary).await;
+    strayed.promote().await;
+    strayed
+        .run("create table only_on_strayed as select generate_series(1, 1000)")
+        .await;
+    // Its WAL goes on in another file than the one of the fork.
+    strayed.run("select pg_switch_wal()").await;
+    strayed.run("checkpoint").await;
+    strayed
+        .carry_out(Work::Stop {
+            mode: StopMode::Fast,
+            escalate_at: None,
+        })
+        .await
+        .unwrap();
+    let source = primary.upstream_of(&strayed);
+    strayed.carry_out(Work::Rewind { source }).await.unwrap();
+    for folder in ["pg_wal", "pg_wal/archive_status"] {
+        let files = std::fs::read_dir(strayed.data_dir().join(folder)).unwrap();
+        let left: Vec<String> = files
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("00000002"))
+            .collect();
+        assert!(left.is_empty(), "{folder}: {left:?}");
+    }
+    strayed.stream_from(&primary).await;
+
+    next.promote().await;
+    next.run("create table on_next as select 42 as answer")
+        .await;
+    let upstream = next.upstream_of(&strayed);
+    let slot = upstream.slot.clone().unwrap();
+    next.adjust(Adjustment::CreateSlot(slot)).await;
+    let upstream = Some(upstream);
+    strayed.adjust(Adjustment::Follow { upstream }).await;
+    strayed
+        .has("select to_regclass('on_next') is not null", "t")
+        .await;
+    let absent = "select to_regclass('only_on_strayed') is null";
+    assert_eq!(strayed.value(absent).await, "t");
 }
 
 #[tokio::test]
