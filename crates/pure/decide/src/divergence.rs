@@ -121,6 +121,15 @@ impl Turn<'_> {
             self.memory.divergence = Divergence::Hopeless;
             return Some(Divergence::Hopeless);
         }
+        if !theirs.in_recovery && timeline == end.timeline && theirs.same_wal == Some(false) {
+            let why = format!("its WAL of timeline {timeline} is not the leader's");
+            self.say(Reason::Note(format!(
+                "{why}, byte for byte: only a new copy can follow it"
+            )));
+            self.memory.rejoin_because = Some(why);
+            self.memory.divergence = Divergence::Hopeless;
+            return Some(Divergence::Hopeless);
+        }
         let diverged = is_diverged(end, theirs) || self.forked_before(theirs);
         self.say(Reason::Compared {
             mine: (end.timeline, end.lsn),
@@ -286,6 +295,7 @@ mod tests {
             in_recovery: false,
             system_id: "7000000000000000000".into(),
             timeline: TimelineId(timeline),
+            same_wal: None,
             oldest: None,
             history: TimelineHistory {
                 switches: switches

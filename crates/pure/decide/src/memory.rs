@@ -125,6 +125,9 @@ pub struct Memory {
     pub(crate) demotion_asked: Option<Moment>,
     /// Why this member is wound back or copied, for its member key.
     pub(crate) rejoin_because: Option<String>,
+    /// As the leader of a standby cluster this member needed a new copy, and gave the key to one nearby that might not.
+    /// Until it has streamed from the other cluster it does not do so again: they may all need one.
+    pub(crate) gave_way: bool,
     /// The data directory was copied from another server, and has not been started since: what its control file says of
     /// a primary is about that one.
     pub(crate) is_theirs: bool,
@@ -196,6 +199,7 @@ impl Memory {
             foreign_remote: false,
             demotion_asked: None,
             rejoin_because: None,
+            gave_way: false,
             is_theirs: false,
             closed: None,
             sought: None,

@@ -263,7 +263,12 @@ impl Turn<'_> {
 
     /// The last step of the ladder: a new copy, with the old directory kept until it streams.
     fn copy_anew(&mut self, leader: &Upstream) {
-        if self.i_lead() && self.somebody_else_could_lead() && self.is_there_more_wal_here() {
+        if self.i_lead()
+            && self.somebody_else_could_lead()
+            && self.is_there_more_wal_here()
+            && !self.memory.gave_way
+        {
+            self.memory.gave_way = true;
             // A member nearby is a better source than the other region.
             self.say(Reason::Says(
                 "removed leader key because a new copy is needed",

@@ -194,6 +194,7 @@ impl Turn<'_> {
             self.memory.not_streaming_since = None;
             self.memory.backoff.succeeded();
             self.memory.divergence = Divergence::None { leader: None };
+            self.memory.gave_way = false;
             self.forget_old_directory();
             self.drop_sync();
             self.say(leading);

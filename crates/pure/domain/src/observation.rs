@@ -181,6 +181,9 @@ pub struct UpstreamSeen {
     pub timeline: TimelineId,
     /// The timelines before that.
     pub history: TimelineHistory,
+    /// Whether the last bytes of WAL before the local end are what it has there on its own timeline; `None` when they
+    /// can not be compared.
+    pub same_wal: Option<bool>,
     /// Where the oldest WAL begins that it still has, on whatever timeline; `None` when it may not be asked.
     pub oldest: Option<Lsn>,
 }

@@ -101,10 +101,12 @@ impl LocalServer {
             TimelineHistory::default()
         };
         let oldest = ask_value(&client, OLDEST, PATIENCE).await;
+        let timeline = TimelineId(answer.timeline);
         Ok(UpstreamSeen {
             in_recovery: answer.in_recovery,
             system_id: answer.system_id,
-            timeline: TimelineId(answer.timeline),
+            same_wal: self.has_same_wal(&client, timeline).await,
+            timeline,
             history,
             oldest: oldest.ok().as_deref().and_then(beginning_of),
         })

@@ -20,6 +20,7 @@ mod promote;
 mod reload;
 mod restart;
 mod rewind;
+mod same_wal;
 pub(crate) mod slot_parameters;
 mod slots;
 mod standby_names;

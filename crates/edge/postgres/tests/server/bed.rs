@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pgherd_domain::{
-    MemberName, Moment, PgRole, PostgresSeen, SlotName, StartAs, Upstream, Work, WorkError,
+    MemberName, Moment, PgRole, PostgresSeen, SlotName, StartAs, StopMode, Upstream, Work,
+    WorkError,
 };
 use pgherd_ports::{Clock as _, LocalPostgres as _, Progress, SystemClock, Wake};
 use pgherd_postgres::LocalServer;
@@ -157,6 +158,14 @@ impl Member {
 
     pub async fn adjust(&self, change: pgherd_domain::Adjustment) {
         self.server.adjust(&change).await.unwrap();
+    }
+
+    pub async fn stop_fast(&self) {
+        let stop = Work::Stop {
+            mode: StopMode::Fast,
+            escalate_at: None,
+        };
+        self.carry_out(stop).await.unwrap();
     }
 
     pub async fn promote(&self) {

@@ -9,12 +9,7 @@ use crate::bed::{Bed, Member};
 
 /// `old` is killed with rows that `new`, promoted now, does not have.
 async fn diverge(old: &Member, new: &Member) {
-    new.carry_out(Work::Stop {
-        mode: StopMode::Fast,
-        escalate_at: None,
-    })
-    .await
-    .unwrap();
+    new.stop_fast().await;
     old.run("create table only_on_old as select generate_series(1, 1000)")
         .await;
     old.server.fence().await;
@@ -86,13 +81,7 @@ async fn nothing_of_a_timeline_that_was_given_up_stays_behind() {
     // Its WAL goes on in another file than the one of the fork.
     strayed.run("select pg_switch_wal()").await;
     strayed.run("checkpoint").await;
-    strayed
-        .carry_out(Work::Stop {
-            mode: StopMode::Fast,
-            escalate_at: None,
-        })
-        .await
-        .unwrap();
+    strayed.stop_fast().await;
     let source = primary.upstream_of(&strayed);
     strayed.carry_out(Work::Rewind { source }).await.unwrap();
     for folder in ["pg_wal", "pg_wal/archive_status"] {
@@ -118,6 +107,48 @@ async fn nothing_of_a_timeline_that_was_given_up_stays_behind() {
         .await;
     let absent = "select to_regclass('only_on_strayed') is null";
     assert_eq!(strayed.value(absent).await, "t");
+    let told = strayed
+        .server
+        .ask_history(&next.upstream_of(&strayed))
+        .await;
+    assert_eq!(told.unwrap().same_wal, Some(true));
+}
+
+/// Two servers that were promoted at one position have timelines of one number with one history; only their bytes differ.
+#[tokio::test]
+async fn two_timelines_of_one_number_and_one_history_are_told_apart_by_their_bytes() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let members = [bed.member("b"), bed.member("c")];
+    for member in &members {
+        member.join(&primary).await;
+    }
+    primary.stop_fast().await;
+    for member in &members {
+        member.promote().await;
+        let own = format!("create table only_on_{}()", member.name());
+        member.run(&own).await;
+    }
+    let [leader, rival] = members;
+    rival.stop_fast().await;
+    let upstream = leader.upstream_of(&rival);
+    let told = rival.server.ask_history(&upstream).await.unwrap();
+    assert_eq!(told.same_wal, Some(false), "stopped");
+    // Without a slot it does not even begin to stream, and stays where it is.
+    let upstream = Some(upstream);
+    rival
+        .start(StartAs::Replica {
+            upstream: upstream.clone(),
+        })
+        .await
+        .unwrap();
+    rival.until("it runs", |seen| seen.accepting).await;
+    let told = rival.server.ask_history(&upstream.unwrap()).await.unwrap();
+    assert_eq!(
+        (told.timeline.0, told.same_wal),
+        (2, Some(false)),
+        "running"
+    );
 }
 
 #[tokio::test]

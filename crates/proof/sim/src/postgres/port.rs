@@ -372,6 +372,7 @@ fn history_of(state: &State, from: &MemberName) -> Result<UpstreamSeen, String> 
             .unwrap_or_default(),
         timeline,
         history,
+        same_wal: None,
         oldest: server.cluster().map(|cluster| cluster.oldest),
     })
 }

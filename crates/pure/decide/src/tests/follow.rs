@@ -2,7 +2,7 @@
 
 use pgherd_domain::{Action, Adjustment, Lsn, Outcome, PgRole, PgState, Upstream, Work};
 
-use super::build::{END, World, member, millis, name, secs, upstream};
+use super::build::{END, World, history, member, millis, name, secs, upstream};
 use crate::memory::{Divergence, OldDirectory};
 
 /// The replica `b` of the leader `a`.
@@ -143,6 +143,31 @@ fn a_replica_that_does_not_stream_is_compared_after_a_second() {
         decision.line(),
         "no action. I am (b), a secondary, and following a leader (a)"
     );
+}
+
+#[test]
+fn a_replica_whose_wal_of_the_leaders_timeline_is_another_one_stops_for_a_copy() {
+    let past = [(1, END - 800)];
+    let mut world = member("b")
+        .replica(2, END)
+        .live(|live| live.history = history(&past))
+        .leader("a")
+        .other("a", PgRole::Primary, 2);
+    world.memory.last_upstream = Some(upstream("a"));
+    world.turn();
+    let mut world = world.later(secs(1));
+    assert_eq!(world.turn().asks(), ["history of a (a:5432)"]);
+    for (same_wal, stops) in [(Some(true), false), (None, false), (Some(false), true)] {
+        let mut world = world.clone().told("a", 2, &past);
+        if let Some((_, Ok(told))) = &mut world.seen.upstream {
+            told.same_wal = same_wal;
+        }
+        let decision = world.turn();
+        let begins = matches!(decision.begins(), Some(Work::Stop { .. }));
+        assert_eq!(begins, stops, "{same_wal:?}: {}", decision.says());
+        let says = "its WAL of timeline 2 is not the leader's, byte for byte: only a new copy can follow it";
+        assert_eq!(decision.says().contains(says), stops);
+    }
 }
 
 #[test]

@@ -151,6 +151,7 @@ fn a_leader_still_in_recovery_is_no_judge() {
         system_id: SYSTEM_ID.into(),
         timeline: TimelineId(2),
         history: history(&[(1, END - 800)]),
+        same_wal: None,
         oldest: None,
     };
     let decision = returning(ControlState::ShutDown)

@@ -1,14 +1,14 @@
 //! A standby cluster (contract §14): who leads it, whom it follows, how it begins and how it ends.
 
 use pgherd_domain::{
-    Action, Adjustment, ControlState, Outcome, PgRole, Question, RemoteCluster, StartAs, StopMode,
-    TimelineId, Upstream, Versioned, Work,
+    Action, Adjustment, ControlState, Lsn, Outcome, PgRole, Question, RemoteCluster, StartAs,
+    StopMode, TimelineId, Upstream, Versioned, Work,
 };
 use serde_json::{Value, json};
 
 use super::build::{END, REVISION, World, member, name, secs};
 use crate::Decision;
-use crate::memory::Bootstrap;
+use crate::memory::{Bootstrap, Divergence};
 
 fn remote() -> Upstream {
     Upstream {
@@ -198,6 +198,48 @@ fn the_demoted_server_follows_without_a_copy_or_is_wound_back_to_the_other_clust
     assert!(fits.says().contains(line), "{}", fits.says());
     let diverged = told(demoted(), 2, &[(1, 0x1000)], None).decide();
     assert_eq!(diverged.begins(), Some(&Work::Rewind { source: remote() }));
+}
+
+#[test]
+fn a_standby_leader_that_needs_a_copy_gives_way_to_a_member_nearby_once() {
+    let gives = |decision: &Decision| decision.any(|it| matches!(it, Action::ReleaseLeader { .. }));
+    let copies = Work::Clone {
+        source: remote(),
+        basebackup_only: false,
+    };
+    let stopped = member("a").stopped(ControlState::ShutDownInRecovery, 1);
+    let mut world = follows_far(stopped.leader("a").other("b", PgRole::Replica, 1))
+        .memory(|memory| {
+            memory.section = Some(RemoteCluster {
+                upstream: Some(remote()),
+            });
+            memory.last_leader = Some(name("a"));
+            memory.divergence = Divergence::Hopeless;
+        });
+    let decision = world.turn();
+    assert!(gives(&decision) && decision.begins().is_none());
+    let decision = world.turn();
+    assert!(
+        !gives(&decision),
+        "all of them would give the key to each other for ever"
+    );
+    assert_eq!(decision.begins(), Some(&copies));
+
+    // Where the other cluster has no more WAL for anybody here, there is nobody to give way to.
+    let oldest = Lsn::new(END + 800);
+    let why = "it needs WAL".to_owned();
+    let behind = world.memory(|memory| {
+        memory.gave_way = false;
+        memory.divergence = Divergence::Behind {
+            leader: None,
+            oldest,
+            why,
+        };
+    });
+    let alone = behind.clone().decide();
+    assert!(!gives(&alone) && alone.begins() == Some(&copies));
+    let further = behind.other_doc("b", |b| b.xlog_location = Some(oldest));
+    assert!(gives(&further.decide()));
 }
 
 #[test]

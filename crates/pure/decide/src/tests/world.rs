@@ -271,6 +271,7 @@ impl World {
             system_id: SYSTEM_ID.into(),
             timeline: TimelineId(timeline),
             history: history(switches),
+            same_wal: None,
             oldest: None,
         };
         self.seen.upstream = Some((upstream(of), Ok(told)));
