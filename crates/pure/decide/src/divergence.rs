@@ -200,7 +200,9 @@ impl Turn<'_> {
 
     /// The leader says in its member key that it is on the local timeline, as a primary: nobody forked.
     fn is_on_leaders_timeline(&self, end: LocalEnd) -> bool {
-        if self.ended_as_primary() || self.own_history().is_some() {
+        // What runs and does not stream may have got its timeline's number elsewhere; the first one is everybody's.
+        let strays = self.live().is_some() && end.timeline > TimelineId(1);
+        if self.ended_as_primary() || strays {
             return false;
         }
         self.view()

@@ -18,8 +18,8 @@ use crate::server::LocalServer;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How much is compared: a page. Each record names the one before, so servers that once differed go on differing.
-const COMPARED: u64 = 8192;
+/// A page, of which one or the best part of two are compared. Each record names the one before, so servers that once differed go on differing.
+const PAGE: u64 = 8192;
 
 /// How far the local server has replayed.
 const REPLAYED: &str = "SELECT pg_last_wal_replay_lsn()::text";
@@ -35,16 +35,17 @@ impl LocalServer {
         let end = self.local_end().await?;
         let answer = ask_value(client, REACHES, PATIENCE).await.ok()?;
         let (reaches, size) = answer.split_once(' ')?;
-        let stretch = Stretch::before(end.min(Lsn::parse(reaches).ok()?), size.parse().ok()?)?;
-        let file = stretch.file(timeline);
-        let (offset, length) = (stretch.offset, stretch.length);
+        let (reaches, size) = (Lsn::parse(reaches).ok()?, size.parse().ok()?);
+        let file = WalFile::before(end.min(reaches), size)?;
+        let name = file.name(timeline);
+        let path = self.place.data_dir().join("pg_wal").join(&name);
+        let reading = spawn_blocking(move || file.last_page(&path));
+        let (offset, mine) = timeout(DISK_PATIENCE, reading).await.ok()?.ok()?.ok()??;
+        let length = mine.len() / 2;
         let statement = format!(
-            "SELECT encode(pg_read_binary_file('pg_wal/{file}', {offset}, {length}, true), 'hex')"
+            "SELECT encode(pg_read_binary_file('pg_wal/{name}', {offset}, {length}, true), 'hex')"
         );
         let theirs = ask_value(client, &statement, PATIENCE).await.ok()?;
-        let path = self.place.data_dir().join("pg_wal").join(file);
-        let reading = spawn_blocking(move || stretch.read(&path));
-        let mine = timeout(DISK_PATIENCE, reading).await.ok()?.ok()?.ok()?;
         (theirs.len() == mine.len()).then(|| theirs == mine)
     }
 
@@ -67,45 +68,48 @@ impl LocalServer {
     }
 }
 
-/// Bytes of one WAL file.
+/// A WAL file up to some byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stretch {
+struct WalFile {
     number: u64,
     size: u64,
-    offset: u64,
-    length: u64,
+    /// At least 1.
+    stop: u64,
 }
 
-impl Stretch {
-    /// What stands before `end` in files of `size` bytes.
+impl WalFile {
+    /// Where the byte before `end` stands, in files of `size` bytes.
     fn before(end: Lsn, size: u64) -> Option<Self> {
         let last = end.as_u64().checked_sub(1)?;
         let number = last.checked_div(size)?;
         let stop = last % size + 1;
-        let offset = stop.saturating_sub(COMPARED);
-        let length = stop - offset;
-        Some(Self {
-            number,
-            size,
-            offset,
-            length,
-        })
+        Some(Self { number, size, stop })
     }
 
-    /// The file's name: the timeline, and the number in two halves, of which the second counts the files of 4 GB.
-    fn file(&self, timeline: TimelineId) -> String {
+    /// The timeline, and the number in two halves, of which the first counts what is above 32 bits.
+    fn name(&self, timeline: TimelineId) -> String {
         let files = (1_u64 << 32) / self.size;
         let (high, low) = (self.number / files, self.number % files);
         format!("{:08X}{high:08X}{low:08X}", timeline.0)
     }
 
-    /// In hexadecimal digits.
-    fn read(&self, path: &camino::Utf8Path) -> std::io::Result<String> {
-        let mut bytes = vec![0; usize::try_from(self.length).unwrap_or_default()];
-        fs::File::open(path)?
-            .file()
-            .read_exact_at(&mut bytes, self.offset)?;
-        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    /// Where the last page begins on which something stands, and what, in hexadecimal digits. A file that was switched
+    /// away from holds nothing but zeros after that, on whatever server.
+    fn last_page(&self, path: &camino::Utf8Path) -> std::io::Result<Option<(u64, String)>> {
+        let file = fs::File::open(path)?;
+        let mut stop = self.stop;
+        while stop > 0 {
+            // A page that has hardly begun tells little more than its address.
+            let offset = stop.saturating_sub(PAGE / 2) / PAGE * PAGE;
+            let mut bytes = vec![0; usize::try_from(stop - offset).unwrap_or_default()];
+            file.file().read_exact_at(&mut bytes, offset)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                let digits = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                return Ok(Some((offset, digits)));
+            }
+            stop = offset;
+        }
+        Ok(None)
     }
 }
 
@@ -114,19 +118,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_before_an_end_is_in_one_file() {
+    fn the_byte_before_an_end_is_in_one_file() {
         let megabytes = |count: u64| count << 20;
-        let of = |end: u64, size| Stretch::before(Lsn::new(end), size).unwrap();
+        let of = |end: u64, size| WalFile::before(Lsn::new(end), size).unwrap();
         let inside = of(megabytes(0x24 * 16) + 0x228, megabytes(16));
-        assert_eq!((inside.offset, inside.length), (0, 0x228));
-        assert_eq!(inside.file(TimelineId(4)), "000000040000000000000024");
-        let at_its_end = of(megabytes(0x25 * 16), megabytes(16));
-        assert_eq!(at_its_end.file(TimelineId(4)), "000000040000000000000024");
-        assert_eq!(at_its_end.offset + at_its_end.length, megabytes(16));
+        assert_eq!(inside.stop, 0x228);
+        assert_eq!(inside.name(TimelineId(4)), "000000040000000000000024");
+        let whole = of(megabytes(0x25 * 16), megabytes(16));
+        assert_eq!(whole.name(TimelineId(4)), "000000040000000000000024");
+        assert_eq!(whole.stop, megabytes(16));
         let large = of((1 << 32) + megabytes(3 * 1024) + 9000, megabytes(1024));
-        assert_eq!(large.file(TimelineId(1)), "000000010000000100000003");
-        assert_eq!((large.offset, large.length), (808, 8192));
-        assert_eq!(Stretch::before(Lsn::new(0), megabytes(16)), None);
-        assert_eq!(Stretch::before(Lsn::new(1), 0), None);
+        assert_eq!(large.name(TimelineId(1)), "000000010000000100000003");
+        assert_eq!(WalFile::before(Lsn::new(0), megabytes(16)), None);
+        assert_eq!(WalFile::before(Lsn::new(1), 0), None);
+    }
+
+    #[test]
+    fn the_zeros_after_a_switch_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = camino::Utf8PathBuf::try_from(folder.path().join("wal")).unwrap();
+        let mut bytes = vec![0_u8; 1 << 20];
+        bytes[8192 + 5] = 0xAB;
+        std::fs::write(&path, &bytes).unwrap();
+        let last = |stop| {
+            let size = 1 << 20;
+            let file = WalFile {
+                number: 7,
+                size,
+                stop,
+            };
+            file.last_page(&path).unwrap()
+        };
+        let (offset, digits) = last(1 << 20).unwrap();
+        assert_eq!((offset, digits.len()), (8192, 2 * 8192));
+        let (offset, digits) = last(8192 + 6).unwrap();
+        assert_eq!((offset, digits.len()), (0, 2 * (8192 + 6)));
+        assert!(digits.ends_with("00ab"));
+        assert_eq!(last(8192 + 5), None);
     }
 }

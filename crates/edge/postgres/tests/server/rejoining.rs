@@ -128,6 +128,8 @@ async fn two_timelines_of_one_number_and_one_history_are_told_apart_by_their_byt
         member.promote().await;
         let own = format!("create table only_on_{}()", member.name());
         member.run(&own).await;
+        // Whatever follows in this file is nothing, on both.
+        member.run("select pg_switch_wal()").await;
     }
     let [leader, rival] = members;
     rival.stop_fast().await;

@@ -2,7 +2,7 @@
 
 use pgherd_domain::{Action, Adjustment, Lsn, Outcome, PgRole, PgState, Upstream, Work};
 
-use super::build::{END, World, history, member, millis, name, secs, upstream};
+use super::build::{END, World, member, millis, name, secs, upstream};
 use crate::memory::{Divergence, OldDirectory};
 
 /// The replica `b` of the leader `a`.
@@ -150,7 +150,6 @@ fn a_replica_whose_wal_of_the_leaders_timeline_is_another_one_stops_for_a_copy()
     let past = [(1, END - 800)];
     let mut world = member("b")
         .replica(2, END)
-        .live(|live| live.history = history(&past))
         .leader("a")
         .other("a", PgRole::Primary, 2);
     world.memory.last_upstream = Some(upstream("a"));

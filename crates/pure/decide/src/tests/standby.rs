@@ -208,8 +208,8 @@ fn a_standby_leader_that_needs_a_copy_gives_way_to_a_member_nearby_once() {
         basebackup_only: false,
     };
     let stopped = member("a").stopped(ControlState::ShutDownInRecovery, 1);
-    let mut world = follows_far(stopped.leader("a").other("b", PgRole::Replica, 1))
-        .memory(|memory| {
+    let mut world =
+        follows_far(stopped.leader("a").other("b", PgRole::Replica, 1)).memory(|memory| {
             memory.section = Some(RemoteCluster {
                 upstream: Some(remote()),
             });
