@@ -1,7 +1,7 @@
 //! Pause: nothing is started, stopped, promoted or demoted by itself (contract §13). What an operator orders is brought
 //! to its end.
 
-use pgherd_domain::{Action, MemberName, Notice, Reason, Veto};
+use pgherd_domain::{Action, MemberName, Notice, PgRole, Reason, Veto};
 
 use crate::following::is_streaming_from;
 use crate::turn::Turn;
@@ -98,6 +98,9 @@ impl Turn<'_> {
         let member = self.memory.last_members.get(leader)?;
         let upstream = self.upstream_of(leader, member)?;
         let runs = is_streaming_from(self.live()?, &upstream);
-        (member.pause && runs && !self.is_standby_cluster()).then(|| leader.clone())
+        // Its agent is there and has heard: a primary takes the key itself, or stops.
+        let shown = self.view()?.members.get(leader);
+        let over = shown.is_some_and(|it| !it.pause && it.role != Some(PgRole::Primary));
+        (member.pause && runs && !over && !self.is_standby_cluster()).then(|| leader.clone())
     }
 }

@@ -277,4 +277,7 @@ fn after_a_pause_nobody_is_promoted_beside_a_primary_whose_agent_is_gone() {
     let cascading = resumed(true).streams_from("c");
     assert!(takes(cascading), "who knows");
     assert!(takes(resumed(false)), "its fence has stopped it");
+    let back = |role| resumed(true).other("a", role, 1).answered("a", |_| ());
+    assert!(!takes(back(PgRole::Primary)), "the key is that one's");
+    assert!(takes(back(PgRole::Replica)), "and now it is nobody's");
 }
