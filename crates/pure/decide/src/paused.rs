@@ -88,7 +88,7 @@ impl Turn<'_> {
         self.notice(Notice::warn(format!(
             "{peer} had not heard of the end of the pause when its agent was last seen, and its PostgreSQL still sends WAL: nobody is \
              promoted beside it. Start the agent of {peer} and it leads again, or stop PostgreSQL there and somebody else takes \
-             over; a failover to a named candidate is carried out all the same"
+             over. A failover to a named candidate is carried out all the same: stop that PostgreSQL before, or there are two primaries"
         )));
         Some(Veto::PrimaryAlive { peer })
     }
