@@ -58,12 +58,17 @@ impl Turn<'_> {
             .map(|failover| failover.value.clone())
             .filter(|order| order.scheduled_at.is_none());
         let mut vetoes = self.own_vetoes();
-        if let Some(order) = &order {
+        let ordered = order.as_ref().is_some_and(|order| {
+            order.member.as_ref() == Some(&self.spec.me) && !order.is_switchover()
+        });
+        if order.is_some() {
             // An operator's order overrides the lag limit: the candidate was named, or the most advanced wins.
             vetoes.retain(|veto| !matches!(veto, Veto::Lagging { .. }));
-            if order.member.as_ref() == Some(&self.spec.me) && !order.is_switchover() {
-                vetoes.retain(|veto| !matches!(veto, Veto::NotSynchronous { .. }));
-            }
+        }
+        if ordered {
+            vetoes.retain(|veto| !matches!(veto, Veto::NotSynchronous { .. }));
+        } else if vetoes.is_empty() {
+            vetoes.extend(self.unfenced_primary());
         }
         if !vetoes.is_empty() {
             return vetoes;

@@ -1,8 +1,9 @@
 //! Pause: nothing is started, stopped, promoted or demoted by itself (contract §13). What an operator orders is brought
 //! to its end.
 
-use pgherd_domain::{Action, Notice, Reason, Veto};
+use pgherd_domain::{Action, MemberName, Notice, PgRole, Reason, Veto};
 
+use crate::following::is_streaming_from;
 use crate::turn::Turn;
 
 impl Turn<'_> {
@@ -77,5 +78,29 @@ impl Turn<'_> {
             self.actions.push(Action::ReleaseLeader { optime: None });
         }
         leads
+    }
+
+    /// The cluster was resumed, and the last leader has not heard of it as far as anybody knows: nothing fences a primary
+    /// whose agent died, froze or was cut off in pause. While it sends this replica WAL it runs; if the host is lost,
+    /// `wal_receiver_timeout` ends the connection. A standby cluster has nobody who accepts writes.
+    pub(crate) fn unfenced_primary(&mut self) -> Option<Veto> {
+        let peer = self.primary_left_by_a_pause()?;
+        self.notice(Notice::warn(format!(
+            "{peer} had not heard of the end of the pause when its agent was last seen, and its PostgreSQL still sends WAL: nobody is \
+             promoted beside it. Start the agent of {peer} and it leads again, or stop PostgreSQL there and somebody else takes \
+             over. A failover to a named candidate is carried out all the same: stop that PostgreSQL before, or there are two primaries"
+        )));
+        Some(Veto::PrimaryAlive { peer })
+    }
+
+    fn primary_left_by_a_pause(&self) -> Option<MemberName> {
+        let leader = self.memory.last_leader.as_ref()?;
+        let member = self.memory.last_members.get(leader)?;
+        let upstream = self.upstream_of(leader, member)?;
+        let runs = is_streaming_from(self.live()?, &upstream);
+        // Its agent is there and has heard: a primary takes the key itself, or stops.
+        let shown = self.view()?.members.get(leader);
+        let over = shown.is_some_and(|it| !it.pause && it.role != Some(PgRole::Primary));
+        (member.pause && runs && !over && !self.is_standby_cluster()).then(|| leader.clone())
     }
 }

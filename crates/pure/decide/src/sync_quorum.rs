@@ -8,7 +8,7 @@ use pgherd_domain::{Action, LiveSeen, MemberName, Reason, SyncMode};
 
 use crate::quorum::{self, InForce, Names, Step, Votes, Waits};
 use crate::sync_names::{exact_setting, quorum_setting, waits_of};
-use crate::sync_standby::{SETTLED, list};
+use crate::sync_standby::SETTLED;
 use crate::sync_zones::all_of;
 use crate::turn::Turn;
 
@@ -128,10 +128,11 @@ impl Turn<'_> {
         let view = self.view();
         let expected = view.and_then(|view| view.sync.as_ref().map(|sync| sync.revision));
         self.say(Reason::Sync(format!(
-            "Setting leader to {}, quorum to {} of ({})",
+            "Setting leader to {}, quorum to {} of {} ({})",
             self.spec.me,
             votes.quorum,
-            list(&votes.voters).trim_matches(['[', ']'])
+            votes.voters.len(),
+            listed(&votes.voters)
         )));
         let doc = SyncDoc {
             leader: Some(self.spec.me.clone()),
@@ -159,8 +160,19 @@ impl Turn<'_> {
                     .into(),
             ));
         }
+        self.say(Reason::Sync(format!(
+            "Setting synchronous replication to {} of {} ({})",
+            waits.count,
+            waits.names.len(),
+            listed(&waits.names)
+        )));
         self.order_names(wanted);
     }
+}
+
+fn listed(names: &Names) -> String {
+    let names: Vec<&str> = names.iter().map(MemberName::as_str).collect();
+    names.join(", ")
 }
 
 /// Strict mode with nobody to wait for: commits go on waiting for who votes, as long as `/sync` stands for that.

@@ -147,6 +147,10 @@ impl Turn<'_> {
                         .into(),
                 ));
             }
+            self.say(Reason::Sync(format!(
+                "Assigning synchronous standby status to {}",
+                list(wait_for)
+            )));
             return self.order_names(wanted);
         }
         // Then /sync grows: by who is waited for and has caught up with what was there before.
@@ -332,13 +336,14 @@ impl SyncStep {
             );
         }
         format!(
-            "Updating /sync key temporarily from {voters} to {}",
+            "Updating synchronous privilege temporarily from {voters} to {}",
             list(keep)
         )
     }
 }
 
-pub(crate) fn list(names: &BTreeSet<MemberName>) -> String {
-    let names: Vec<&str> = names.iter().map(MemberName::as_str).collect();
+/// As Patroni's log has it: people search for that.
+fn list(names: &BTreeSet<MemberName>) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
     format!("[{}]", names.join(", "))
 }

@@ -249,3 +249,35 @@ fn so_it_does_when_the_key_was_released_for_a_race() {
         .told("b", 2, &[(1, END + 120)]);
     assert!(matches!(world.turn().begins(), Some(Work::Start { .. })));
 }
+
+#[test]
+fn after_a_pause_nobody_is_promoted_beside_a_primary_whose_agent_is_gone() {
+    let resumed = |pause| {
+        let mut world = paused(member("b").replica(1, END).streams_from("a"))
+            .leader("a")
+            .other_doc("a", |doc| {
+                doc.role = Some(PgRole::Primary);
+                doc.pause = pause;
+            });
+        world.turn();
+        let world = world.spec(|spec| spec.pause = false).unreachable("a");
+        world.view(|view| {
+            view.leader = None;
+            view.members.remove(&name("a"));
+        })
+    };
+    let decision = resumed(true).decide();
+    assert_eq!(decision.verdict, [Veto::PrimaryAlive { peer: name("a") }]);
+    assert_eq!(decision.notices.len(), 1);
+    let takes = |world: World| world.decide().does(&Action::AcquireLeader);
+    assert!(!takes(resumed(true).order(Some("a"), Some("b"))));
+    assert!(takes(resumed(true).order(None, Some("b"))), "ordered to");
+    let silent = resumed(true).live(|live| live.receiver = None);
+    assert!(takes(silent), "it is gone");
+    let cascading = resumed(true).streams_from("c");
+    assert!(takes(cascading), "who knows");
+    assert!(takes(resumed(false)), "its fence has stopped it");
+    let back = |role| resumed(true).other("a", role, 1).answered("a", |_| ());
+    assert!(!takes(back(PgRole::Primary)), "the key is that one's");
+    assert!(takes(back(PgRole::Replica)), "and now it is nobody's");
+}

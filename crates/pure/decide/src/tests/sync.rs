@@ -81,7 +81,7 @@ fn a_standby_enters_the_setting_first_and_sync_when_it_has_everything() {
     assert!(
         decision
             .says()
-            .contains("Synchronous standby status assigned to [b]")
+            .contains("Synchronous standby status assigned to ['b']")
     );
 }
 
@@ -130,7 +130,7 @@ fn a_standby_leaves_sync_before_the_setting() {
     assert!(
         decision
             .says()
-            .contains("Updating /sync key temporarily from [b] to []")
+            .contains("Updating synchronous privilege temporarily from ['b'] to []")
     );
     let decision = world.sync("a", &[]).decide();
     assert_eq!(steps(&decision), [r#"set Some("")"#]);

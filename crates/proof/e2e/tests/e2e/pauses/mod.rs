@@ -1,6 +1,8 @@
 //! Pause, in a herd of Patroni and in one of ours: one script of an operator's steps for both, and what is seen of the
 //! members after each must be the same.
 
+mod synchronous;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -86,9 +88,11 @@ impl Pair<'_> {
     }
 }
 
-/// What is to be seen of every member: in `/cluster`, in its own document, by health checks, and the line of its loop.
+/// What is to be seen of `/sync` and of every member: in `/cluster`, in its own document, by health checks, and the line of
+/// its loop.
 async fn looks(herd: &Herd) -> Result<String> {
-    let mut all = format!("leader {}", key(herd, "leader").await?);
+    let sync = of(&sync(herd).await?, &["leader", "sync_standby", "quorum"]);
+    let mut all = format!("leader {}, sync {sync}", key(herd, "leader").await?);
     for member in &herd.members {
         let entry = herd.cluster_member(member.name()).await?;
         let status = member.status().await?;
@@ -100,7 +104,14 @@ async fn looks(herd: &Herd) -> Result<String> {
         if entry["state"] != "stopped" {
             seen.push(of(&status, &["role", "replication_state"]));
         }
-        for path in ["/primary", "/replica", "/health", "/readiness"] {
+        for path in [
+            "/primary",
+            "/replica",
+            "/sync",
+            "/async",
+            "/health",
+            "/readiness",
+        ] {
             seen.push(format!("{path} {:?}", member.health(path).await));
         }
         seen.push(line(member));
@@ -126,6 +137,15 @@ fn line(member: &Member) -> String {
 async fn key(herd: &Herd, name: &str) -> Result<String> {
     let path = format!("/service/{}/{name}", herd.scope());
     herd.etcd.value(&path).await
+}
+
+/// `/sync`; null when it is not there.
+async fn sync(herd: &Herd) -> Result<Value> {
+    let text = key(herd, "sync").await?;
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    Ok(serde_json::from_str(&text)?)
 }
 
 async fn order(herd: &Herd, (at, path, body): (usize, &str, &str)) -> Result<String> {
@@ -198,6 +218,8 @@ async fn steps(pair: &mut Pair<'_>) -> Result<()> {
         streams(herd, "pg2").await
     })
     .await?;
+
+    synchronous::steps(pair).await?;
 
     pair.both("the leader is killed by hand", async |herd| {
         herd.members[FIRST].kill_postmaster()?;
