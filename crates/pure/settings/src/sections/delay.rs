@@ -10,8 +10,9 @@ const LONGEST: i64 = i32::MAX as i64;
 
 /// The delay as PostgreSQL takes it: what is beyond its range is put into it, and what is no time is left out. Both are
 /// told at `path`.
-pub(crate) fn fitting(reader: &mut Reader<'_>, path: &str, given: String) -> Option<String> {
-    let Some(micros) = value::micros(&Value::String(given.clone()), TimeUnit::Millisecond) else {
+pub(crate) fn fitting(reader: &mut Reader<'_>, path: &str, given: &str) -> Option<String> {
+    let Some(micros) = value::micros(&Value::String(given.to_owned()), TimeUnit::Millisecond)
+    else {
         let problem = format!(
             "is {given:?}, which is no time, and is left out; use a number with ms, s, min, h or d"
         );
@@ -50,7 +51,7 @@ mod tests {
             ("", None, 1),
         ] {
             let mut reader = Reader::new(&nothing, &places);
-            let fitting = fitting(&mut reader, "x", given.to_owned());
+            let fitting = fitting(&mut reader, "x", given);
             assert_eq!(fitting.as_deref(), taken, "{given}");
             assert_eq!(reader.warnings.len(), warnings, "{given}");
         }

@@ -30,7 +30,7 @@ impl StandbyCluster {
         let delay = "standby_cluster.recovery_min_apply_delay";
         let recovery_min_apply_delay = reader
             .given(delay)
-            .and_then(|given| delay::fitting(reader, delay, given));
+            .and_then(|given| delay::fitting(reader, delay, &given));
         let read = Self {
             create_replica_methods: methods_named(reader, names),
             host: reader.given("standby_cluster.host"),

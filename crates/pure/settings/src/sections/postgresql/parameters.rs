@@ -78,7 +78,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Sorted {
             true => format!("postgresql.parameters.{DELAY}"),
             false => format!("postgresql.recovery_conf.{DELAY}"),
         };
-        let fitting = delay::fitting(reader, &path, given);
+        let fitting = delay::fitting(reader, &path, &given);
         recovery_conf.extend(fitting.map(|delay| (DELAY.to_owned(), delay)));
     }
     Sorted {
