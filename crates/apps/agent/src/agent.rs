@@ -115,6 +115,8 @@ pub struct Agent {
     pub(crate) locked_out: Option<String>,
     /// The revision of a `/config` that was of no use, as last told.
     pub(crate) lost_config: Option<Revision>,
+    /// Keys whose values nobody understands, as they were told.
+    pub(crate) told_garbage: BTreeMap<String, Revision>,
     /// The notes of the last turn.
     pub(crate) last_notes: Vec<String>,
     /// What the last turn told besides: each is logged when it begins to hold.
@@ -197,6 +199,7 @@ impl Agent {
             last_line: (String::new(), now),
             locked_out: None,
             lost_config: None,
+            told_garbage: BTreeMap::new(),
             last_notes: Vec::new(),
             last_notices: Vec::new(),
         };
@@ -354,6 +357,7 @@ impl Agent {
     async fn take_config(&mut self, seen: &Observation) {
         let view = seen.dcs.known();
         self.tell_lost_config(view);
+        self.tell_garbage(view);
         let config = view.and_then(ClusterView::dynamic);
         if let Some(config) = config
             && self.settings.take_dynamic(config)

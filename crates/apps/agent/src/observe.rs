@@ -1,5 +1,7 @@
 //! One look at the world: every source on its own, all in parallel, each with its deadline.
 
+use std::time::Duration;
+
 use pgherd_decide::{demote_budget, serves_until};
 use pgherd_domain::{FailsafeSeen, Observation, Request, RequestId, Standing};
 use pgherd_ports::{Asked, DcsError};
@@ -7,10 +9,20 @@ use pgherd_ports::{Asked, DcsError};
 use crate::Agent;
 use crate::act::needs_the_lease;
 
+/// A look at the server that is older than this is taken again when a work has ended since.
+const OLD: Duration = Duration::from_millis(50);
+
 impl Agent {
     /// Looks at everything that one turn may look at.
     pub(crate) async fn observe(&mut self) -> Observation {
-        let (dcs, postgres) = tokio::join!(self.load_cluster(), self.ports.postgres.observe());
+        let (worked, began) = (self.worker.works(), self.ports.clock.now());
+        let (dcs, mut postgres) = tokio::join!(self.load_cluster(), self.ports.postgres.observe());
+        let work = self.worker.seen();
+        let took = self.ports.clock.now().since(began);
+        if worked && work.running.is_none() && took > OLD {
+            // It ended while the DCS was read: a server that has come up since would be taken for one that is down.
+            postgres = self.ports.postgres.observe().await;
+        }
         let now = self.ports.clock.now();
         let wall = self.ports.clock.wall();
         let fact = std::mem::replace(&mut self.dcs, super::agent::nothing_seen());
@@ -29,7 +41,6 @@ impl Agent {
             self.board.loss_is_settled();
         }
         let lease = self.board.seen();
-        let work = self.worker.seen();
         let making_a_primary = work
             .running
             .as_ref()

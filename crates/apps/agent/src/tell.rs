@@ -90,6 +90,17 @@ impl Agent {
         self.lost_config = lost;
     }
 
+    /// Keys that hold what nobody understands: told once for each revision.
+    pub(crate) fn tell_garbage(&mut self, view: Option<&ClusterView>) {
+        let Some(view) = view else { return };
+        for (key, revision) in &view.garbage {
+            if self.told_garbage.get(key) != Some(revision) {
+                warn!("{}", of_garbage(key));
+            }
+        }
+        self.told_garbage = view.garbage.clone();
+    }
+
     /// A turn that took longer than one may.
     pub(crate) fn tell_overrun(&self, began: Moment, ended: Moment) {
         let took = ended.since(began);
@@ -100,6 +111,21 @@ impl Agent {
             );
         }
     }
+}
+
+fn of_garbage(key: &str) -> String {
+    let so = match key {
+        "leader" => {
+            "no member has such a name, so nobody leads while the key is there; when no PostgreSQL runs as a primary \
+             under another agent, delete it with etcdctl"
+        }
+        "failover" => "it orders nothing; give the order anew with `switchover` or `failover`",
+        key if key.starts_with("members/") => {
+            "it counts as that of a member of which nothing is known; delete it, unless that member writes it anew"
+        }
+        _ => "it counts as empty, and the leader writes it anew when it needs it",
+    };
+    format!("key {key} in the DCS holds what no agent writes: {so}")
 }
 
 /// A step of synchronous replication that somebody should look at.

@@ -80,6 +80,11 @@ impl Worker {
         }
     }
 
+    /// Whether a work runs, as far as anybody has looked: it may have ended a moment ago.
+    pub(crate) const fn works(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// What a turn sees; an end is shown once.
     pub(crate) fn seen(&mut self) -> WorkSeen {
         if let Some(joined) = self.tasks.try_join_next() {

@@ -9,9 +9,19 @@ use std::path::Path;
 /// What can not be read and why, or that a folder holds no such file.
 pub fn read(path: &Path) -> Result<Vec<(String, String)>, String> {
     let text = |path: &Path| {
-        fs_err::read_to_string(path)
-            .map(|text| (path.display().to_string(), text))
-            .map_err(|error| error.to_string())
+        let bytes = fs_err::read(path).map_err(|error| error.to_string())?;
+        let name = path.display().to_string();
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok((name, text)),
+            Err(error) => {
+                let good = error.utf8_error().valid_up_to();
+                let before = error.as_bytes().get(..good).unwrap_or_default();
+                let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+                Err(format!(
+                    "{name}:{line}  is not UTF-8; save the file in that encoding"
+                ))
+            }
+        }
     };
     if !path.is_dir() {
         return Ok(vec![text(path)?]);
@@ -55,5 +65,9 @@ mod tests {
         assert_eq!(texts, ["a", "b"]);
         assert!(read(&folder.path().join("40-d.yml")).is_err());
         assert!(read(&folder.path().join("nothing.yml")).is_err());
+        let latin = folder.path().join("latin.yml");
+        fs_err::write(&latin, b"scope: a\nname: caf\xe9\n").unwrap();
+        let fault = read(&latin).unwrap_err();
+        assert!(fault.contains("latin.yml:2  is not UTF-8"), "{fault}");
     }
 }

@@ -266,7 +266,10 @@ fn files_of(
             .and_then(|path| files::read(&path).ok())
             .unwrap_or_default());
     };
-    files::read(Path::new(named)).map_err(|_| {
+    files::read(Path::new(named)).map_err(|why| {
+        if fs_err::File::open(named).is_ok() {
+            return Failure::refused(why);
+        }
         Failure::refused(format!(
             "Provided config file {named} not existing or no read rights. \
              Check the -c/--config-file parameter"

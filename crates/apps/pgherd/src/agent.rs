@@ -11,7 +11,7 @@ use pgherd_postgres::{Launcher, LocalServer};
 use pgherd_rest::RestBeside;
 use pgherd_settings::Settings;
 use pgherd_watchdog::WatchdogBeside;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &AgentArgs, as_patroni: bool) -> ExitCode {
 }
 
 fn start(args: &AgentArgs, as_patroni: bool) -> Result<(), String> {
-    let env = files::environment();
+    let env = files::environment()?;
     let to = args.config.as_deref();
     if args.mode.generate_sample_config {
         return pgherd_generate::sample(to, &env).map_err(|error| chain(&error));
@@ -51,11 +51,21 @@ fn start(args: &AgentArgs, as_patroni: bool) -> Result<(), String> {
         return pgherd_generate::of_running(to, args.dsn.as_deref(), &env)
             .map_err(|error| chain(&error));
     }
-    let loaded = files::read(args.config.as_deref(), &env)?;
+    let config = files::that_counts(to, &env).map(str::to_owned);
+    let missing = to.filter(|_| config.is_none());
+    let loaded = files::read(config.as_deref(), &env).map_err(|faults| match missing {
+        Some(path) => {
+            format!("{path}: there is no such file, so the environment alone counts\n{faults}")
+        }
+        None if config.is_none() => {
+            format!("no configuration file is given, so the environment alone counts\n{faults}")
+        }
+        None => faults,
+    })?;
     if args.mode.validate_config {
         return validate(loaded, args, as_patroni);
     }
-    let config = args.config.clone();
+    let missing = missing.map(str::to_owned);
     let directives = env.get("PGHERD_LOG").cloned();
     let read_local: ReadLocal = {
         let env = env.clone();
@@ -71,6 +81,9 @@ fn start(args: &AgentArgs, as_patroni: bool) -> Result<(), String> {
     let source = SettingsSource::new(loaded.local, Some(read_local));
     pgherd_log::start(&source.in_force().changing.log, directives.as_deref());
     let source = with_kept(source);
+    if let Some(path) = missing {
+        warn!("{path}: there is no such file; the environment alone counts");
+    }
     for warning in warnings {
         warn!("{warning}");
     }
@@ -94,6 +107,8 @@ fn with_kept(source: SettingsSource) -> SettingsSource {
 }
 
 async fn serve(source: SettingsSource) -> Result<(), String> {
+    // First of all: a reload that is asked for while the agent begins must not end it.
+    let caught = Caught::begin();
     let settings = Arc::clone(source.in_force());
     let faults = pgherd_postgres::check_setup(&settings);
     if !faults.is_empty() {
@@ -116,7 +131,7 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     let (course, courses) = watch::channel(Course::Running);
     let telling = tokio::spawn(Notify::from_environment().tell(desk.shown.clone(), courses));
     rest.answer(desk);
-    let signals = tokio::spawn(watch_signals(stop, reload, course));
+    let signals = tokio::spawn(watch_signals(caught, stop, reload, course));
     info!(
         "pgherd {} begins as {}",
         env!("CARGO_PKG_VERSION"),
@@ -176,14 +191,39 @@ fn ports(
     })
 }
 
+/// What the agent is told by signals. From its making on none of them ends the process by itself.
+struct Caught {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Caught {
+    fn begin() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// SIGTERM and SIGINT stop the agent, SIGHUP lets it read its files again.
-async fn watch_signals(stop: watch::Sender<bool>, reload: Wake, course: watch::Sender<Course>) {
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return error!("signals can not be watched: only SIGKILL stops this agent");
+async fn watch_signals(
+    caught: std::io::Result<Caught>,
+    stop: watch::Sender<bool>,
+    reload: Wake,
+    course: watch::Sender<Course>,
+) {
+    let Caught {
+        mut term,
+        mut int,
+        mut hup,
+    } = match caught {
+        Ok(caught) => caught,
+        Err(why) => {
+            return error!("signals can not be watched, only SIGKILL stops this agent: {why}");
+        }
     };
     loop {
         tokio::select! {

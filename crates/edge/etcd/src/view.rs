@@ -25,6 +25,9 @@ pub(crate) fn cluster(items: &[Item], my_leases: &[i64]) -> ClusterView {
     let mut status = None;
     for item in items {
         let value = item.value.as_str();
+        if is_garbage(&item.path, value) {
+            view.garbage.insert(item.path.clone(), item.revision);
+        }
         match item.path.as_str() {
             "initialize" => view.initialize = Some(versioned(value.to_owned(), item)),
             "leader" => view.leader = leader(item, my_leases),
@@ -51,6 +54,24 @@ pub(crate) fn cluster(items: &[Item], my_leases: &[i64]) -> ClusterView {
     }
     view.status = status.or(legacy_optime).unwrap_or_default();
     view
+}
+
+/// Whether somebody wrote what is of no use there; an empty value is nothing at all, but for a name.
+fn is_garbage(path: &str, value: &str) -> bool {
+    let is_map = || serde_map(value).is_some();
+    let is_list = || serde_list(value).is_some();
+    match path {
+        "leader" => MemberName::new(value).is_err(),
+        _ if value.trim().is_empty() => false,
+        "failover" => FailoverDoc::is_garbage(value),
+        "sync" | "failsafe" => !is_map(),
+        "status" => !is_map() && value.trim().parse::<u64>().is_err(),
+        "history" | "pgherd_dr" => !is_list(),
+        path if path.starts_with("members/") => {
+            member(path).is_none() || (!is_map() && !value.contains("://"))
+        }
+        _ => false,
+    }
 }
 
 /// The member whose key this is; `None` also for a name that no member may have.
@@ -154,5 +175,43 @@ mod tests {
         assert!(view.members.is_empty());
         assert_eq!(view.sync_state(), None);
         assert_eq!(view.status.optime, Some(pgherd_domain::Lsn::new(5)));
+    }
+
+    #[test]
+    fn what_somebody_wrote_by_hand_is_told_and_what_may_be_empty_is_not() {
+        let well = [
+            ("failover", "{}"),
+            ("failover", "a:b"),
+            ("failsafe", ""),
+            ("history", "[]"),
+            ("leader", "a"),
+            ("members/a", "postgres://h:1/d"),
+            ("members/b", "{}"),
+            ("optime/leader", "x"),
+            ("pgherd/extra", "?"),
+            ("status", "5"),
+            ("sync", " "),
+        ];
+        let odd = [
+            ("failover", "x"),
+            ("failsafe", "[]"),
+            ("history", "{}"),
+            ("leader", ""),
+            ("members/", "{}"),
+            ("members/a", "?"),
+            ("members/a/b", "{}"),
+            ("pgherd_dr", "{}"),
+            ("status", "x"),
+            ("sync", "null"),
+        ];
+        let found = |pairs: &[(&str, &str)]| -> Vec<String> {
+            let items: Vec<Item> = pairs
+                .iter()
+                .map(|(path, value)| item(path, value))
+                .collect();
+            cluster(&items, &[]).garbage.into_keys().collect()
+        };
+        assert_eq!(found(&well), [""; 0]);
+        assert_eq!(found(&odd), odd.map(|(path, _)| path));
     }
 }

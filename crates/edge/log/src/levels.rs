@@ -76,8 +76,15 @@ fn parts(logger: &str) -> Vec<String> {
     })
 }
 
-/// Python's names, in any case.
+/// Python's names, in any case, or its numbers.
 fn filter(level: &str) -> LevelFilter {
+    match level.parse::<u32>() {
+        Ok(..=10) => return LevelFilter::DEBUG,
+        Ok(11..=20) => return LevelFilter::INFO,
+        Ok(21..=30) => return LevelFilter::WARN,
+        Ok(31..) => return LevelFilter::ERROR,
+        Err(_) => {}
+    }
     match level.to_ascii_uppercase().as_str() {
         "DEBUG" => LevelFilter::DEBUG,
         "WARN" | "WARNING" => LevelFilter::WARN,
@@ -100,6 +107,7 @@ mod tests {
             ("urllib3", "ERROR"),
             ("pgherd_agent.keeper", "DEBUG"),
             ("boto3", "DEBUG"),
+            ("psycopg", "10"),
         ];
         let settings = Log {
             loggers: loggers
@@ -119,6 +127,7 @@ mod tests {
             ("rustls", Level::INFO, false),
             ("rustls", Level::WARN, true),
             ("tonic::transport", Level::TRACE, true),
+            ("tokio_postgres", Level::DEBUG, true),
         ] {
             assert_eq!(
                 targets.would_enable(target, &level),

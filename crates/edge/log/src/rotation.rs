@@ -11,6 +11,7 @@ use fs_err as fs;
 pub(crate) struct RotatedFile {
     path: Utf8PathBuf,
     mode: Option<u32>,
+    /// 0: the file grows without end.
     bytes_max: u64,
     /// Old files that are kept; 0: the file grows without end.
     kept: u32,
@@ -44,7 +45,7 @@ impl RotatedFile {
     pub(crate) fn write(&mut self, line: &str) -> io::Result<()> {
         let more = u64::try_from(line.len()).unwrap_or(u64::MAX);
         let is_full = self.bytes > 0 && self.bytes.saturating_add(more) > self.bytes_max;
-        if self.kept > 0 && is_full {
+        if self.kept > 0 && self.bytes_max > 0 && is_full {
             self.rotate()?;
         }
         self.file.write_all(line.as_bytes())?;
@@ -113,13 +114,16 @@ mod tests {
     }
 
     #[test]
-    fn without_old_files_nothing_is_thrown_away() {
+    fn without_old_files_or_a_size_nothing_is_thrown_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
-        let mut file = RotatedFile::open(&path.join(NAME), None, 2, 0).unwrap();
-        for line in ["a\n", "b\n"] {
-            file.write(line).unwrap();
+        for (bytes_max, kept) in [(2, 0), (0, 2)] {
+            let mut file = RotatedFile::open(&path.join(NAME), None, bytes_max, kept).unwrap();
+            for line in ["a\n", "b\n"] {
+                file.write(line).unwrap();
+            }
+            assert_eq!(texts(&path)[..2], ["a\nb\n", ""]);
+            fs::remove_file(path.join(NAME)).unwrap();
         }
-        assert_eq!(texts(&path)[..2], ["a\nb\n", ""]);
     }
 }

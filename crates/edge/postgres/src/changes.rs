@@ -89,6 +89,7 @@ fn changes<'a>(
         .collect()
 }
 
+/// Nothing of what the server runs with already.
 fn lines(changes: &[Change<'_>], running: &Running) -> Vec<String> {
     let line = |change: &Change<'_>| {
         let Change { name, old, new } = change;
@@ -100,9 +101,9 @@ fn lines(changes: &[Change<'_>], running: &Running) -> Vec<String> {
             ""
         };
         let [old, new] = [old, *new].map(|value| value.unwrap_or("None"));
-        format!("Changed {name} from '{old}' to '{new}'{restart}")
+        (old != new).then(|| format!("Changed {name} from '{old}' to '{new}'{restart}"))
     };
-    changes.iter().map(line).collect()
+    changes.iter().filter_map(line).collect()
 }
 
 /// Says so when parameters begin to wait for a restart with values that are not from our settings: somebody has used
@@ -154,11 +155,13 @@ mod tests {
             ("work_mem", "4MB"),
         ]);
         let wanted = map(&[
+            ("jit", "on"),
             ("max_connections", "200"),
             ("shared_buffers", "1GB"),
             ("work_mem", "4MB"),
         ]);
         let running = Running::from([
+            ("jit".to_owned(), ("on".to_owned(), false)),
             ("max_connections".to_owned(), ("100".to_owned(), true)),
             ("random_page_cost".to_owned(), ("2".to_owned(), false)),
             ("shared_buffers".to_owned(), ("128MB".to_owned(), true)),

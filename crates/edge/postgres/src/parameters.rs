@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use pgherd_pgconf::{Complaint, setting_line};
+use pgherd_pgconf::{Complaint, PLAIN_WORDS, setting_line};
 
 use crate::files::remove;
 use crate::run::{RunError, command, output, watched};
 use crate::server::LocalServer;
+
+/// How often PostgreSQL is asked about one set of parameters.
+const ANSWERS_MAX: usize = 4;
 
 /// What PostgreSQL said of parameters when it was last asked: as given, and as mended.
 #[derive(Debug, Default)]
@@ -27,20 +30,31 @@ impl LocalServer {
             return mended.clone();
         }
         let mut mended = given.clone();
-        // Unknown names hide what is said of values, so a second answer may say more.
-        for _ in 0..3 {
-            let said = match self.complaints(&mended).await {
-                Ok(said) => said,
+        let unfit = Complaint::of_names(given.keys());
+        for warning in Complaint::mend(&unfit, &mut mended) {
+            tracing::warn!("{warning}");
+        }
+        // Unknown names hide what is said of values, and what is beyond all integers its range: a further answer may
+        // say more.
+        for _ in 0..ANSWERS_MAX {
+            let said = match self.refusal(&mended).await {
+                Ok(Some(said)) => said,
+                Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, "can not have PostgreSQL check its parameters");
                     break;
                 }
             };
-            let warnings = Complaint::mend(&said, &mut mended);
+            let warnings = Complaint::mend(&Complaint::parse(&said), &mut mended);
             for warning in &warnings {
                 tracing::warn!("{warning}");
             }
             if warnings.is_empty() {
+                let said = said.trim().replace('\n', "; ");
+                tracing::error!(
+                    "PostgreSQL refuses its parameters, and will not start or reload with them: {said}; correct \
+                     `postgresql.parameters` with `edit-config`, or in the member's file"
+                );
                 break;
             }
         }
@@ -48,10 +62,8 @@ impl LocalServer {
         mended
     }
 
-    async fn complaints(
-        &self,
-        parameters: &BTreeMap<String, String>,
-    ) -> io::Result<Vec<Complaint>> {
+    /// What PostgreSQL says against these parameters; `None`: nothing.
+    async fn refusal(&self, parameters: &BTreeMap<String, String>) -> io::Result<Option<String>> {
         let file = self.place.data_dir().join(".pgherd-check.conf");
         let lines: Vec<String> = parameters
             .iter()
@@ -65,6 +77,7 @@ impl LocalServer {
         postgres
             .args(["-D", self.place.data_dir().as_str()])
             .arg(format!("--config-file={file}"))
+            .args(PLAIN_WORDS.iter().flat_map(|setting| ["-c", setting]))
             .args(["-C", "data_directory"])
             .env("LC_ALL", "C");
         let mut said = String::new();
@@ -75,8 +88,8 @@ impl LocalServer {
         .await;
         remove(&file)?;
         match asked {
-            Ok(_) => Ok(Vec::new()),
-            Err(RunError::Failed { .. }) => Ok(Complaint::parse(&said)),
+            Ok(_) => Ok(None),
+            Err(RunError::Failed { .. }) => Ok(Some(said)),
             Err(error @ RunError::NotStarted { .. }) => Err(io::Error::other(error)),
         }
     }

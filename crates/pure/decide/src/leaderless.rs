@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgherd_domain::{Action, Moment, Reason, Veto};
+use pgherd_domain::{Action, ClusterView, Moment, Reason, Veto};
 
 use crate::turn::Turn;
 
@@ -41,6 +41,11 @@ impl Turn<'_> {
 
     /// Everything against taking the key now.
     fn race(&mut self) -> Vec<Veto> {
+        let is_garbled = |view: &ClusterView| view.garbage.contains_key("leader");
+        if self.view().is_some_and(is_garbled) {
+            // The store would refuse every attempt, many times a second.
+            return vec![Veto::KeyGarbled];
+        }
         if let Some(promise) = self.bound() {
             let to = promise.to.clone();
             return vec![Veto::Promised { to }];
@@ -116,7 +121,8 @@ impl Turn<'_> {
             | Veto::PrePromoteFailed
             | Veto::AskingPeers
             | Veto::UnknownPosition
-            | Veto::StillReceiving => false,
+            | Veto::StillReceiving
+            | Veto::KeyGarbled => false,
         });
         if vetoes.is_empty() {
             vetoes = self.peer_vetoes(since);
@@ -249,6 +255,7 @@ const fn comes_from_peers(veto: &Veto) -> bool {
         | Veto::Promised { .. }
         | Veto::AskingPeers
         | Veto::UnknownPosition
-        | Veto::StillReceiving => false,
+        | Veto::StillReceiving
+        | Veto::KeyGarbled => false,
     }
 }

@@ -54,7 +54,8 @@ impl Turn<'_> {
             | Veto::PrePromoteFailed
             | Veto::AskingPeers
             | Veto::UnknownPosition
-            | Veto::StillReceiving => true,
+            | Veto::StillReceiving
+            | Veto::KeyGarbled => true,
         });
         vetoes
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use pgherd_domain::{
-    Action, ControlState, Effect, Moment, Outcome, Reason, StopMode, SyncMode, Work, WorkKind,
+    Action, ControlState, Effect, Moment, Outcome, Reason, StopMode, SyncMode, Work, WorkEnd,
+    WorkError, WorkKind,
 };
 
 use crate::lease::{demote_budget, fence_margin, serves_until};
@@ -46,7 +47,16 @@ impl Turn<'_> {
             return;
         }
         if self.seen.work.running.is_some() {
+            // What it has begun shows only when it is gone: a server that comes up must not be left behind.
             self.actions.push(Action::CancelWork);
+            return self.wake_at(self.now());
+        }
+        let by_itself = |end: &WorkEnd| {
+            end.work.kind() != WorkKind::Stop && end.result != Err(WorkError::Cancelled)
+        };
+        if self.seen.work.ended.as_ref().is_some_and(by_itself) {
+            // It may have brought the server up after this turn looked at it.
+            return self.wake_at(self.now());
         }
         let tried = self.seen.effects.iter().any(|Effect { action, outcome }| {
             matches!(action, Action::ReleaseLeader { .. }) && *outcome != Outcome::Done

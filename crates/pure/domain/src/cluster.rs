@@ -55,6 +55,9 @@ pub struct ClusterView {
     pub history: Option<HistoryDoc>,
     /// `failsafe`: name to api_url.
     pub failsafe: BTreeMap<String, String>,
+    /// Keys whose value is not what it should be, with their revisions: they count as absent or empty. Without `config`
+    /// and `initialize`, which are told in words of their own.
+    pub garbage: BTreeMap<String, Revision>,
     /// `pgherd_dr`: what was done with this region and another one, a list; `None` when absent or no list.
     pub dr: Option<Versioned<Value>>,
 }

@@ -110,6 +110,8 @@ pub enum Veto {
     UnknownPosition,
     /// WAL still arrives: the race is postponed.
     StillReceiving,
+    /// The leader key holds what is no member's name.
+    KeyGarbled,
 }
 
 impl Veto {
@@ -152,7 +154,8 @@ impl Veto {
             | Self::PrePromoteFailed
             | Self::AskingPeers
             | Self::UnknownPosition
-            | Self::StillReceiving => return None,
+            | Self::StillReceiving
+            | Self::KeyGarbled => return None,
         })
     }
 }
@@ -216,6 +219,9 @@ impl fmt::Display for Veto {
             Self::PrePromoteFailed => f.write_str("its pre_promote script failed a moment ago"),
             Self::AskingPeers => f.write_str("the other members have not all answered yet"),
             Self::UnknownPosition => f.write_str("its WAL position is not known"),
+            Self::KeyGarbled => {
+                f.write_str("the leader key holds what is no member's name, so nobody can take it")
+            }
             Self::StillReceiving => f.write_str("WAL still arrives (primary_race_backoff)"),
         }
     }

@@ -24,7 +24,7 @@ mod shell;
 mod waldump;
 
 pub use closed_hba::{Agents, CLOSED_MARK, closed_hba, including_hba};
-pub use complaint::Complaint;
+pub use complaint::{Complaint, PLAIN_WORDS};
 pub use conf::{HEADER, ServerConf, parse_settings, without_recovery};
 pub use conninfo::{Conninfo, ConninfoError, Target, conninfo};
 pub use control::{ControlError, ControlLimits, ControlReport};

@@ -150,21 +150,7 @@ impl Local {
     /// The places of both layers.
     fn places_with(&self, dynamic: &Map<String, Value>) -> Places {
         let mut places = self.document.places.clone();
-        let own = &self.document.values;
-        for (name, value) in dynamic {
-            match (own.get(name), value) {
-                (None, _) => places.set(vec![name.clone()], Place::Dynamic),
-                (Some(own), Value::Object(section)) => {
-                    for inner in section
-                        .keys()
-                        .filter(|inner| own.get(inner.as_str()).is_none())
-                    {
-                        places.set(vec![name.clone(), inner.clone()], Place::Dynamic);
-                    }
-                }
-                (Some(_), _) => {}
-            }
-        }
+        places.add_dynamic(&[], &self.document.values, dynamic);
         places
     }
 
@@ -282,7 +268,7 @@ pub(crate) fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
 fn read_fixed(reader: &mut Reader<'_>) -> Option<FixedSettings> {
     let name = read_name(reader);
     let scope = reader.given("scope");
-    if scope.is_none() && !reader.has("scope") {
+    if scope.is_none() && reader.raw("scope").is_none_or(|value| value == "") {
         reader.fault("scope", "is required; give the cluster's name");
     }
     let namespace = namespace(reader);

@@ -257,3 +257,68 @@ fn slips_in_the_zones_are_told_with_what_was_meant() {
          seconds or with us, ms, s, min, h or d, or the word never"
     );
 }
+
+#[test]
+fn an_empty_name_of_the_cluster_is_told() {
+    let text = GOOD.replace("scope: demo", "scope: ''");
+    assert_eq!(
+        faults_of(&text),
+        ["node.yml:1  scope: is required; give the cluster's name"]
+    );
+}
+
+#[test]
+fn a_log_that_would_say_nothing_takes_its_usual_form() {
+    let usual = Log::default();
+    let logs = |section: &str| {
+        let text = with(&[&format!("log: {section}")]);
+        let log = load_text(&text).unwrap().local.log();
+        (log, warnings_of(&text).len())
+    };
+    for form in ["''", "'%(message'", "plain words"] {
+        let (log, warnings) = logs(&format!("{{format: {form}}}"));
+        assert_eq!((log.format, warnings), (usual.format.clone(), 1), "{form}");
+    }
+    let (log, warnings) = logs("{loggers: {a: debug, b: 10, c: LOUD, d: ''}}");
+    let names: Vec<&str> = log.loggers.keys().map(String::as_str).collect();
+    assert_eq!((names, warnings), (vec!["a", "b"], 2));
+}
+
+#[test]
+fn parameters_that_would_lead_the_server_elsewhere_or_stop_its_start_are_left_out() {
+    let postgresql = |parameters: &str| {
+        let text = GOOD.replace(
+            "  data_dir: /data\n",
+            &format!("  data_dir: /data\n  {parameters}\n"),
+        );
+        let settings = load_text(&text).unwrap().local.effective(None).0;
+        (settings.changing.postgresql, warnings_of(&text))
+    };
+    let (pg, warnings) = postgresql("parameters: {Data_Directory: /other, work_mem: 4MB}");
+    assert_eq!(pg.parameters.len(), 1);
+    assert!(
+        warnings[0].contains("`postgresql.data_dir`"),
+        "{warnings:?}"
+    );
+    let (pg, warnings) = postgresql("parameters: {data_directory: /data/}");
+    assert!(
+        pg.parameters.is_empty() && warnings.is_empty(),
+        "{warnings:?}"
+    );
+    let (pg, warnings) = postgresql("parameters: {recovery_min_apply_delay: 5 bananas}");
+    assert!(pg.recovery_conf.is_empty());
+    assert!(warnings[0].contains("which is no time"), "{warnings:?}");
+
+    let text = GOOD.replace(
+        "  data_dir: /data\n",
+        "  data_dir: /data\n  parameters: {work_mem: 4MB}\n",
+    );
+    let dynamic = json!({"postgresql": {"parameters": {"data_directory": "/other"}}});
+    let told = load_text(&text).unwrap().local.effective(Some(&dynamic)).1;
+    assert!(
+        told[0]
+            .to_string()
+            .starts_with("/config  postgresql.parameters.data_directory: is left out"),
+        "{told:?}"
+    );
+}

@@ -82,8 +82,8 @@ This page is written from the table of keys in `crates/pure/settings`; `UPDATE=1
 writes it anew.
 
 Variables are patched over the local file; an empty one counts as not set. They are read once, at the start: SIGHUP does
-not read them again. Without a file, `PATRONI_CONFIGURATION` is the file (YAML) and no other variable counts; without
-either, the variables alone are the configuration.
+not read them again. Without a file, or when the one that is named is not there, `PATRONI_CONFIGURATION` is the file
+(YAML) and no other variable counts; without either, the variables alone are the configuration.
 
 A list is YAML (`- a` lines or `[a, b]`) or bare texts with commas; a mapping of names is YAML, with or without braces.
 A value that does not fit is told with the variable's name, and the agent does not start.

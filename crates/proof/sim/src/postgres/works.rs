@@ -22,6 +22,8 @@ const REWIND: Span = Span::millis(500, 2500);
 const SINGLE_USER: Span = Span::millis(500, 2000);
 const CHECKPOINT: Span = Span::millis(20, 500);
 
+/// How much longer the preparation of a start takes for each time that a disk is slower.
+const PREPARED: Duration = Duration::from_millis(50);
 /// How long standbys have to fetch the last record of a server that has shut down.
 const FAREWELL: Duration = Duration::from_secs(6);
 /// How long `carry_out` waits for a promotion to end.
@@ -195,6 +197,12 @@ impl Worker {
     }
 
     async fn start(&self, start_as: &StartAs, timeout: Duration) -> Result<(), WorkError> {
+        let slowness = self.server(|it| it.disk.slowness);
+        if slowness > 1 {
+            // Before there is a process the files are written and PostgreSQL checks them.
+            self.process.world.sleep(PREPARED * (slowness - 1)).await;
+            self.process.gate().await;
+        }
         if let StartAs::Primary {
             valid_until: Some(valid_until),
         } = start_as

@@ -1,7 +1,9 @@
 //! One consistent read of the prefix as a member sees it.
 
+use std::collections::BTreeMap;
+
 use pgherd_domain::documents::{FailoverDoc, HistoryDoc, MemberDoc, StatusDoc, SyncDoc};
-use pgherd_domain::{ClusterView, LeaderKey, MemberName, Versioned};
+use pgherd_domain::{ClusterView, LeaderKey, MemberName, Revision, Versioned};
 use serde_json::Value;
 
 use super::{Entry, Store};
@@ -45,6 +47,7 @@ impl Store {
             sync: self.document("sync", |text| Some(SyncDoc::parse(text))),
             history: self.value("history").and_then(HistoryDoc::parse),
             failsafe: self.failsafe(),
+            garbage: self.garbage(),
             dr: self.document("pgherd_dr", |text| {
                 let value: Value = serde_json::from_str(text).ok()?;
                 value.is_array().then_some(value)
@@ -68,6 +71,14 @@ impl Store {
         view
     }
 
+    /// The one key whose garbage is more than nothing.
+    fn garbage(&self) -> BTreeMap<String, Revision> {
+        let leader = self.keys.get("leader");
+        let garbled = leader.filter(|entry| MemberName::new(&entry.value).is_err());
+        let garbled = garbled.map(|entry| ("leader".to_owned(), entry.revision));
+        garbled.into_iter().collect()
+    }
+
     fn document<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Versioned<T>> {
         let Entry {
             value, revision, ..
@@ -87,9 +98,9 @@ impl Store {
             .is_some_and(|section| !section.is_null())
     }
 
-    pub(crate) fn failsafe(&self) -> std::collections::BTreeMap<String, String> {
+    pub(crate) fn failsafe(&self) -> BTreeMap<String, String> {
         let Some(Ok(Value::Object(map))) = self.value("failsafe").map(serde_json::from_str) else {
-            return std::collections::BTreeMap::new();
+            return BTreeMap::new();
         };
         map.into_iter()
             .filter_map(|(name, url)| Some((name, url.as_str()?.to_owned())))

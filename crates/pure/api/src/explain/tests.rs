@@ -179,6 +179,7 @@ fn every_reason_has_a_remedy_of_its_own() {
         Veto::AskingPeers,
         Veto::UnknownPosition,
         Veto::StillReceiving,
+        Veto::KeyGarbled,
     ];
     let remedies: std::collections::BTreeSet<&str> = reasons
         .iter()

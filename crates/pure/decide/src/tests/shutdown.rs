@@ -1,7 +1,8 @@
 //! The agent is to stop: PostgreSQL first, then the key, then the agent (contract §5.12).
 
 use pgherd_domain::{
-    Action, ControlState, LeaseSeen, Lsn, Outcome, PgRole, StopMode, SyncMode, Work,
+    Action, ControlState, LeaseSeen, Lsn, Outcome, PgRole, StartAs, StopMode, SyncMode, Work,
+    WorkError,
 };
 use serde_json::Value;
 
@@ -145,9 +146,9 @@ fn a_release_that_does_not_come_through_is_tried_as_long_as_the_lease_is_long() 
 }
 
 #[test]
-fn any_other_work_is_called_off() {
+fn any_other_work_is_called_off_and_what_it_has_begun_is_looked_at_before_the_end() {
     let source = upstream("a");
-    let decision = leaving(
+    let calling_off = leaving(
         member("b")
             .leader("a")
             .other("a", PgRole::Primary, 1)
@@ -157,7 +158,29 @@ fn any_other_work_is_called_off() {
             }),
     )
     .decide();
-    assert_eq!(decision.effects(), [Action::CancelWork, EXIT]);
+    assert_eq!(calling_off.effects(), [Action::CancelWork]);
+    let then = leaving(member("b").leader("a").other("a", PgRole::Primary, 1)).decide();
+    assert_eq!(then.effects(), [EXIT]);
+}
+
+#[test]
+fn a_start_that_has_just_ended_is_looked_at_again_before_the_end() {
+    let after = |work: Work, result| {
+        let down = member("b").leader("a").other("a", PgRole::Primary, 1);
+        leaving(down.ended(work, result)).decide()
+    };
+    let start = || Work::Start {
+        start_as: StartAs::Replica { upstream: None },
+        timeout: secs(60),
+    };
+    assert!(after(start(), Ok(())).effects().is_empty());
+    let called_off = after(start(), Err(WorkError::Cancelled));
+    assert_eq!(called_off.effects(), [EXIT]);
+    let stop = Work::Stop {
+        mode: StopMode::Fast,
+        escalate_at: None,
+    };
+    assert_eq!(after(stop, Ok(())).effects(), [EXIT]);
 }
 
 #[test]

@@ -30,27 +30,42 @@ impl FailoverDoc {
     /// Reads the key. `None` when it is cleared (`{}`) or not understood.
     pub fn parse(value: &str) -> Option<Self> {
         let Some(map) = object(value) else {
-            let (leader, member) = value.split_once(':')?;
-            let doc = Self {
-                leader: MemberName::new(leader.trim()).ok(),
-                member: MemberName::new(member.trim()).ok(),
-                scheduled_at: None,
-            };
-            return (doc != Self::default()).then_some(doc);
+            let legacy = !value.trim_start().starts_with(['{', '[', '"']);
+            let (leader, member) = value.split_once(':').filter(|_| legacy)?;
+            return Self::of(name(leader)?, name(member)?, None);
         };
-        let name = |key| text(map.get(key)).and_then(|name| MemberName::new(&name).ok());
-        let scheduled_at = text(map.get("scheduled_at")).and_then(|text| {
-            Some(Schedule {
-                at: WallTime::parse(&text)?,
-                text,
-            })
-        });
-        let doc = Self {
-            leader: name("leader"),
-            member: name("member"),
+        let given = |key| match map.get(key) {
+            None | Some(Value::Null) => Some(String::new()),
+            given => text(given),
+        };
+        let schedule = given("scheduled_at")?;
+        let scheduled_at = match WallTime::parse(&schedule) {
+            Some(at) => Some(Schedule { text: schedule, at }),
+            None if schedule.is_empty() => None,
+            None => return None,
+        };
+        Self::of(
+            name(&given("leader")?)?,
+            name(&given("member")?)?,
             scheduled_at,
-        };
-        (doc.leader.is_some() || doc.member.is_some()).then_some(doc)
+        )
+    }
+
+    fn of(
+        leader: Option<MemberName>,
+        member: Option<MemberName>,
+        scheduled_at: Option<Schedule>,
+    ) -> Option<Self> {
+        (leader.is_some() || member.is_some()).then_some(Self {
+            leader,
+            member,
+            scheduled_at,
+        })
+    }
+
+    /// Whether a value gives no order because it is not understood, not because there is none.
+    pub fn is_garbage(value: &str) -> bool {
+        Self::parse(value).is_none() && !matches!(value.trim(), "" | "{}")
     }
 
     /// The compact JSON that is written; `{}` for the empty document, which means "cleared".
@@ -74,6 +89,14 @@ impl FailoverDoc {
     }
 }
 
+/// A name, or none where there is no text; `None` for what no member is called.
+fn name(text: &str) -> Option<Option<MemberName>> {
+    match text.trim() {
+        "" => Some(None),
+        text => MemberName::new(text).ok().map(Some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +106,27 @@ mod tests {
         for text in ["{}", "", "[]", "null", ":"] {
             assert_eq!(FailoverDoc::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_order_of_which_a_part_is_not_understood_is_none() {
+        for text in [
+            r#"{"leader":"a","member":"b","scheduled_at":"tomorrow"}"#,
+            r#"{"leader":"a","member":"b","scheduled_at":5}"#,
+            r#"{"leader":5,"member":"b"}"#,
+            r#"{"leader":"x/y","member":"b"}"#,
+            r#"{"leader":"a","member":["b"]}"#,
+            r#"{"leader":"a","member":"b""#,
+            "a/b:c",
+            "x",
+        ] {
+            assert_eq!(FailoverDoc::parse(text), None, "{text}");
+            assert!(FailoverDoc::is_garbage(text), "{text}");
+        }
+        let manual = r#"{"leader":null,"member":"b","scheduled_at":""}"#;
+        let manual = FailoverDoc::parse(manual).unwrap();
+        assert!(!manual.is_switchover() && manual.scheduled_at.is_none());
+        assert!(!FailoverDoc::is_garbage("{}"));
     }
 
     #[test]

@@ -24,14 +24,20 @@ impl SyncDoc {
         let Some(map) = object(value) else {
             return Self::default();
         };
+        let quorum = match map.get("quorum") {
+            None | Some(Value::Null) => Some(0),
+            given => unsigned(given),
+        };
+        // Of how many votes a candidate needs nothing is known: nobody but the leader has everything for certain.
         let standbys = text(map.get("sync_standby"))
+            .filter(|_| quorum.is_some())
             .unwrap_or_default()
             .split(',')
             .filter_map(|name| MemberName::new(name.trim()).ok())
             .collect();
         Self {
             leader: text(map.get("leader")).and_then(|name| MemberName::new(&name).ok()),
-            quorum: unsigned(map.get("quorum")).unwrap_or(0),
+            quorum: quorum.unwrap_or(0),
             standbys,
         }
     }
@@ -91,6 +97,20 @@ mod tests {
             r#"{"leader":"a","quorum":0,"sync_standby":null}"#,
         ] {
             assert_eq!(SyncDoc::parse(text).render(), text);
+        }
+    }
+
+    #[test]
+    fn nobody_counts_by_a_quorum_that_is_not_understood() {
+        for quorum in ["\"x\"", "-1", "[]", "1.5"] {
+            let text = format!(r#"{{"leader":"a","quorum":{quorum},"sync_standby":"b,c"}}"#);
+            let doc = SyncDoc::parse(&text);
+            assert!(doc.is_led_by(&MemberName::new("a").unwrap()), "{text}");
+            assert!(doc.standbys.is_empty(), "{text}");
+        }
+        for quorum in ["null", "\"0\""] {
+            let text = format!(r#"{{"leader":"a","quorum":{quorum},"sync_standby":"b,c"}}"#);
+            assert_eq!(SyncDoc::parse(&text).standbys.len(), 2, "{text}");
         }
     }
 

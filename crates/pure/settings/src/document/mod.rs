@@ -109,6 +109,25 @@ impl Places {
         self.0.insert(path, place);
     }
 
+    /// What only `dynamic` has stands in `/config`; mappings that `own` has as well are looked into.
+    pub(crate) fn add_dynamic(
+        &mut self,
+        path: &[String],
+        own: &Map<String, Value>,
+        dynamic: &Map<String, Value>,
+    ) {
+        for (name, value) in dynamic {
+            let path = [path, std::slice::from_ref(name)].concat();
+            match (own.get(name), value) {
+                (None, _) => self.set(path, Place::Dynamic),
+                (Some(Value::Object(own)), Value::Object(inner)) => {
+                    self.add_dynamic(&path, own, inner);
+                }
+                (Some(_), _) => {}
+            }
+        }
+    }
+
     /// Says what a key without any place of its own belongs to.
     pub(crate) fn set_root(&mut self, place: Place) {
         self.0.insert(Path::new(), place);

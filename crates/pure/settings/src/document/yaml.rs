@@ -52,10 +52,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, NotYaml> {
     let root: Spanned<Node> =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| NotYaml {
             line: error.location().map(|location| location.line()),
-            problem: format!(
-                "is not YAML: {}",
-                first_line(&error.without_snippet().to_string())
-            ),
+            problem: problem(first_line(&error.without_snippet().to_string())),
         })?;
     let found = RefCell::new(Found::default());
     let value = Walk {
@@ -69,6 +66,14 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, NotYaml> {
         lines,
         twice,
     })
+}
+
+fn problem(said: &str) -> String {
+    if said.contains("multiple YAML documents") {
+        let several = "holds several documents of YAML; keep one, without a line `---` behind it";
+        return several.to_owned();
+    }
+    format!("is not YAML: {said}")
 }
 
 fn first_line(text: &str) -> &str {
@@ -301,5 +306,10 @@ mod tests {
         let error = parse("a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
         assert!(error.line.is_some_and(|line| line >= 2), "{error:?}");
         assert!(error.problem.starts_with("is not YAML: "), "{error:?}");
+        let error = parse("a: 1\n---\nb: 2\n").unwrap_err();
+        assert!(
+            error.problem.starts_with("holds several documents"),
+            "{error:?}"
+        );
     }
 }

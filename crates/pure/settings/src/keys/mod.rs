@@ -6,6 +6,8 @@ mod node;
 mod postgresql;
 mod stores;
 
+pub(crate) use node::LEVELS;
+
 /// One key that may be given.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {

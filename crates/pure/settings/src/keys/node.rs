@@ -6,7 +6,7 @@ use super::Kind::{
 };
 use super::{Key, both, dynamic, local};
 
-const LEVELS: &[&str] = &[
+pub(crate) const LEVELS: &[&str] = &[
     "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL",
 ];
 const U32_MAX: i64 = 4_294_967_295;

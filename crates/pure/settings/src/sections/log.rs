@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
+use crate::keys::LEVELS;
 use crate::reader::Reader;
 
 /// How the agent logs.
@@ -101,7 +102,7 @@ impl Log {
                 .and_then(|mode| u32::try_from(mode).ok()),
             file_size: u64::try_from(reader.bytes("log.file_size")).unwrap_or(0),
             file_num: reader.count("log.file_num"),
-            loggers: reader.texts("log.loggers"),
+            loggers: loggers(reader),
             deduplicate_heartbeat_logs: reader.flag("log.deduplicate_heartbeat_logs"),
         }
     }
@@ -122,7 +123,7 @@ fn format(reader: &mut Reader<'_>) -> LogFormat {
         Some(Value::Array(items)) if !items.is_empty() => {
             items.iter().map(field).collect::<Option<Vec<_>>>()
         }
-        None | Some(Value::String(_)) => return LogFormat::Template(reader.text("log.format")),
+        None | Some(Value::String(_)) => return LogFormat::Template(template(reader)),
         Some(
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_),
         ) => None,
@@ -136,6 +137,41 @@ fn format(reader: &mut Reader<'_>) -> LogFormat {
         reader.fault("log.format", problem);
         Vec::new()
     }))
+}
+
+/// A template; one without any field would make every line the same.
+fn template(reader: &mut Reader<'_>) -> String {
+    let given = reader.text("log.format");
+    let has_field = given
+        .split_once("%(")
+        .is_some_and(|(_, rest)| rest.contains(')'));
+    if has_field {
+        return given;
+    }
+    let problem = "names no field, such as `%(message)s`, so that lines would say nothing; the usual form is used";
+    reader.warn("log.format", problem);
+    match Log::default().format {
+        LogFormat::Template(usual) => usual,
+        LogFormat::Fields(_) => given,
+    }
+}
+
+/// Levels of single loggers; what is no level is left out.
+fn loggers(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
+    let mut given = reader.texts("log.loggers");
+    given.retain(|name, level| {
+        let is_level = level.parse::<u32>().is_ok()
+            || LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+        if !is_level {
+            let known = LEVELS.join(", ");
+            let problem = format!(
+                "has level `{level}` for {name}, which is none and is left out; use one of {known}"
+            );
+            reader.warn("log.loggers", problem);
+        }
+        is_level
+    });
+    given
 }
 
 /// A field of a JSON record: its name, or a mapping of it to the name it is given.

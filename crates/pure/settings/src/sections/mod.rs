@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod cluster;
+mod delay;
 mod etcd;
 mod log;
 mod login;

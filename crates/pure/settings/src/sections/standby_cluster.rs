@@ -1,5 +1,6 @@
 //! `standby_cluster`: a whole cluster that follows another (contract §14).
 
+use super::delay;
 use super::postgresql::{ReplicaMethod, methods_named};
 use crate::reader::Reader;
 
@@ -26,6 +27,10 @@ impl StandbyCluster {
     /// Reads `standby_cluster`; `None` when it is not active.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let names = reader.list("standby_cluster.create_replica_methods");
+        let delay = "standby_cluster.recovery_min_apply_delay";
+        let recovery_min_apply_delay = reader
+            .given(delay)
+            .and_then(|given| delay::fitting(reader, delay, &given));
         let read = Self {
             create_replica_methods: methods_named(reader, names),
             host: reader.given("standby_cluster.host"),
@@ -33,7 +38,7 @@ impl StandbyCluster {
             primary_slot_name: reader.given("standby_cluster.primary_slot_name"),
             restore_command: reader.given("standby_cluster.restore_command"),
             archive_cleanup_command: reader.given("standby_cluster.archive_cleanup_command"),
-            recovery_min_apply_delay: reader.given("standby_cluster.recovery_min_apply_delay"),
+            recovery_min_apply_delay,
         };
         read.tell_odd_ports(reader);
         let active = read.host.is_some() || read.port.is_some() || read.restore_command.is_some();

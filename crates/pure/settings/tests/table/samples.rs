@@ -17,6 +17,8 @@ pub(crate) fn fitting(key: &Key) -> Option<[Value; 2]> {
     let of_path = match key.path {
         "ttl" => Some([json!(60), json!("2min")]),
         "log.format" => Some([json!("%(message)s"), json!("%(levelname)s %(message)s")]),
+        "standby_cluster.recovery_min_apply_delay" => Some([json!("1h"), json!("2h")]),
+        "log.loggers" => Some([json!({"some": "debug"}), json!({"some": 10})]),
         "log.static_fields" => Some([json!({"some": "x"}), json!({"some": 5})]),
         "ignore_slots" => Some([json!([{"name": "some"}]), json!([{"type": "logical"}])]),
         "slots" | "permanent_slots" | "permanent_replication_slots" => {
