@@ -2,6 +2,7 @@
 //! command line (contract §16.7, §18.2).
 
 use jiff::civil::{DateTime, Time};
+use jiff::fmt::rfc2822;
 use jiff::fmt::temporal::{Pieces, PiecesOffset};
 use jiff::tz::{Offset, TimeZone};
 use pgherd_domain::WallTime;
@@ -104,8 +105,12 @@ impl When {
     }
 }
 
-/// Date and time, and the offset when there is one. A date alone means its midnight.
+/// Date and time, and the offset when there is one. A date alone means its midnight. `date -R` writes what mails
+/// have, with the names of day and month.
 fn read(text: &str) -> Result<(DateTime, Option<Offset>), NoMoment> {
+    if let Ok(zoned) = rfc2822::parse(text.trim()) {
+        return Ok((zoned.datetime(), Some(zoned.offset())));
+    }
     let joined = joined(text);
     let pieces = Pieces::parse(&joined).map_err(|_| NoMoment::NotUnderstood)?;
     let time = pieces.time().unwrap_or(Time::midnight());
@@ -118,9 +123,12 @@ fn read(text: &str) -> Result<(DateTime, Option<Offset>), NoMoment> {
     Ok((pieces.date().to_datetime(time), offset))
 }
 
-/// `2026-11-24 03:00 +02` and `... UTC` are unambiguous, too: the offset moves up to the time.
+/// `2026-11-24 03:00 +02`, `2026/11/24 ...` and `... UTC` are unambiguous, too: the offset moves up to the time.
 fn joined(text: &str) -> String {
-    let text = text.trim();
+    let mut text = text.trim().to_owned();
+    if let [_, _, _, _, b'/', _, _, b'/', ..] = text.as_bytes() {
+        text = text.replace('/', "-");
+    }
     let text = text
         .strip_suffix("UTC")
         .or_else(|| text.strip_suffix("GMT"))
@@ -145,6 +153,12 @@ mod tests {
             ),
             ("2027-01-01 10:00 -03", "2027-01-01T10:00:00-03:00"),
             ("2027-01-01T10:00:00 UTC", "2027-01-01T10:00:00+00:00"),
+            ("2027/01/01 10:00 Z", "2027-01-01T10:00:00+00:00"),
+            (
+                "Fri, 01 Jan 2027 10:00:00 +0100",
+                "2027-01-01T10:00:00+01:00",
+            ),
+            ("1 Jan 2027 10:00:00 GMT", "2027-01-01T10:00:00+00:00"),
         ] {
             assert_eq!(When::parse(text).unwrap().iso(), iso, "{text}");
         }
@@ -158,7 +172,14 @@ mod tests {
     fn a_missing_offset_and_nonsense_are_told_apart() {
         assert_eq!(When::parse("2027-01-01T10:00:00"), Err(NoMoment::NoOffset));
         assert_eq!(When::parse("2027-01-01"), Err(NoMoment::NoOffset));
-        for text in ["", "xx", "tomorrow", "2027-13-01T10:00Z", "10/11/12"] {
+        for text in [
+            "",
+            "xx",
+            "tomorrow",
+            "2027-13-01T10:00Z",
+            "10/11/12",
+            "01/02/2027 10:00Z",
+        ] {
             assert_eq!(When::parse(text), Err(NoMoment::NotUnderstood), "{text}");
         }
     }
