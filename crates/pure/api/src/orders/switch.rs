@@ -170,7 +170,7 @@ impl Asked {
         let given = |name: &str| Given::of(body.get(name));
         let candidate = match given("candidate") {
             Given::Nothing => given("member"),
-            candidate => candidate,
+            candidate @ (Given::Text(_) | Given::Other) => candidate,
         };
         let leader = given("leader").name("leader name does not match")?;
         if path == SwitchKind::Failover && candidate == Given::Nothing {
