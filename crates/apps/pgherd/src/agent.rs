@@ -1,5 +1,6 @@
 //! `pgherd agent`: settings, ports, REST server and agent, wired together.
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use pgherd_postgres::{Launcher, LocalServer};
 use pgherd_rest::RestBeside;
 use pgherd_settings::Settings;
 use pgherd_watchdog::WatchdogBeside;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -94,6 +95,8 @@ fn with_kept(source: SettingsSource) -> SettingsSource {
 }
 
 async fn serve(source: SettingsSource) -> Result<(), String> {
+    // First of all: a SIGHUP that nobody watches for ends the process.
+    let heard = Signals::heard();
     let settings = Arc::clone(source.in_force());
     let faults = pgherd_postgres::check_setup(&settings);
     if !faults.is_empty() {
@@ -116,7 +119,7 @@ async fn serve(source: SettingsSource) -> Result<(), String> {
     let (course, courses) = watch::channel(Course::Running);
     let telling = tokio::spawn(Notify::from_environment().tell(desk.shown.clone(), courses));
     rest.answer(desk);
-    let signals = tokio::spawn(watch_signals(stop, reload, course));
+    let signals = tokio::spawn(watch_signals(heard, stop, reload, course));
     info!(
         "pgherd {} begins as {}",
         env!("CARGO_PKG_VERSION"),
@@ -176,14 +179,39 @@ fn ports(
     })
 }
 
+/// What is sent to the agent, from the moment on that this was made.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn heard() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// SIGTERM and SIGINT stop the agent, SIGHUP lets it read its files again.
-async fn watch_signals(stop: watch::Sender<bool>, reload: Wake, course: watch::Sender<Course>) {
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return error!("signals can not be watched: only SIGKILL stops this agent");
+async fn watch_signals(
+    heard: io::Result<Signals>,
+    stop: watch::Sender<bool>,
+    reload: Wake,
+    course: watch::Sender<Course>,
+) {
+    let Signals {
+        mut term,
+        mut int,
+        mut hup,
+    } = match heard {
+        Ok(signals) => signals,
+        Err(error) => {
+            return error!("signals can not be watched: only SIGKILL stops this agent: {error}");
+        }
     };
     loop {
         tokio::select! {
