@@ -489,6 +489,9 @@ impl Agent {
     async fn reload_local(&mut self) {
         if self.settings.reload() {
             self.settle();
+        } else {
+            // the same settings may name files with a renewed certificate
+            self.ports.peers.configure(self.settings.in_force());
         }
         let shown = self.shown.borrow().as_ref().map(|shown| shown.role);
         let role = match shown {

@@ -71,7 +71,8 @@ impl SettingsSource {
         self.merge()
     }
 
-    /// Reads the local files again. A file that can not be read leaves everything as it is.
+    /// Reads the local files again. A file that can not be read leaves everything as it is. Without a change the
+    /// settings are given out anew all the same: who reads files that they name, such as certificates, looks again.
     pub(crate) fn reload(&mut self) -> bool {
         let Some(read) = &self.read_local else {
             return false;
@@ -83,6 +84,7 @@ impl SettingsSource {
                 }
                 if self.local.says_the_same_as(&loaded.local) {
                     info!("No local configuration items changed.");
+                    self.in_force = Arc::new(Settings::clone(&self.in_force));
                     return false;
                 }
                 self.local = loaded.local;
@@ -135,6 +137,19 @@ postgresql:
             .unwrap()
             .local;
         SettingsSource::new(local, None).with_kept(kept.and_then(Value::as_object).cloned())
+    }
+
+    #[test]
+    fn a_reload_without_a_change_gives_the_settings_out_anew() {
+        let files = [("a.yml".to_owned(), FILE.to_owned())];
+        let read = move || {
+            pgherd_settings::load(&files, &BTreeMap::new()).map_err(|faults| faults.to_string())
+        };
+        let mut source = SettingsSource::new(read().unwrap().local, Some(Box::new(read)));
+        let before = Arc::clone(source.in_force());
+        assert!(!source.reload());
+        let after = source.in_force();
+        assert!(!Arc::ptr_eq(&before, after) && before == *after);
     }
 
     #[test]

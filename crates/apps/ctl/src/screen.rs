@@ -1,5 +1,5 @@
-//! How a command talks: data and questions on standard output, complaints on standard error, answers from
-//! standard input. Questions look as patronictl's do, for scripts that answer them.
+//! How a command talks: data and questions on standard output, complaints and questions for passwords on standard
+//! error, answers from standard input. Questions look as patronictl's do, for scripts that answer them.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
@@ -107,16 +107,30 @@ impl Screen {
         }
     }
 
-    /// Asks for a text that is not shown while it is typed.
+    /// Asks for a text that is not shown while it is typed. The question is no part of the output, which may be
+    /// rows or a configuration on their way into a file.
     pub(crate) fn ask_secret(&mut self, question: &str) -> Result<String, Failure> {
         let echo = Silence::begin();
-        let answer = self.ask(question, None);
+        let answer = self.secret(question);
         if echo.is_some() {
             // the line break was not shown either
-            self.print("\n")?;
+            self.complain("");
         }
         drop(echo);
         answer
+    }
+
+    fn secret(&mut self, question: &str) -> Result<String, Failure> {
+        loop {
+            // there is nobody else to tell
+            write!(self.err, "{question}: ").ok();
+            self.err.flush().ok();
+            let line = self.line()?;
+            let answer = line.trim_end_matches(['\r', '\n']);
+            if !answer.is_empty() {
+                return Ok(answer.to_owned());
+            }
+        }
     }
 
     /// Asks a question that is answered by yes or no; nothing given means no.
@@ -159,6 +173,10 @@ impl Screen {
     }
 
     fn answer(&mut self) -> Result<String, Failure> {
+        Ok(self.line()?.trim().to_owned())
+    }
+
+    fn line(&mut self) -> Result<String, Failure> {
         let mut line = String::new();
         match self.input.read_line(&mut line) {
             Ok(0) | Err(_) => {
@@ -168,7 +186,7 @@ impl Screen {
                 }
                 Err(Failure::Aborted)
             }
-            Ok(_) => Ok(line.trim().to_owned()),
+            Ok(_) => Ok(line),
         }
     }
 }

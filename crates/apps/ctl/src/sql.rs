@@ -71,6 +71,24 @@ impl Target {
     }
 }
 
+/// Who connects when nobody is named: PGUSER, else the account that this runs as.
+pub fn user(env: &BTreeMap<String, String>) -> Option<String> {
+    env.get("PGUSER")
+        .filter(|name| !name.is_empty())
+        .cloned()
+        .or_else(own_name)
+}
+
+/// The database when none is named: PGDATABASE, else the one that is named as the user.
+pub fn database(user: Option<&str>, env: &BTreeMap<String, String>) -> String {
+    env.get("PGDATABASE")
+        .filter(|name| !name.is_empty())
+        .cloned()
+        .or_else(|| user.map(str::to_owned))
+        .or_else(|| self::user(env))
+        .unwrap_or_else(|| "postgres".to_owned())
+}
+
 /// Connects.
 ///
 /// # Errors
@@ -80,8 +98,7 @@ pub async fn connect(target: &Target, env: &BTreeMap<String, String>) -> Result<
     let user = target
         .user
         .clone()
-        .or_else(|| get("PGUSER"))
-        .or_else(own_name)
+        .or_else(|| user(env))
         .ok_or("no user name; give one with --username")?;
     let login = Login {
         sslmode: get("PGSSLMODE"),
@@ -210,6 +227,20 @@ mod tests {
         assert_eq!(found("*:*:*:bob:pw"), None);
         assert_eq!(found("#*:*:*:ann:pw"), None);
         assert_eq!(found("ann:pw"), None);
+    }
+
+    #[test]
+    fn without_a_name_the_database_is_the_environments_or_the_users() {
+        let env = |given: &[(&str, &str)]| {
+            let given = given.iter();
+            given
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let both = env(&[("PGDATABASE", "d"), ("PGUSER", "u")]);
+        assert_eq!(database(Some("ann"), &both), "d");
+        assert_eq!(database(Some("ann"), &env(&[("PGUSER", "u")])), "ann");
+        assert_eq!(database(None, &env(&[("PGUSER", "u")])), "u");
     }
 
     #[test]

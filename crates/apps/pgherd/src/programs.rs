@@ -29,6 +29,9 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
     match name {
         "patroni" => agent::run(&PatroniArgs::parse_from(words).agent, true),
         "patronictl" => {
+            if let Some(asked) = std::env::var_os("_PATRONICTL_COMPLETE") {
+                return manual::complete_as_click(&asked.to_string_lossy());
+            }
             let args = PatronictlArgs::parse_from(words);
             pgherd_ctl::run(args.verb, &args.client, Program::Patronictl)
         }

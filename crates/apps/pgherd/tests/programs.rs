@@ -200,6 +200,20 @@ fn every_name_has_its_own_manners() {
         let ended = Named::new(name).run(words, &env);
         assert_eq!(code(&ended), wanted, "{name} {words:?}: {}", err(&ended));
     }
+    for (asked, begins) in [
+        ("bash_source", "_patronictl() {"),
+        ("source_zsh", "#compdef patronictl"),
+        ("bash_complete", ""),
+    ] {
+        let env = BTreeMap::from([("_PATRONICTL_COMPLETE", asked.to_owned())]);
+        let ended = Named::new("patronictl").run(&[], &env);
+        assert_eq!(code(&ended), 0, "{asked}: {}", err(&ended));
+        let text = out(&ended);
+        assert!(
+            text.starts_with(begins) && text.is_empty() == begins.is_empty(),
+            "{asked}"
+        );
+    }
     let version = Named::new("patronictl").run(&["version"], &nothing);
     assert_eq!(out(&version), "patronictl version 4.1.5\n");
     let version = Named::new("patroni").run(&["--version"], &nothing);

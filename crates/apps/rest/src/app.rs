@@ -9,7 +9,7 @@ use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use pgherd_api::failsafe::PROMISE_HEADER;
 use pgherd_ports::Desk;
 use pgherd_settings::Settings;
@@ -194,7 +194,9 @@ async fn whole(headers: &HeaderMap, body: Body) -> Result<Option<Bytes>, Reply> 
     let read = Limited::new(body, BODY_BYTES_MAX).collect();
     match tokio::time::timeout(BODY_WAIT_MAX, read).await {
         Ok(Ok(body)) => Ok(Some(body.to_bytes())),
-        Ok(Err(_)) => Err(Reply::page(413)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reply::page(413)),
+        // broken off, or chunks that are none
+        Ok(Err(_)) => Err(Reply::page(400)),
         Err(_) => Err(Reply::page(408)),
     }
 }

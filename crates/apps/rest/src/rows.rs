@@ -149,8 +149,8 @@ ours the same in one cluster.
 *as* says whose word a request is: **Patroni**'s, with the same paths, parameters, codes and texts, and what of it is
 **ours**.
 
-The first segment of a path counts: `/patroni/x` is `/patroni`. HEAD and OPTIONS give the status of GET without a body.
-Of a query the first value of a name counts, and an empty one is as if not given. Errors of HTTP itself have a page of
+Of documents and orders the first segment of a path counts: `/patroni/x` is `/patroni`. Checks with `sync` or `quorum` in
+their name are known by the whole path, all others by what it contains. HEAD and OPTIONS give the status of GET without a body. Of a query the first value of a name counts, and an empty one is as if not given. Errors of HTTP itself have a page of
 HTML as body: 400 malformed, 408 body too slow, 409, 411 a body is needed, 413 body over 1 MiB, 501 unknown order, 502,
 503.
 
@@ -167,6 +167,7 @@ are on.
 - The status document ends with `fence_failed` while no fence guards, with `closed` while PostgreSQL keeps clients out after a
   start ([synchronous modes](../operate/synchronous.md)), and with `hooks`: how each callback went last.
 - While PostgreSQL keeps clients out, no check for clients passes, and `/readiness` does not either; `/health` does.
+- A planned switchover is checked when it is ordered, too: 412 for a leader or candidate that is none now.
 - Deadlines and limits for connections, headers and bodies: no client holds up another.
 ";
 

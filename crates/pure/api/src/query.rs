@@ -42,6 +42,7 @@ fn decoded(text: &str) -> String {
         let escape = match byte {
             b'%' => text
                 .get(index + 1..index + 3)
+                .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
                 .and_then(|digits| u8::from_str_radix(digits, 16).ok()),
             _ => None,
         };
@@ -64,10 +65,11 @@ mod tests {
 
     #[test]
     fn the_first_value_counts_and_empty_ones_are_dropped() {
-        let query = Query::parse("lag=&lag=10MB&lag=1&x&tag_a=b%20c+d&tag_%41=1&p=50%");
+        let query = Query::parse("lag=&lag=10MB&lag=1&x&tag_a=b%20c+d&tag_%41=1&p=50%&plus=%+f");
         assert_eq!(query.get("lag"), Some("10MB"));
         assert_eq!(query.get("x"), None);
         assert_eq!(query.get("p"), Some("50%"));
+        assert_eq!(query.get("plus"), Some("% f"));
         let tags: Vec<_> = query.tags().collect();
         assert_eq!(tags, [("a", "b c d"), ("A", "1")]);
     }

@@ -249,7 +249,22 @@ fn lines_of(text: &str) -> Vec<String> {
     if text.is_empty() {
         return vec![String::new()];
     }
-    text.lines().map(str::to_owned).collect()
+    text.lines().map(without_tabs).collect()
+}
+
+/// Tabs as spaces up to the next eighth column: how wide a terminal shows a tab depends on where the cell begins.
+fn without_tabs(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut column = 0;
+    for letter in line.chars() {
+        let width = if letter == '\t' { 8 - column % 8 } else { 1 };
+        column += width;
+        match letter {
+            '\t' => text.extend(std::iter::repeat_n(' ', width)),
+            letter => text.push(letter),
+        }
+    }
+    text
 }
 
 fn rule(widths: &[usize]) -> String {
@@ -276,4 +291,17 @@ fn with_title(rule: &str, title: Option<&str>) -> String {
         .take(width)
         .collect();
     format!("{titled}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tabs_keep_the_columns_straight() {
+        assert_eq!(
+            lines_of("a\tb\n\t1234567\t8"),
+            ["a       b", "        1234567 8"]
+        );
+    }
 }

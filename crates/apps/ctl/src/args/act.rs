@@ -15,7 +15,7 @@ pub struct Switchover {
     /// The member that takes over; the best one when none is named.
     #[arg(long, value_name = "NAME")]
     pub candidate: Option<String>,
-    /// When: `now`, or a time in ISO 8601; without an offset it is local.
+    /// When: `now`, or a time in ISO 8601; without an offset it is local, without a date it is today.
     #[arg(long, value_name = "TIME")]
     pub scheduled: Option<String>,
     /// Ask nothing.
@@ -50,7 +50,7 @@ pub struct Restart {
     /// A single one of them.
     #[arg(long)]
     pub any: bool,
-    /// When: `now`, or a time in ISO 8601; without an offset it is local.
+    /// When: `now`, or a time in ISO 8601; without an offset it is local, without a date it is today.
     #[arg(long, value_name = "TIME")]
     pub scheduled: Option<String>,
     /// Only where PostgreSQL is older than this, such as 15.9.

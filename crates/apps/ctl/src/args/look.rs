@@ -119,7 +119,7 @@ pub struct Query {
     /// Run this SQL; the rows of its first statement are shown.
     #[arg(short, long, value_name = "SQL")]
     pub command: Option<String>,
-    /// The database; else the one that the member publishes.
+    /// The database; else PGDATABASE, else one named as the user.
     #[arg(short, long, value_name = "NAME")]
     pub dbname: Option<String>,
 }

@@ -36,7 +36,8 @@ pub(super) async fn delayed(
     };
     let body = match (&args.stop_before, args.resume) {
         (Some(text), _) => {
-            let when = When::parse_in(text, &screen.zone)
+            let now = pgherd_ports::Clock::wall(&pgherd_ports::SystemClock);
+            let when = When::parse_in(text, &screen.zone, now)
                 .map_err(|error| Failure::Refused(format!("{text}: {error}")))?;
             json!({"stop_before": when.iso()})
         }

@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::screen::Screen;
 
+/// The shell's answer for a program that is not there.
+const NOT_FOUND: i32 = 127;
+
 /// Lets the operator edit a text: `$EDITOR`, else `editor`, else `vi`.
 pub(super) fn edit(text: &str) -> Result<String, Failure> {
     let failed = |what: &str| {
@@ -23,6 +26,7 @@ pub(super) fn edit(text: &str) -> Result<String, Failure> {
     let editor = std::env::var("EDITOR")
         .ok()
         .filter(|editor| !editor.is_empty());
+    let is_set = editor.is_some();
     let editor = editor
         .as_deref()
         .unwrap_or("$(command -v editor || command -v vi || echo vi)");
@@ -36,6 +40,11 @@ pub(super) fn edit(text: &str) -> Result<String, Failure> {
         .map_err(failed("start the editor"))?;
     if !ended.success() {
         return Err(Failure::Refused(match ended.code() {
+            Some(NOT_FOUND) if !is_set => {
+                "EDITOR environment variable is not set. editor or vi are not available; \
+                 set EDITOR, or use --set, --pg or --apply"
+                    .to_owned()
+            }
             Some(code) => format!("Editor exited with return code {code}"),
             None => format!("the editor was ended by a {ended}"),
         }));

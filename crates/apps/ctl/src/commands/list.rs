@@ -98,7 +98,7 @@ async fn show(
 ) -> Result<(), Failure> {
     for cluster in clusters {
         let text = text(page, cluster, session).await?;
-        if page.timestamp && page.format == Format::Pretty {
+        if page.timestamp {
             screen.say(&screen.stamp("%Y-%m-%d %H:%M:%S"))?;
         }
         screen.print(&text)?;

@@ -116,7 +116,7 @@ fn confirm(action: &str, names: &str, force: bool, screen: &mut Screen) -> Resul
     }
 }
 
-/// The planned moment: given, or asked for; `None` is now. Without an offset it is meant here.
+/// The planned moment: given, or asked for; `None` is now. Without an offset it is meant here, without a date today.
 fn moment(
     given: Option<&str>,
     question: &str,
@@ -137,7 +137,9 @@ fn moment(
     if text == "now" {
         return Ok(None);
     }
-    When::parse_in(&text, &screen.zone).map(Some).map_err(|_| {
+    let now = pgherd_ports::Clock::wall(&pgherd_ports::SystemClock);
+    let when = When::parse_in(&text, &screen.zone, now);
+    when.map(Some).map_err(|_| {
         Failure::Refused(format!(
             "Unable to parse scheduled timestamp ({text}). \
              It should be in an unambiguous format (e.g. ISO 8601)"

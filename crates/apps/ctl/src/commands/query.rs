@@ -41,8 +41,7 @@ pub(super) async fn query(
         (Some(command), None) => command.clone(),
         (None, Some(file)) if file == "-" => screen.rest()?,
         (None, Some(file)) => {
-            let what = format!("read {file}");
-            fs_err::read_to_string(file).map_err(|source| Failure::Io { what, source })?
+            fs_err::read_to_string(file).map_err(|error| Failure::Usage(error.to_string()))?
         }
     };
     let password = match args.password {
@@ -113,7 +112,7 @@ impl Asked<'_> {
         let meant = candidates(view, self.args.role, self.args.member.as_deref());
         let mut refused = None;
         for member in &meant {
-            let Some(target) = self.target(member) else {
+            let Some(target) = self.target(member, session) else {
                 continue;
             };
             match sql::connect(&target, &session.env).await {
@@ -130,22 +129,16 @@ impl Asked<'_> {
         refused.map_or(Ok(None), Err)
     }
 
-    fn target(&self, (_, doc): &Member) -> Option<Target> {
+    /// The database is found as libpq finds it, not taken from what the member publishes: that is the agents' own.
+    fn target(&self, (_, doc): &Member, session: &Session) -> Option<Target> {
         let (host, port) = doc.address()?;
-        let published = doc.conn_url.split('?').next().unwrap_or_default();
-        let published = published
-            .split_once("://")
-            .and_then(|(_, rest)| rest.split_once('/'))
-            .map_or("postgres", |(_, database)| database);
+        let user = self.args.username.clone();
+        let database = self.args.dbname.clone();
         Some(Target {
             host,
             port,
-            database: self
-                .args
-                .dbname
-                .clone()
-                .unwrap_or_else(|| published.to_owned()),
-            user: self.args.username.clone(),
+            database: database.unwrap_or_else(|| sql::database(user.as_deref(), &session.env)),
+            user,
             password: self.password.clone(),
         })
     }
@@ -250,9 +243,11 @@ fn cell(text: Option<&str>, kind: Option<&Type>) -> Cell {
         (Some(text), Some(&(Type::INT2 | Type::INT4 | Type::INT8 | Type::OID))) => text
             .parse::<i64>()
             .map_or_else(|_| text.into(), Value::from),
-        (Some(text), Some(&(Type::FLOAT4 | Type::FLOAT8))) => text
-            .parse::<f64>()
-            .map_or_else(|_| text.into(), Value::from),
+        // JSON has no number for NaN and Infinity
+        (Some(text), Some(&(Type::FLOAT4 | Type::FLOAT8))) => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Value::from(number),
+            Ok(_) | Err(_) => text.into(),
+        },
         (Some(text), _) => text.into(),
     };
     let shown = match &value {
@@ -262,4 +257,25 @@ fn cell(text: Option<&str>, kind: Option<&Type>) -> Cell {
         _ => text.unwrap_or_default().to_owned(),
     };
     Cell::Value { shown, value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_for_json_keeps_its_name() {
+        for (text, kind, wanted) in [
+            (Some("NaN"), Type::FLOAT8, "NaN"),
+            (Some("-Infinity"), Type::FLOAT4, "-Infinity"),
+            (Some("1.5"), Type::FLOAT8, "1.5"),
+            (Some("f"), Type::BOOL, "False"),
+            (None, Type::FLOAT8, "None"),
+        ] {
+            let Cell::Value { shown, .. } = cell(text, Some(&kind)) else {
+                panic!("{text:?}");
+            };
+            assert_eq!(shown, wanted);
+        }
+    }
 }

@@ -47,6 +47,10 @@ async fn list_and_topology_show_the_named_clusters_or_the_configured_one() {
     let ran = run(&store, "list -t", "").await;
     let stamp = ran.out.lines().next().unwrap();
     assert_eq!(stamp.len(), "2026-11-24 03:00:00".len(), "{stamp}");
+    // in the formats for programs, too, as the original has it
+    let ran = run(&store, "list -t -f tsv", "").await;
+    let second = ran.out.lines().nth(1).unwrap();
+    assert!(second.starts_with("Cluster\tMember\t"), "{ran:?}");
     assert_eq!(
         run(&store, "list -w 0", "").await.err,
         "Error: --watch needs a positive number of seconds\n"
@@ -255,6 +259,17 @@ async fn a_query_without_a_member_or_a_statement_says_so() {
     assert!(
         ran.out
             .ends_with("\tNo connection to role 'standby-leader' is available\n"),
+        "{ran:?}"
+    );
+    // a question for a password is not among the rows
+    let ran = run(&store, "query --password -m nobody -c SELECT", " pw \n").await;
+    assert!(
+        ran.err == "Password: " && !ran.out.contains("Password"),
+        "{ran:?}"
+    );
+    let ran = run(&store, "query -f /no/such.sql", "").await;
+    assert!(
+        !ran.ok && ran.err.contains("/no/such.sql") && ran.out.is_empty(),
         "{ran:?}"
     );
     for (line, why) in [

@@ -19,6 +19,20 @@ pub(crate) fn complete(options: &CompletionsArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Answers what the shells of operators ask the original: `bash_source`, at the start of a shell, is for its
+/// completions. `bash_complete`, from a script that was kept, gets nothing, and no words about a wrong command line.
+pub(crate) fn complete_as_click(asked: &str) -> ExitCode {
+    let shell = match asked.split_once('_') {
+        // the order of click 7
+        Some((shell, "source") | ("source", shell)) => shell.parse().ok(),
+        Some(_) | None => None,
+    };
+    let program = Completed::Patronictl;
+    shell.map_or(ExitCode::SUCCESS, |shell| {
+        complete(&CompletionsArgs { shell, program })
+    })
+}
+
 /// Writes a page for each program and command.
 pub(crate) fn write(options: &ManArgs) -> ExitCode {
     match pages(&options.folder) {

@@ -25,7 +25,8 @@ their own names, and some that are only ours.
 `-c` names a file or a folder of `*.yml`; else PATRONICTL_CONFIG_FILE does, else `patroni/patronictl.yaml` in
 `$XDG_CONFIG_HOME` or `~/.config` is read when it is there. `-d SCHEME://HOST:PORT/NAMESPACE` or DCS_URL replaces the
 DCS of the file. `PATRONI_*` variables count as for the agent. LOGLEVEL, PATRONI_LOGLEVEL or PATRONI_LOG_LEVEL of
-ERROR or CRITICAL silences warnings. EDITOR, PAGER and NO_COLOR are honoured.
+ERROR or CRITICAL silences warnings. EDITOR, PAGER and NO_COLOR are honoured. `_PATRONICTL_COMPLETE=bash_source patronictl`
+prints completions, as the original does.
 
 In the tables, *as* says whose word an argument is: **Patroni**'s, meaning the same, or **ours**.
 

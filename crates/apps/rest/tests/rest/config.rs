@@ -1,5 +1,7 @@
 //! `PATCH` and `PUT /config`.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::stand::{Stand, parsed};
 
 #[tokio::test]
@@ -63,6 +65,16 @@ async fn bodies_that_are_no_objects_are_refused() {
             .status(),
         413
     );
+    // chunks that are none
+    let address = stand.url.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"PATCH /config HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        .await
+        .unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 400");
 }
 
 #[tokio::test]

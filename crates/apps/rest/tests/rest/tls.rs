@@ -181,6 +181,23 @@ async fn required_certificates_are_needed_for_everything() {
 }
 
 #[tokio::test]
+async fn renewed_files_count_from_a_reload_without_another_change() {
+    let (papers, renewed) = (Papers::new(), Papers::new());
+    let mut stand =
+        Stand::start_with(|restapi| papers.put_in(restapi, VerifyClient::Required)).await;
+    stand.show(&stand.sample());
+    let url = format!("{}/config", stand.url);
+    assert!(renewed.client().get(&url).send().await.is_err());
+    for file in ["ca", "cert", "key"] {
+        std::fs::copy(renewed.dir.path().join(file), papers.dir.path().join(file)).unwrap();
+    }
+    stand.settings = Arc::new((*stand.settings).clone());
+    stand.show(&stand.sample());
+    let taken_over = async { while renewed.client().get(&url).send().await.is_err() {} };
+    tokio::time::timeout(LIMIT, taken_over).await.unwrap();
+}
+
+#[tokio::test]
 async fn files_that_can_not_be_used_are_named() {
     let papers = Papers::new();
     let error = |adjust: &dyn Fn(&mut Restapi)| {

@@ -39,11 +39,11 @@ pub enum Check {
 
 impl Check {
     /// The check behind a path (without its query): by parts of the path in the contract's order first,
-    /// then by the exact name of its first segment.
+    /// then by its exact name.
     pub fn of_path(path: &str) -> Self {
         let has = |part: &str| path.contains(part);
-        let segment = path.trim_start_matches('/').split('/').next();
-        if segment.is_none_or(str::is_empty) {
+        let name = path.trim_start_matches('/');
+        if name.is_empty() {
             Self::Primary
         } else if has("standby_leader") || has("standby-leader") {
             Self::StandbyLeader
@@ -58,7 +58,7 @@ impl Check {
         } else if has("health") {
             Self::Health
         } else {
-            match segment.unwrap_or_default() {
+            match name {
                 "sync" | "synchronous" => Self::Synchronous,
                 "quorum" => Self::Quorum,
                 "async" | "asynchronous" => Self::Asynchronous,

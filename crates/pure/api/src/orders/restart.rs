@@ -74,22 +74,22 @@ fn schedule(
     paused: bool,
     now: WallTime,
 ) -> Result<Option<(String, WallTime)>, Rejection> {
-    if given.is_null() {
-        return Ok(None);
-    }
     if paused {
         return Err(Rejection::text(
             500,
             "Can't schedule restart in the paused state",
         ));
     }
+    // null is no moment: it must not become "now"
     let text = value::scalar(given).unwrap_or_default();
     let when = planned(&text, "restart", now)?;
     Ok(Some((when.iso(), when.at())))
 }
 
 fn role(given: &Value) -> Result<PgRole, Rejection> {
-    match given.as_str().and_then(PgRole::from_text) {
+    // the old word is for documents of old members only
+    let text = given.as_str().filter(|text| *text != "master");
+    match text.and_then(PgRole::from_text) {
         Some(role @ (PgRole::Primary | PgRole::StandbyLeader | PgRole::Replica)) => Ok(role),
         Some(PgRole::Demoted | PgRole::Promoted | PgRole::Uninitialized) | None => {
             Err(Rejection::text(

@@ -115,6 +115,48 @@ pub fn judge(order: &SwitchOrder, view: &ClusterView) -> Outcome {
     }
 }
 
+/// One value of a body. What is no text must not count as not given: an order with a moment or a candidate that
+/// was not understood would be carried out now, or to another member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given<'a> {
+    /// Not there, null, or empty.
+    Nothing,
+    Text(&'a str),
+    /// A number, a list or the like.
+    Other,
+}
+
+impl<'a> Given<'a> {
+    fn of(value: Option<&'a Value>) -> Self {
+        match value {
+            None | Some(Value::Null) => Self::Nothing,
+            Some(Value::String(text)) if text.is_empty() => Self::Nothing,
+            Some(Value::String(text)) => Self::Text(text),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                Self::Other
+            }
+        }
+    }
+
+    fn name(self, refusal: &str) -> Result<Option<MemberName>, Rejection> {
+        let no_member = || Rejection::text(412, refusal);
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Text(text) => MemberName::new(text).map(Some).map_err(|_| no_member()),
+            Self::Other => Err(no_member()),
+        }
+    }
+
+    /// As it is read for a moment: what is no text is none that anybody understands.
+    fn moment(self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Text(text) => Some(text.to_owned()),
+            Self::Other => Some(String::new()),
+        }
+    }
+}
+
 /// The parts of a body.
 struct Asked {
     kind: SwitchKind,
@@ -125,14 +167,13 @@ struct Asked {
 
 impl Asked {
     fn read(path: SwitchKind, body: &Map<String, Value>) -> Result<Self, Rejection> {
-        let text = |name: &str| {
-            body.get(name)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
+        let given = |name: &str| Given::of(body.get(name));
+        let candidate = match given("candidate") {
+            Given::Nothing => given("member"),
+            candidate @ (Given::Text(_) | Given::Other) => candidate,
         };
-        let candidate = text("candidate").or_else(|| text("member"));
-        let leader = text("leader");
-        if path == SwitchKind::Failover && candidate.is_none() {
+        let leader = given("leader").name("leader name does not match")?;
+        if path == SwitchKind::Failover && candidate == Given::Nothing {
             return Err(Rejection::text(
                 400,
                 "Failover could be performed only to a specific candidate",
@@ -149,30 +190,26 @@ impl Asked {
         } else {
             SwitchKind::Failover
         };
-        let name = |given: Option<&str>, refusal: &str| {
-            given
-                .map(|given| MemberName::new(given).map_err(|_| Rejection::text(412, refusal)))
-                .transpose()
-        };
+        let scheduled_at = given("scheduled_at");
+        if path == SwitchKind::Failover && scheduled_at != Given::Nothing {
+            return Err(Rejection::text(400, "Failover can't be scheduled"));
+        }
         Ok(Self {
             kind,
-            leader: name(leader, "leader name does not match")?,
-            candidate: name(candidate, "candidate does not exists")?,
-            scheduled_at: text("scheduled_at").map(str::to_owned),
+            leader,
+            candidate: candidate.name("candidate does not exists")?,
+            scheduled_at: scheduled_at.moment(),
         })
     }
 
     fn moment(&self, wanted: &Wanted, now: WallTime) -> Result<Option<When>, Rejection> {
-        match (&self.scheduled_at, self.kind) {
-            (None, _) => Ok(None),
-            (Some(_), SwitchKind::Failover) => {
-                Err(Rejection::text(400, "Failover can't be scheduled"))
-            }
-            (Some(_), SwitchKind::Switchover) if wanted.pause => Err(Rejection::text(
+        match &self.scheduled_at {
+            None => Ok(None),
+            Some(_) if wanted.pause => Err(Rejection::text(
                 400,
                 "Can't schedule switchover in the paused state",
             )),
-            (Some(text), SwitchKind::Switchover) => planned(text, "switchover", now).map(Some),
+            Some(text) => planned(text, "switchover", now).map(Some),
         }
     }
 

@@ -72,6 +72,14 @@ const REFUSED: &str = r#"
 failover   | plain  | {"leader": "a"}                                               | 400 | Failover could be performed only to a specific candidate
 switchover | plain  | {"x": 1}                                                      | 400 | Switchover could be performed only from a specific leader
 failover   | plain  | {"candidate": "b", "scheduled_at": "2027-01-01T10:00:00Z"}    | 400 | Failover can't be scheduled
+failover   | plain  | {"leader": "a", "candidate": "b", "scheduled_at": "2027-01-01T10:00:00Z"} | 400 | Failover can't be scheduled
+failover   | plain  | {"candidate": "b", "scheduled_at": 5}                         | 400 | Failover can't be scheduled
+switchover | plain  | {"leader": "a", "scheduled_at": 5}                            | 422 | Unable to parse scheduled timestamp. It should be in an unambiguous format, e.g. ISO 8601
+switchover | plain  | {"leader": "a", "scheduled_at": false}                        | 422 | Unable to parse scheduled timestamp. It should be in an unambiguous format, e.g. ISO 8601
+switchover | plain  | {"leader": 1}                                                 | 412 | leader name does not match
+switchover | plain  | {"leader": "a", "candidate": 1}                               | 412 | candidate does not exists
+switchover | plain  | {"leader": "a", "candidate": null, "member": ["b"]}           | 412 | candidate does not exists
+failover   | plain  | {"candidate": {}}                                             | 412 | candidate does not exists
 switchover | paused | {"leader": "a", "scheduled_at": "2027-01-01T10:00:00Z"}       | 400 | Can't schedule switchover in the paused state
 switchover | paused | {"leader": "a"}                                               | 400 | Switchover is possible only to a specific candidate in a paused state
 switchover | plain  | {"leader": "a", "candidate": "a"}                             | 400 | Switchover target and source are the same
@@ -271,9 +279,12 @@ fn restarts_are_refused_with_the_contracts_words() {
     let role = "PostgreSQL role should be either primary, standby_leader, or replica";
     let timeout = "Timeout should be a positive number of seconds";
     let later = r#"{"schedule": "2027-01-01T10:00:00Z"}"#;
+    let unread =
+        "Unable to parse scheduled timestamp. It should be in an unambiguous format, e.g. ISO 8601";
     for (text, paused, code, words) in [
         (r#"{"role": "x"}"#, false, 400, role),
         (r#"{"role": "demoted"}"#, false, 400, role),
+        (r#"{"role": "master"}"#, false, 400, role),
         (r#"{"timeout": "-1"}"#, false, 400, timeout),
         (r#"{"timeout": 0}"#, false, 400, timeout),
         (r#"{"timeout": "abc"}"#, false, 400, timeout),
@@ -301,6 +312,8 @@ fn restarts_are_refused_with_the_contracts_words() {
             422,
             "Cannot schedule restart in the past",
         ),
+        (r#"{"schedule": null}"#, false, 422, unread),
+        (r#"{"schedule": 5}"#, false, 422, unread),
         (
             r#"{"schedule": "2027-01-01T10:00:00"}"#,
             false,

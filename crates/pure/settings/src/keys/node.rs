@@ -51,7 +51,7 @@ pub(super) const KEYS: &[Key] = &[
     local("restapi.authentication", Section, "", "what unsafe requests must present"),
     local("restapi.authentication.username", Text, "", "user name"),
     local("restapi.authentication.password", Secret, "", "password"),
-    local("restapi.certfile", Text, "", "certificate; turns TLS on"),
+    local("restapi.certfile", Text, "", "certificate; turns TLS on; read again at each reload"),
     local("restapi.keyfile", Text, "", "key; the certificate file when not given"),
     local("restapi.keyfile_password", Secret, "", "passphrase of the key"),
     local("restapi.cafile", Text, "", "certificates that clients are checked against"),
