@@ -105,7 +105,8 @@ impl Turn<'_> {
     }
 
     /// The leader keeps the list: every member with an api_url, and itself. With the mode off there is none.
-    /// Whoever is bound by a promise does not lead yet, whatever the key says.
+    /// Whoever is bound by a promise does not lead yet, whatever the key says. A holder of the key that is not primary yet takes
+    /// nobody off: it may never be, and who is not listed could not lead when the key is free again.
     pub(crate) fn keep_the_list(&mut self) {
         let Some(view) = self.view().filter(|_| self.bound().is_none()) else {
             return;
@@ -116,7 +117,14 @@ impl Turn<'_> {
             }
             return;
         }
-        let wanted = list(view, &self.spec.me, &self.spec.api_url);
+        let mut wanted = list(view, &self.spec.me, &self.spec.api_url);
+        if !self.pg().runs_as_primary() && !self.is_standby_cluster() {
+            for (name, api_url) in &view.failsafe {
+                wanted
+                    .entry(name.clone())
+                    .or_insert_with(|| api_url.clone());
+            }
+        }
         if view.failsafe != wanted {
             self.actions.push(Action::WriteFailsafe(wanted));
         }

@@ -137,15 +137,12 @@ async fn two_timelines_of_one_number_and_one_history_are_told_apart_by_their_byt
     let told = rival.server.ask_history(&upstream).await.unwrap();
     assert_eq!(told.same_wal, Some(false), "stopped");
     // Without a slot it does not even begin to stream, and stays where it is.
-    let upstream = Some(upstream);
-    rival
-        .start(StartAs::Replica {
-            upstream: upstream.clone(),
-        })
-        .await
-        .unwrap();
+    let start_as = StartAs::Replica {
+        upstream: Some(upstream.clone()),
+    };
+    rival.start(start_as).await.unwrap();
     rival.until("it runs", |seen| seen.accepting).await;
-    let told = rival.server.ask_history(&upstream.unwrap()).await.unwrap();
+    let told = rival.server.ask_history(&upstream).await.unwrap();
     assert_eq!(
         (told.timeline.0, told.same_wal),
         (2, Some(false)),

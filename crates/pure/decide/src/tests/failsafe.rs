@@ -144,3 +144,16 @@ fn only_a_listed_member_becomes_a_synchronous_standby() {
         "whoever has every commit must be able to lead"
     );
 }
+
+#[test]
+fn a_holder_of_the_key_that_is_no_primary_yet_takes_nobody_off_the_list() {
+    let writes = |world: World| {
+        let decision = world.decide();
+        decision.any(|action| matches!(action, Action::WriteFailsafe(_)))
+    };
+    let three = ["a", "b", "c"];
+    let hung = with_list(member("b").replica(1, END).mute().leader("b"), &three);
+    assert!(!writes(hung), "a and c could not lead after it");
+    let primary = with_list(member("b").primary(1).leader("b"), &three);
+    assert!(writes(primary), "it could not live on promises");
+}
