@@ -9,8 +9,9 @@ use pgherd_domain::{
     TimelineId, Work, WorkKind,
 };
 
+use crate::candidates::sort_best_first;
 use crate::memory::{SwitchPhase, Switching};
-use crate::switchover::{SUCCESSOR_MAX, sort_best_first};
+use crate::switchover::SUCCESSOR_MAX;
 use crate::turn::Turn;
 
 impl Turn<'_> {

@@ -10,6 +10,7 @@
 //! `slot_budget`, `hung`, `publish`.
 
 mod bootstrap;
+mod candidates;
 mod cascade;
 mod clone_source;
 mod decision;
