@@ -3,8 +3,8 @@
 //! Read in this order: `decision` (what comes out), `memory` (what one turn leaves for the next), `turn`
 //! (the order of questions) with `outcomes` (what came of the last turn), then the answers: `lease`,
 //! `unreachable`, `working`, `bootstrap` with `clone_source`, `identity`, `recover`, `divergence`, `leaderless` with `order`,
-//! `eligibility`, `failsafe`, `peers` and `votes`, `leading` with `switchover` and `hand_over`, `following` with
-//! `cascade`, `standby`, `operator` with `stop_before`, `shutdown`; and what every turn keeps in order: `sync_standby`
+//! `eligibility`, `failsafe`, `peers` and `votes`, `leading` with `switchover`,
+//! `candidates` and `hand_over`, `following` with `cascade` and `wal_gone`, `standby`, `paused`, `operator` with `stop_before`, `shutdown`; and what every turn keeps in order: `sync_standby`
 //! with `sync_names`, `sync_quorum`, `sync_zones` and `sync_silent`, `entry`, `slots` with `wanted_slots`, `logical_slots`,
 //! `slot_parameters` and
 //! `slot_budget`, `hung`, `publish`.

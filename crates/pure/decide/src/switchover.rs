@@ -266,8 +266,8 @@ impl Turn<'_> {
             .map(|failover| failover.value.clone())
             .unwrap_or_default();
         let waited = self.now().since(since);
-        let phase = match self.judge_candidates(&order, asked) {
-            None => "asking the candidates",
+        let (phase, asked) = match self.judge_candidates(&order, asked) {
+            None => ("asking the candidates", asked),
             Some(candidates) if candidates.is_empty() => {
                 self.memory.switching = None;
                 self.call_off_order(switching.order, "no good candidates have been found");
@@ -276,7 +276,9 @@ impl Turn<'_> {
             Some(candidates)
                 if waited < CATCH_UP_MAX && !self.is_there(&candidates, asked, goal) =>
             {
-                "waiting for a candidate to catch up"
+                self.wake_in(CATCH_UP_STEP);
+                let later = self.now().plus(Duration::from_millis(1));
+                ("waiting for a candidate to catch up", later)
             }
             Some(_) => {
                 self.say(Reason::Says(if order.is_switchover() {
@@ -288,17 +290,8 @@ impl Turn<'_> {
                 return true;
             }
         };
-        let catching_up = phase != "asking the candidates";
-        let asked = if catching_up {
-            self.now().plus(Duration::from_millis(1))
-        } else {
-            asked
-        };
         if let Some(switching) = &mut self.memory.switching {
             switching.phase = SwitchPhase::Confirming { since, asked, goal };
-        }
-        if catching_up {
-            self.wake_in(CATCH_UP_STEP);
         }
         self.say(Reason::Switching {
             to: switching.to.clone(),
