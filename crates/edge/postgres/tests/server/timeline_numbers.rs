@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use pgherd_domain::{Adjustment, StartAs, StopMode, Work, WorkError};
+use pgherd_domain::{Adjustment, StartAs, Work, WorkError};
 use pgherd_ports::LocalPostgres as _;
 
 use crate::bed::{Bed, Member, PATIENCE, in_an_hour};
@@ -25,14 +25,6 @@ fn histories(of: &Member) -> String {
         .collect();
     numbers.sort();
     numbers.concat()
-}
-
-async fn stop(member: &Member) {
-    let stop = Work::Stop {
-        mode: StopMode::Fast,
-        escalate_at: None,
-    };
-    member.carry_out(stop).await.unwrap();
 }
 
 #[tokio::test]
@@ -76,10 +68,10 @@ async fn two_servers_promoted_at_one_position_are_told_apart_and_one_is_wound_ba
     behind.adjust(Adjustment::Follow { upstream }).await;
     behind.has(ROWS, "new,old").await;
     assert_eq!(histories(&behind), "2345");
-    stop(&behind).await;
+    behind.stop_fast().await;
     behind.stream_from(&new).await;
 
-    stop(&rival).await;
+    rival.stop_fast().await;
     let source = new.upstream_of(&rival);
     rival.carry_out(Work::Rewind { source }).await.unwrap();
     rival.stream_from(&new).await;
@@ -110,7 +102,7 @@ async fn numbers_that_no_timeline_followed_keep_no_standby_from_starting() {
             .join(format!("pg_wal/{number:08X}.history"));
         std::fs::write(file, "# pgherd: no timeline bears this number\n").unwrap();
     }
-    stop(&standby).await;
+    standby.stop_fast().await;
     standby.stream_from(&primary).await;
     assert_eq!(histories(&standby), "");
 
@@ -120,7 +112,7 @@ async fn numbers_that_no_timeline_followed_keep_no_standby_from_starting() {
     };
     assert_eq!(standby.carry_out(late).await, Err(WorkError::LeaseEnded));
     assert_eq!(histories(&standby), "", "it is not promoted");
-    stop(&standby).await;
+    standby.stop_fast().await;
     let upstream = Some(primary.upstream_of(&standby));
     standby.start(StartAs::Replica { upstream }).await.unwrap();
 }
