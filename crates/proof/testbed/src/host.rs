@@ -1,6 +1,6 @@
 //! One host: an address, a directory, the processes started on it, and its link to the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -291,26 +291,37 @@ impl Host {
             .context("hosts are loopback addresses here: nothing can be cut")
     }
 
-    /// Name and last `lines` lines of each log of this host.
+    /// Name and last `lines` lines of each log of this host, of its PostgreSQL's too. A line that comes again and again,
+    /// with another time in front, counts once.
     #[must_use]
     pub fn log_tails(&self, lines: usize) -> Vec<(String, String)> {
         let mut tails = Vec::new();
-        for entry in std::fs::read_dir(self.dir())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".log") {
-                let text = std::fs::read(entry.path()).unwrap_or_default();
-                let text = String::from_utf8_lossy(&text);
-                let all: Vec<&str> = text.lines().collect();
-                tails.push((name, all[all.len().saturating_sub(lines)..].join("\n")));
+        for (prefix, folder) in [("", self.dir().to_owned()), ("data/", self.dir().join("data/log"))] {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.ends_with(".log") {
+                    let text = std::fs::read(entry.path()).unwrap_or_default();
+                    let text = String::from_utf8_lossy(&text);
+                    tails.push((format!("{prefix}{name}"), last_different(&text, lines)));
+                }
             }
         }
         tails.sort();
         tails
     }
+}
+
+/// The last `lines` lines of those that differ in more than digits; of equal ones the last.
+fn last_different(text: &str, lines: usize) -> String {
+    let mut seen = HashSet::new();
+    let mut kept: Vec<&str> = text
+        .lines()
+        .rev()
+        .filter(|line| seen.insert(line.replace(|c: char| c.is_ascii_digit(), "")))
+        .take(lines)
+        .collect();
+    kept.reverse();
+    kept.join("\n")
 }
 
 impl Testbed {

@@ -14,8 +14,10 @@ use pgherd_e2e::{
 use pgherd_testbed::{Cut, Herd, HerdOptions, Member, Oracle, PostgresTools, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// So slow, in kbit/s, that what a member is doing can be looked at: 16 MB take some seconds.
-const SLOW: u32 = 40_000;
+/// So slow, in kbit/s, that pg_rewind can be looked at.
+const SLOW_REWIND: u32 = 200_000;
+/// So slow, in kbit/s, that a copy lasts until it has been looked at and interrupted, on a busy machine too.
+const SLOW_COPY: u32 = 16_000;
 
 #[tokio::test]
 async fn a_diverged_primary_is_rewound_with_wal_of_the_archive_and_the_new_history_is_whole()
@@ -49,7 +51,7 @@ async fn a_diverged_primary_is_rewound_with_wal_of_the_archive_and_the_new_histo
         let new = herd.wait_other_leader(old, FAILOVER).await?;
         rows_arrive(&oracle, 200).await?;
         let gone = forget_archived_segments(herd, &herd.members[old]).await?;
-        herd.members[old].host().slow(Some(5 * SLOW))?;
+        herd.members[old].host().slow(Some(SLOW_REWIND))?;
         herd.members[old].host().heal()?;
         shows(herd, old, &["rewinding: ", "because its WAL ends at"]).await?;
         herd.members[old].host().slow(None)?;
@@ -228,7 +230,7 @@ async fn an_interrupted_copy_is_made_in_the_end(herd: &mut Herd) -> Result<()> {
         Ok(())
     })
     .await?;
-    herd.members[old].host().slow(Some(SLOW))?;
+    herd.members[old].host().slow(Some(SLOW_COPY))?;
     herd.members[old].host().heal()?;
 
     // The reason and how far it is are shown, and the old directory stays while the copy is not whole.
