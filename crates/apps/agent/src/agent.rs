@@ -149,7 +149,7 @@ impl Agent {
         wake: Wake,
         shutdown: watch::Receiver<bool>,
     ) -> (Self, Desk) {
-        let spec = Arc::new(spec::of_settings(settings.in_force(), settings.dynamic()));
+        let spec = Arc::new(spec::of_settings(&settings));
         let now = ports.clock.now();
         let board = Board::new(spec.me.clone(), spec.ttl, now);
         let (ask, requests) = mpsc::channel(REQUESTS_MAX);
@@ -365,10 +365,7 @@ impl Agent {
             info!("dynamic configuration changed");
             self.settle();
         }
-        self.spec = Arc::new(spec::of_settings(
-            self.settings.in_force(),
-            self.settings.dynamic(),
-        ));
+        self.spec = Arc::new(spec::of_settings(&self.settings));
 
         let idle = seen
             .work
@@ -475,10 +472,7 @@ impl Agent {
 
     /// New settings: what hangs on them outside PostgreSQL.
     fn settle(&mut self) {
-        self.spec = Arc::new(spec::of_settings(
-            self.settings.in_force(),
-            self.settings.dynamic(),
-        ));
+        self.spec = Arc::new(spec::of_settings(&self.settings));
         self.board.set_ttl(self.spec.ttl);
         self.plan
             .send_replace(watchdog::plan(self.settings.in_force()));

@@ -15,6 +15,8 @@ pub struct SettingsSource {
     local: Local,
     read_local: Option<ReadLocal>,
     dynamic: Option<Value>,
+    /// Whether that is the cluster's, and not `bootstrap.dcs`.
+    is_known: bool,
     in_force: Arc<Settings>,
 }
 
@@ -36,6 +38,7 @@ impl SettingsSource {
             local,
             read_local,
             dynamic,
+            is_known: false,
             in_force: Arc::new(settings),
         }
     }
@@ -46,6 +49,7 @@ impl SettingsSource {
     pub fn with_kept(mut self, kept: Option<Map<String, Value>>) -> Self {
         if let Some(kept) = kept {
             self.dynamic = Some(Value::Object(kept));
+            self.is_known = true;
             self.merge();
         }
         self
@@ -61,9 +65,16 @@ impl SettingsSource {
         self.dynamic.as_ref()
     }
 
+    /// Whether [`Self::dynamic`] was read from `/config` or is the kept copy; `bootstrap.dcs` says nothing of a cluster that
+    /// exists.
+    pub const fn is_known(&self) -> bool {
+        self.is_known
+    }
+
     /// Takes `/config` in force. A missing or broken one leaves the last good one (contract §2.1).
     /// `true` when something changed.
     pub(crate) fn take_dynamic(&mut self, config: &Value) -> bool {
+        self.is_known = true;
         if self.dynamic.as_ref() == Some(config) {
             return false;
         }

@@ -5,10 +5,14 @@ use pgherd_domain::{
     ClusterSpec, IgnoredSlots, LogicalSlot, RemoteCluster, SlotName, Tags, Upstream,
 };
 use pgherd_settings::{HostPort, PermanentSlot, Settings, SlotKind, SlotMatcher};
+
 use serde_json::Value;
 
-/// The part of `settings` that decisions depend on.
-pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> ClusterSpec {
+use crate::settings::SettingsSource;
+
+/// The part of the settings in force that decisions depend on.
+pub(crate) fn of_settings(source: &SettingsSource) -> ClusterSpec {
+    let settings: &Settings = source.in_force();
     let fixed = &settings.fixed;
     let changing = &settings.changing;
     let cluster = &changing.cluster;
@@ -75,7 +79,8 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
             .iter()
             .any(|method| method.no_leader),
         may_bootstrap: fixed.bootstrap.configured,
-        dynamic_config: dynamic.cloned(),
+        dynamic_config: source.dynamic().cloned(),
+        knows_config: source.is_known(),
         failsafe_mode: cluster.failsafe_mode,
         watchdog: changing.watchdog.mode,
         standby: remote(settings),

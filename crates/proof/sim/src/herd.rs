@@ -208,7 +208,9 @@ impl Herd {
             ports = planted::in_ports(bug, ports, &dcs, &process);
         }
         let (shutdown, stopping) = watch::channel(false);
-        let source = SettingsSource::new(local, Some(read));
+        let kept = world.look(|state| state.host(name).kept_dynamic.clone());
+        let kept = kept.and_then(|kept| kept.as_object().cloned());
+        let source = SettingsSource::new(local, Some(read)).with_kept(kept);
         let (agent, desk) = Agent::new(source, ports, wake.clone(), stopping);
         let mut agent = agent.on_turn(turns::recorder(&process));
         if let Some(bug) = self.planted {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pgherd_domain::{MemberName, Moment};
 use pgherd_ports::{Desk, Shown};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::clock::Pendulum;
@@ -54,6 +55,8 @@ pub(crate) struct Host {
     pub(crate) desk: Option<Desk>,
     /// What the member promised, as its disk keeps it.
     pub(crate) promises: BTreeMap<MemberName, Moment>,
+    /// The copy of the dynamic configuration on its disk.
+    pub(crate) kept_dynamic: Option<Value>,
     pub(crate) dice: Dice,
     /// Dice of the disk that keeps promises.
     pub(crate) promise_dice: Dice,
@@ -81,6 +84,7 @@ impl Host {
             shown: None,
             desk: None,
             promises: BTreeMap::new(),
+            kept_dynamic: None,
             promise_dice: dice.of("promises"),
             dice,
         }

@@ -64,7 +64,7 @@ impl Turn<'_> {
     /// Whether a synchronous mode is in force, as far as it is known: until the store was read once, and where nothing was
     /// kept of its configuration, it may be.
     fn is_synchronous(&self) -> bool {
-        let unknown = self.has_read_nothing() && self.spec.dynamic_config.is_none();
+        let unknown = self.has_read_nothing() && !self.spec.knows_config;
         (unknown || self.spec.synchronous_mode != SyncMode::Off) && !self.is_standby_cluster()
     }
 

@@ -146,6 +146,9 @@ pub struct ClusterSpec {
     pub may_bootstrap: bool,
     /// The last good dynamic configuration, to be put back by the leader when `/config` is gone.
     pub dynamic_config: Option<Value>,
+    /// It is what this member last knew of the cluster: read there, or kept beside the data. Else it is `bootstrap.dcs`, which
+    /// says how a new cluster begins.
+    pub knows_config: bool,
     /// The leader stays while the DCS is away, as long as all members of `/failsafe` agree (contract §12).
     pub failsafe_mode: bool,
     /// Whether this member leads with a watchdog only.

@@ -12,6 +12,7 @@ use pgherd_domain::{
 };
 use pgherd_ports::{AdjustError, Clock, LocalPostgres, Progress};
 use pgherd_settings::Settings;
+use serde_json::Value;
 
 use super::life::{self, Ending};
 use super::seen;
@@ -330,6 +331,12 @@ impl LocalPostgres for SimPostgres {
             let server = &mut state.host_mut(me).server;
             server.configured.clone_from(controlled);
         });
+    }
+
+    async fn keep_dynamic(&self, dynamic: &Value) {
+        self.process.gate().await;
+        let Process { world, me, .. } = &self.process;
+        world.quietly(|state| state.host_mut(me).kept_dynamic = Some(dynamic.clone()));
     }
 
     async fn reload(&self) -> Result<(), AdjustError> {

@@ -168,10 +168,14 @@ fn a_former_primary_that_nobody_leads_comes_back_closed_until_it_streams() {
     assert!(!copy.decide().does(&CLOSE), "it was none");
     let blind = member("a")
         .stopped(ControlState::InProduction, 1)
+        .spec(|spec| {
+            // What `bootstrap.dcs` says is no mode of this cluster.
+            spec.dynamic_config = Some(serde_json::json!({"ttl": 30}));
+            spec.knows_config = false;
+        })
         .seen(|seen| seen.dcs = unknown());
     assert!(blind.clone().decide().does(&CLOSE), "nobody knows the mode");
-    let asynchronous = serde_json::json!({"ttl": 30});
-    let kept = blind.spec(|spec| spec.dynamic_config = Some(asynchronous));
+    let kept = blind.spec(|spec| spec.knows_config = true);
     assert!(!kept.decide().does(&CLOSE));
     let replica = member("a")
         .replica(1, END)

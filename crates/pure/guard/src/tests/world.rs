@@ -62,6 +62,7 @@ fn spec() -> ClusterSpec {
         restores_without_leader: false,
         may_bootstrap: true,
         dynamic_config: None,
+        knows_config: true,
         failsafe_mode: false,
         watchdog: pgherd_domain::WatchdogMode::Automatic,
         standby: None,
