@@ -103,6 +103,28 @@ fn register(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(handle, Interest::READABLE)
 }
 
+/// What was launched to become a postmaster, before its pid file says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Launched {
+    /// Of the process that stays the parent of the postmaster.
+    pub(crate) pid: i32,
+    started_ticks: u64,
+}
+
+impl Launched {
+    /// The process that was just launched; `None` when it has ended already.
+    pub(crate) fn now(pid: u32) -> Option<Self> {
+        let pid = i32::try_from(pid).ok()?;
+        let started_ticks = stat(pid)?.started_ticks;
+        Some(Self { pid, started_ticks })
+    }
+
+    /// Whether it, or the postmaster under it, still runs.
+    pub(crate) fn runs(self) -> bool {
+        stat(self.pid).is_some_and(|stat| stat.started_ticks == self.started_ticks && stat.runs())
+    }
+}
+
 /// Holds on to the postmaster that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {

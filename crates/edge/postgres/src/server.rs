@@ -24,7 +24,7 @@ use crate::hooks::Hooks;
 use crate::observe::{DISK_PATIENCE, Look, Seen};
 use crate::parameters::Checked;
 use crate::place::Place;
-use crate::process::{self, Family, Postmaster, Watch};
+use crate::process::{self, Family, Launched, Postmaster, Watch};
 use crate::query::Heartbeat;
 use crate::setup::{SetupError, settle};
 use crate::standbys::Glance;
@@ -50,6 +50,8 @@ pub struct LocalServer {
     wanted: Mutex<Wanted>,
     /// The standbys that streamed at the last glance.
     pub(crate) standbys: Mutex<Glance>,
+    /// What was launched and was not seen to be a postmaster yet.
+    launched: Mutex<Option<Launched>>,
     /// A long work runs that writes files or moves processes: settings are only taken in.
     working: AtomicBool,
 }
@@ -111,6 +113,7 @@ impl LocalServer {
                 kept: None,
             }),
             standbys: Mutex::default(),
+            launched: Mutex::default(),
             working: AtomicBool::new(false),
         })
     }
@@ -151,6 +154,17 @@ impl LocalServer {
     /// The postmaster that runs, looked at now and held from now on.
     pub(crate) async fn postmaster(&self) -> Option<Arc<Postmaster>> {
         self.watch.hold(&self.running().await?, self.now())
+    }
+
+    /// Notes what is launched to become the postmaster; `None`: it has ended, or is known by its pid file.
+    pub(crate) fn note_launched(&self, launched: Option<Launched>) {
+        *self.launched.lock().unwrap_or_else(PoisonError::into_inner) = launched;
+    }
+
+    /// What was launched, and is neither known to be a postmaster nor has ended.
+    pub(crate) fn launching(&self) -> Option<Launched> {
+        let launched = *self.launched.lock().unwrap_or_else(PoisonError::into_inner);
+        launched.filter(|launched| launched.runs())
     }
 
     /// The processes on the data directory.

@@ -296,7 +296,10 @@ impl Host {
     #[must_use]
     pub fn log_tails(&self, lines: usize) -> Vec<(String, String)> {
         let mut tails = Vec::new();
-        for (prefix, folder) in [("", self.dir().to_owned()), ("data/", self.dir().join("data/log"))] {
+        for (prefix, folder) in [
+            ("", self.dir().to_owned()),
+            ("data/", self.dir().join("data/log")),
+        ] {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if name.ends_with(".log") {

@@ -23,12 +23,7 @@ impl LocalServer {
         basebackup_only: bool,
         progress: &Progress,
     ) -> Result<(), WorkError> {
-        if self.running().await.is_some() {
-            return Err(WorkError::Failed(
-                "PostgreSQL runs; its data directory is not replaced under it".to_owned(),
-            ));
-        }
-        self.clear_orphans().await?;
+        self.nobody_uses_the_directory().await?;
         let settings = self.settings();
         self.write_passwords(source.ends())
             .await
@@ -65,12 +60,7 @@ impl LocalServer {
 
     /// Tries every method that needs nobody to copy from, in turn. The server is not started.
     pub(super) async fn restore(&self, progress: &Progress) -> Result<(), WorkError> {
-        if self.running().await.is_some() {
-            return Err(WorkError::Failed(
-                "PostgreSQL runs; its data directory is not replaced under it".to_owned(),
-            ));
-        }
-        self.clear_orphans().await?;
+        self.nobody_uses_the_directory().await?;
         let settings = self.settings();
         self.write_passwords(std::iter::empty())
             .await
@@ -102,6 +92,16 @@ impl LocalServer {
             );
         }
         Err(WorkError::Failed(troubles.join("; ")))
+    }
+
+    /// A server whose directory is moved goes on in it, unseen, and keeps the port.
+    async fn nobody_uses_the_directory(&self) -> Result<(), WorkError> {
+        if self.running().await.is_some() {
+            return Err(WorkError::Failed(
+                "PostgreSQL runs; its data directory is not replaced under it".to_owned(),
+            ));
+        }
+        self.clear_orphans().await
     }
 
     async fn copy_by_basebackup(
@@ -182,6 +182,8 @@ impl LocalServer {
             .files()
             .write_with_mode(&fresh.join("standby.signal"), "", 0o600)
             .doing("write standby.signal")?;
+        // Somebody may have started what was there while the copy was made.
+        self.nobody_uses_the_directory().await?;
         on_disk(move || aside.install())
             .await
             .doing("move the copy into place")

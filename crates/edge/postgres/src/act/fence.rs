@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pgherd_decide::fence_margin;
+use pgherd_domain::WorkError;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -34,6 +35,9 @@ impl LocalServer {
                 Some(running) => self.end_at_once(running, patience).await,
                 // Sessions of a killed postmaster may still be committing.
                 None if self.is_standby_on_disk().await == Some(true) => return,
+                None if self.launching().is_some() => {
+                    Err(WorkError::Failed("it is being started".to_owned()))
+                }
                 None => self.kill_leftovers().await,
             };
             match done {

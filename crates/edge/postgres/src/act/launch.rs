@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Doing as _;
 use crate::files::sibling;
 use crate::pace::Pace;
-use crate::process::remove_stale_locks;
+use crate::process::{Launched, remove_stale_locks};
 use crate::server::LocalServer;
 
 /// What is said of a start that failed.
@@ -25,6 +25,8 @@ const TAIL_BYTES: u64 = 16 * 1024;
 const LOG_MAX: u64 = 4 << 20;
 /// How long the log collector may take for the last lines of a server that is gone.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long one whose start was called off may take to be known by its pid file, or to end.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long killed processes may take to go: one may hang on a disk.
 pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -97,7 +99,8 @@ impl LocalServer {
         }
         // It ends when the postmaster does. Nobody has to wait for it: it goes on when this is dropped.
         let mut parent = launch.spawn().doing("start PostgreSQL")?;
-        tokio::select! {
+        self.note_launched(parent.id().and_then(Launched::now));
+        let launched = tokio::select! {
             ended = parent.wait() => {
                 self.family().collected(LAST_LINES).await;
                 Err(log.failure(&ended.map_or_else(
@@ -112,7 +115,32 @@ impl LocalServer {
                 ))),
                 None => Err(log.failure("it did not start in time")),
             },
+        };
+        if self.running().await.is_some() {
+            self.note_launched(None);
         }
+        launched
+    }
+
+    /// Waits until a postmaster whose start was called off is known by its pid file, or has ended. Before that nothing can
+    /// stop it, and a copy would be put in its place under it.
+    pub(super) async fn settle_launch(&self) -> Result<(), WorkError> {
+        let deadline = Instant::now() + SETTLE_PATIENCE;
+        let mut pace = Pace::millis(2, 50);
+        while let Some(launched) = self.launching() {
+            if self.running().await.is_some() {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(WorkError::Failed(format!(
+                    "a PostgreSQL whose start was called off (process {}) neither comes up nor ends",
+                    launched.pid
+                )));
+            }
+            pace.wait().await;
+        }
+        self.note_launched(None);
+        Ok(())
     }
 
     /// Returns when the postmaster takes connections, or, as a standby that is not hot, replays.

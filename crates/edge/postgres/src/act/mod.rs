@@ -52,7 +52,10 @@ impl LocalServer {
             | Work::CrashRecovery
             | Work::CopySlots { .. }
             | Work::StopBefore { .. }
-            | Work::Rewind { .. } => Some(self.begin_work()),
+            | Work::Rewind { .. } => {
+                self.settle_launch().await?;
+                Some(self.begin_work())
+            }
         };
         match work {
             Work::Bootstrap => Box::pin(self.bootstrap(progress)).await,

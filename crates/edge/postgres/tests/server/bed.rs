@@ -320,7 +320,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-fn bin_dir() -> Utf8PathBuf {
+pub fn bin_dir() -> Utf8PathBuf {
     let named = std::env::var("PGHERD_PG_BIN").ok();
     named
         .unwrap_or_else(|| "/usr/lib/postgresql/15/bin".into())

@@ -3,11 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use pgherd_domain::{Adjustment, DataDirectory, SlotName, Upstream, Work};
+use pgherd_domain::{Adjustment, DataDirectory, SlotName, StartAs, Upstream, Work};
 use pgherd_ports::{LocalPostgres as _, Progress, Wake};
 use pgherd_settings::ReplicaMethod;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, PATIENCE, bin_dir};
 
 #[tokio::test]
 async fn a_copy_tells_its_progress_and_streams_through_its_slot() {
@@ -72,6 +72,57 @@ async fn a_copy_tells_its_progress_and_streams_through_its_slot() {
         primary.server.adjust(&busy).await.is_err(),
         "an active slot stays"
     );
+}
+
+#[tokio::test]
+async fn a_start_that_is_called_off_leaves_no_server_under_a_copy() {
+    let bed = Bed::new();
+    let primary = bed.primary("a").await;
+    let slow = bed.path().join("slow-postgres");
+    let postgres = bin_dir().join("postgres");
+    let marks = bed.path().join("marks");
+    std::fs::create_dir(&marks).unwrap();
+    let mode = std::fs::Permissions::from_mode;
+    std::fs::set_permissions(&marks, mode(0o777)).unwrap();
+    // The pid file comes late, as on a busy machine.
+    let script = format!("#!/bin/sh\ntouch {marks}/launched\nsleep 0.1\nexec {postgres} \"$@\"\n");
+    std::fs::write(&slow, script).unwrap();
+    std::fs::set_permissions(&slow, mode(0o755)).unwrap();
+    let replica = bed.member_with("b", |settings| {
+        settings.fixed.place.bin_name.postgres = slow.to_string();
+    });
+    replica.join(&primary).await;
+    replica.stop_fast().await;
+
+    let upstream = Some(primary.upstream_of(&replica));
+    let start = Work::Start {
+        start_as: StartAs::Replica { upstream },
+        timeout: PATIENCE,
+    };
+    let progress = Progress::default();
+    let mark = marks.join("launched");
+    std::fs::remove_file(&mark).unwrap();
+    let launched = async {
+        while !mark.exists() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::select! {
+        ended = replica.server.carry_out(&start, &progress) => panic!("it ended: {ended:?}"),
+        () = launched => {}
+    }
+    replica.stop_fast().await;
+    let source = primary.upstream_of(&replica);
+    let basebackup_only = true;
+    replica
+        .carry_out(Work::Clone {
+            source,
+            basebackup_only,
+        })
+        .await
+        .unwrap();
+    // What was started would hold the port.
+    replica.stream_from(&primary).await;
 }
 
 #[tokio::test]
