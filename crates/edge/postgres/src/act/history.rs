@@ -102,10 +102,11 @@ impl LocalServer {
         };
         let oldest = ask_value(&client, OLDEST, PATIENCE).await;
         let timeline = TimelineId(answer.timeline);
+        let began = history.switches.last().map(|last| last.at);
         Ok(UpstreamSeen {
             in_recovery: answer.in_recovery,
             system_id: answer.system_id,
-            same_wal: self.has_same_wal(&client, timeline).await,
+            same_wal: self.has_same_wal(&client, timeline, began).await,
             timeline,
             history,
             oldest: oldest.ok().as_deref().and_then(beginning_of),
