@@ -4,7 +4,10 @@
 //! writes would only make the turn longer, and the next turn reads first.
 
 use pgherd_domain::documents::StatusDoc;
-use pgherd_domain::{Action, Effect, Lsn, MemberName, Outcome, Promise, StartAs, Work};
+use pgherd_domain::{
+    Action, Adjustment, Effect, Lsn, MemberName, Outcome, Promise, StartAs, Upstream, Work,
+    WorkKind,
+};
 use pgherd_ports::{Acquisition, Condition, DcsError, HandOver, Key, Written};
 use tracing::{error, info, warn};
 
@@ -23,7 +26,7 @@ impl Agent {
         let mut store_is_silent = false;
         for action in actions {
             match action {
-                Action::Begin(work) => self.begin(work),
+                Action::Begin(work) => self.begin(work).await,
                 Action::CancelWork => self.worker.cancel().await,
                 // The situation of this turn has told the task that does it.
                 Action::ArmWatchdog => {}
@@ -44,13 +47,7 @@ impl Agent {
                     return Then::Exit(result);
                 }
                 Action::Adjust(change) => {
-                    let outcome = match self.ports.postgres.adjust(&change).await {
-                        Ok(()) => Outcome::Done,
-                        Err(error) => {
-                            warn!("{change}: {error}");
-                            Outcome::Unknown(error.to_string())
-                        }
-                    };
+                    let outcome = self.adjust(&change).await;
                     self.effects.push(Effect {
                         action: Action::Adjust(change),
                         outcome,
@@ -81,7 +78,46 @@ impl Agent {
         Then::GoOn
     }
 
-    fn begin(&mut self, work: Work) {
+    async fn adjust(&self, change: &Adjustment) -> Outcome {
+        let follows = match change {
+            Adjustment::Follow { upstream } => upstream.as_ref(),
+            _ => return self.change(change).await,
+        };
+        let _held = self.votes.hold().await;
+        match self.voted_against(follows) {
+            Some(to) => {
+                info!("{change} is put off: this member has voted for {to} a moment ago");
+                Outcome::Refused
+            }
+            None => self.change(change).await,
+        }
+    }
+
+    async fn change(&self, change: &Adjustment) -> Outcome {
+        match self.ports.postgres.adjust(change).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                warn!("{change}: {error}");
+                Outcome::Unknown(error.to_string())
+            }
+        }
+    }
+
+    /// For whom this member has voted since the read by which `upstream` is to be followed, if that is somebody else.
+    fn voted_against(&self, upstream: Option<&Upstream>) -> Option<MemberName> {
+        let upstream = upstream?;
+        let to = self.votes.since(self.read_began)?;
+        (upstream.name.as_ref() != Some(&to)).then_some(to)
+    }
+
+    async fn begin(&mut self, work: Work) {
+        let votes = self.votes.clone();
+        let _held = votes.hold().await;
+        if let Some(to) = self.voted_against(work.upstream()) {
+            let kind = work.kind();
+            return info!("{kind} is put off: this member has voted for {to} a moment ago");
+        }
+        votes.note_busy(work.kind() != WorkKind::Checkpoint);
         let now = self.ports.clock.now();
         if needs_the_lease(&work)
             && let Err(Promise { to, .. }) = self.promises.stand(now)

@@ -13,8 +13,8 @@ use pgherd_domain::{
 };
 use pgherd_guard::Note;
 use pgherd_ports::{
-    Asked, Clock, Dcs, Desk, Fence, LocalPostgres, Peers, PromiseBook, PromiseStore, Shown, Wake,
-    Watchdog, WatchdogOrder, WatchdogWant,
+    Asked, Clock, Dcs, Desk, Fence, LocalPostgres, Peers, PromiseBook, PromiseStore, Shown,
+    VoteBook, Wake, Watchdog, WatchdogOrder, WatchdogWant,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -91,6 +91,9 @@ pub struct Agent {
     pub(crate) worker: Worker,
     pub(crate) inquiries: Inquiries,
     pub(crate) promises: PromiseBook,
+    pub(crate) votes: VoteBook,
+    /// When the last read of the cluster that was answered had begun.
+    pub(crate) read_began: Option<Moment>,
     pub(crate) roll: Roll,
     /// What a plea says of this leader's slots.
     slots_told: BTreeMap<String, Lsn>,
@@ -156,6 +159,7 @@ impl Agent {
         let shown = watch::Sender::new(None);
         let reload = Wake::new();
         let promises = PromiseBook::new(Arc::clone(&ports.promises));
+        let votes = VoteBook::default();
         let plan = watchdog::plan(settings.in_force());
         let desk = Desk {
             shown: shown.subscribe(),
@@ -167,6 +171,8 @@ impl Agent {
             dcs: Arc::clone(&ports.dcs),
             peers: Arc::clone(&ports.peers),
             promises: promises.clone(),
+            votes: votes.clone(),
+            postgres: Arc::clone(&ports.postgres),
         };
         let agent = Self {
             ports,
@@ -179,6 +185,8 @@ impl Agent {
             worker: Worker::default(),
             inquiries: Inquiries::default(),
             promises,
+            votes,
+            read_began: None,
             roll: Roll::default(),
             slots_told: BTreeMap::new(),
             appeal: watch::Sender::new(None),

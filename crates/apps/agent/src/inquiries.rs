@@ -45,17 +45,22 @@ impl Inquiries {
                 name,
                 api_url,
                 patience,
+                vote_for,
             } => {
                 let asked = clock.now();
                 self.peers
                     .insert(name.clone(), PeerSeen::Asking { since: asked });
                 let (peers, clock) = (Arc::clone(peers), Arc::clone(clock));
                 self.tasks.spawn(async move {
+                    let asking = async {
+                        match &vote_for {
+                            Some(candidate) => peers.vote(&api_url, candidate, patience).await,
+                            None => peers.status(&api_url, patience).await,
+                        }
+                    };
                     let answer = tokio::select! {
                         biased;
-                        answer = peers.status(&api_url, patience) => {
-                            answer.map_err(|error| error.to_string())
-                        }
+                        answer = asking => answer.map_err(|error| error.to_string()),
                         () = clock.sleep(patience) => Err(format!("no answer within {patience:?}")),
                     };
                     let seen = match answer {

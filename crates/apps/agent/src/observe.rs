@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgherd_decide::{demote_budget, serves_until};
-use pgherd_domain::{FailsafeSeen, Observation, Request, RequestId, Standing};
+use pgherd_domain::{FailsafeSeen, Observation, Request, RequestId, Standing, WorkKind};
 use pgherd_ports::{Asked, DcsError};
 
 use crate::Agent;
@@ -28,6 +28,7 @@ impl Agent {
         let fact = std::mem::replace(&mut self.dcs, super::agent::nothing_seen());
         self.dcs = match dcs {
             Ok(view) => {
+                self.read_began = Some(began);
                 self.last_read = Some((std::sync::Arc::new(view.clone()), now, wall));
                 pgherd_domain::Fact::seen(view, now)
             }
@@ -40,6 +41,8 @@ impl Agent {
         if !postgres.runs_as_primary() {
             self.board.loss_is_settled();
         }
+        self.votes
+            .note_busy(work.kind().is_some_and(|kind| kind != WorkKind::Checkpoint));
         let lease = self.board.seen();
         let making_a_primary = work
             .running
@@ -67,6 +70,7 @@ impl Agent {
             failsafe,
             unfenced: self.ports.fence.trouble(),
             watchdog: self.ports.watchdog.seen(),
+            voted: self.votes.since(self.read_began),
             effects: std::mem::take(&mut self.effects),
             requests: self.take_requests(),
             shutdown: *self.shutdown.borrow(),

@@ -62,6 +62,11 @@ pub(crate) fn document(desk: &Desk, rendered: &Rendered) -> Reply {
     Reply::json_text(StatusCode::OK, body)
 }
 
+/// The same of what was seen apart from a turn.
+pub(crate) fn document_of(shown: &Shown, desk: &Desk) -> Reply {
+    Reply::json(&status::document(&facts(shown, desk)))
+}
+
 /// `/liveness`.
 pub(crate) fn liveness(desk: &Desk) -> Reply {
     Reply::status(shown(desk).is_some_and(|shown| health::is_alive(&facts(&shown, desk))))

@@ -23,6 +23,10 @@ const GATHER_MAX: Duration = Duration::from_micros(200);
 /// A turn that was asked for is waited for no longer than this.
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(400);
 
+/// The same while the DCS does not answer this member: its turns last as long as it waits for that, and who asks in a race
+/// waits for 0.25 s.
+const LOOK_AGAIN_WITHOUT_DCS: Duration = Duration::from_millis(100);
+
 /// Lets the agent look again when what it shows is older than `age`, and waits for it within a bound.
 pub(crate) async fn look_again(desk: &Desk, age: Duration) {
     let asked = desk.clock.now();
@@ -33,8 +37,14 @@ pub(crate) async fn look_again(desk: &Desk, age: Duration) {
         return;
     }
     desk.wake.wake();
+    let knows = watch.borrow().as_ref().is_none_or(|it| it.dcs_answers);
+    let limit = if knows {
+        LOOK_AGAIN_MAX
+    } else {
+        LOOK_AGAIN_WITHOUT_DCS
+    };
     // Late or gone, what was shown last is the answer.
-    tokio::time::timeout(LOOK_AGAIN_MAX, watch.wait_for(|shown| fresh(shown, asked)))
+    tokio::time::timeout(limit, watch.wait_for(|shown| fresh(shown, asked)))
         .await
         .ok();
 }

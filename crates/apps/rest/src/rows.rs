@@ -122,6 +122,7 @@ pub const ORDERS: &[Row] = &[
     order(("DELETE", "/switchover"), "", ("", 404), "200; 404 when none is scheduled; 409 when somebody was faster"),
     order(("POST", "/failover"), "`candidate` (or `member`), `leader`", (r#"{"candidate": "nobody"}"#, 412), "as `/switchover`"),
     order(("POST", "/failsafe"), "`name`, `api_url`, `conn_url`, `slots`", ("{}", 502), "200 \"Accepted\"; 500 from a primary; 502 while failsafe mode is off"),
+    order(("POST", "/vote"), "`name`", (r#"{"name": "b"}"#, 409), "200 and the status document of a replica that streams from nobody any more; 409 from a primary; 503 while there is no vote").ours("members of pgherd count votes of quorum mode with it"),
     order(("POST", "/citus"), "`type`, `group`", (r#"{"type": "x"}"#, 200), "200, and nothing else").ours("Citus is not supported"),
     order(("POST", "/mpp"), "`type`, `group`", (r#"{"type": "x"}"#, 200), "as `/citus`").ours("Citus is not supported"),
 ];
@@ -157,8 +158,8 @@ HTML as body: 400 malformed, 408 body too slow, 409, 411 a body is needed, 413 b
 ## Who may
 
 Reads are free. Orders go through `restapi.allowlist` (403), the client's certificate (403) and `restapi.authentication`
-(401), in this order ([settings](settings.md)). `POST /failsafe` comes from members and passes a list that only members
-are on.
+(401), in this order ([settings](settings.md)). `POST /failsafe` and `POST /vote` come from members and pass a list that
+only members are on.
 
 ## What is ours
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pgherd_api::{failsafe, peer};
-use pgherd_domain::{Accepted, PeerStatus, Plea};
+use pgherd_domain::{Accepted, MemberName, PeerStatus, Plea};
 use pgherd_ports::{PeerError, Peers};
 use pgherd_settings::{Ctl, Restapi, Settings};
 use reqwest::header::HeaderMap;
+use serde_json::json;
 
 use crate::client::{Method, Reply, RestClient, SendError, endpoint};
 use crate::trust::SetupError;
@@ -50,6 +51,38 @@ impl Peers for HttpPeers {
             .map_err(|error| PeerError::Unreachable(error.to_string()))?;
         peer::parse(&reply.text)
             .map_err(|why| PeerError::NotUsable(format!("{api_url} answers {}: {why}", reply.code)))
+    }
+
+    async fn vote(
+        &self,
+        api_url: &str,
+        candidate: &MemberName,
+        patience: Duration,
+    ) -> Result<PeerStatus, PeerError> {
+        let url = endpoint(api_url, "vote");
+        let body = json!({"name": candidate.as_str()});
+        let reply = self
+            .client()
+            .send(Method::POST, &url, Some(&body), patience)
+            .await
+            .map_err(|error| PeerError::Unreachable(error.to_string()))?;
+        match reply.code {
+            // Patroni knows no such order.
+            404 | 405 | 501 => self.status(api_url, patience).await,
+            code @ (401 | 403) => {
+                tracing::warn!(
+                    "{url} answers {code}: its vote is counted as a member of Patroni's, though it may go on to confirm WAL of a \
+                     former primary; give all members the same restapi.authentication, allowlist and certificates"
+                );
+                self.status(api_url, patience).await
+            }
+            200 => peer::parse(&reply.text)
+                .map_err(|why| PeerError::NotUsable(format!("{url} answers: {why}"))),
+            code => {
+                let text = reply.text.trim();
+                Err(PeerError::NotUsable(format!("{url} answers {code} {text}")))
+            }
+        }
     }
 
     async fn plead(

@@ -12,7 +12,9 @@ use pgherd_domain::{
 use pgherd_settings::Settings;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Clock, Dcs, Peers, PromiseBook, Unpromised, Wake};
+use crate::{
+    Clock, Dcs, LocalPostgres, Peers, PromiseBook, Unpromised, VoteBook, VoteRefused, Wake,
+};
 
 /// The longest promise.
 const SPAN_MAX: Duration = Duration::from_secs(3600);
@@ -84,6 +86,10 @@ pub struct Desk {
     pub peers: Arc<dyn Peers>,
     /// What this member promised to leaders that can not reach the DCS.
     pub promises: PromiseBook,
+    /// For whom this member has voted.
+    pub votes: VoteBook,
+    /// Its PostgreSQL.
+    pub postgres: Arc<dyn LocalPostgres>,
 }
 
 impl Desk {
@@ -173,6 +179,30 @@ impl Desk {
         Ok(Accepted {
             span: Some(span),
             lsn: shown.live.as_ref().map(LiveSeen::position),
+        })
+    }
+}
+
+impl Desk {
+    /// Votes for `candidate`, which holds the leader key and counts who has more WAL. Gives what this member shows, with how
+    /// far its WAL reaches now that it streams from nobody.
+    ///
+    /// # Errors
+    /// Why it must not be counted.
+    pub async fn vote(&self, candidate: &MemberName) -> Result<Shown, VoteRefused> {
+        let shown = self.shown.borrow().clone();
+        let shown = shown.ok_or(VoteRefused::Starting)?;
+        if self.leads() || shown.role == PgRole::Primary || *candidate == shown.spec.me {
+            return Err(VoteRefused::Leads);
+        }
+        let (postgres, clock) = (&*self.postgres, &*self.clock);
+        let cast = self.votes.cast(candidate, postgres, clock).await;
+        // Whoever leads is to be followed soon.
+        self.wake.wake();
+        Ok(Shown {
+            at: self.clock.now(),
+            live: Some(cast?),
+            ..Shown::clone(&shown)
         })
     }
 }

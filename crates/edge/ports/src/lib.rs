@@ -12,6 +12,7 @@ mod peers;
 mod postgres;
 mod promise;
 mod promise_file;
+mod votes;
 mod wake;
 mod watchdog;
 
@@ -23,5 +24,6 @@ pub use peers::{PeerError, Peers};
 pub use postgres::{AdjustError, LocalPostgres, Progress};
 pub use promise::{NoPromises, PromiseBook, PromiseStore, Unpromised};
 pub use promise_file::PromiseFile;
+pub use votes::{VoteBook, VoteRefused};
 pub use wake::Wake;
 pub use watchdog::{NoWatchdog, Watchdog, WatchdogOrder, WatchdogWant};

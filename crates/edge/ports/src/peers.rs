@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pgherd_domain::{Accepted, PeerStatus, Plea};
+use pgherd_domain::{Accepted, MemberName, PeerStatus, Plea};
 use pgherd_settings::Settings;
 
 /// A peer that gave no usable answer. For decisions it is unreachable, whatever the reason.
@@ -23,6 +23,15 @@ pub enum PeerError {
 pub trait Peers: Send + Sync + fmt::Debug {
     /// `GET api_url`, once, within `patience`.
     async fn status(&self, api_url: &str, patience: Duration) -> Result<PeerStatus, PeerError>;
+
+    /// Asks for a vote for `candidate`, once, within `patience`: a member of ours leaves whomever it streams from before it says
+    /// how far its WAL reaches (`POST /vote`). A member of Patroni's knows no such question, and is asked as by [`Self::status`].
+    async fn vote(
+        &self,
+        api_url: &str,
+        candidate: &MemberName,
+        patience: Duration,
+    ) -> Result<PeerStatus, PeerError>;
 
     /// Whether anything answers HTTP at the `/liveness` of `api_url` (contract §1.5, step 3).
     async fn is_alive(&self, api_url: &str, patience: Duration) -> bool;

@@ -13,6 +13,8 @@ use crate::process::Process;
 
 /// How long a member lets its agent look again before it answers (as the REST server).
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(400);
+/// The same while the DCS does not answer it.
+const LOOK_AGAIN_WITHOUT_DCS: Duration = Duration::from_millis(100);
 /// What was shown longer ago than this is old.
 const OLD: Duration = Duration::from_millis(200);
 /// From one look whether it has to the next.
@@ -95,10 +97,31 @@ impl SimPeers {
             return;
         }
         desk.wake.wake();
+        let knows = desk.shown.borrow().as_ref().is_none_or(|it| it.dcs_answers);
+        let limit = if knows {
+            LOOK_AGAIN_MAX
+        } else {
+            LOOK_AGAIN_WITHOUT_DCS
+        };
         // Not the channel: it wakes those who wait in an order of its own.
-        while !shown_since(asked) && world.now() - begun < LOOK_AGAIN_MAX {
+        while !shown_since(asked) && world.now() - begun < limit {
             world.sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// A vote, there and back.
+    async fn poll(&self, api_url: &str, candidate: &MemberName) -> Result<Shown, PeerError> {
+        let peer = self.reach(api_url).await?;
+        let Process { world, me, .. } = &self.process;
+        let desk = world
+            .look(|state| state.host(&peer).desk.clone())
+            .ok_or_else(|| unreachable("connection refused"))?;
+        let vote = desk.vote(candidate).await;
+        let (here, there) = (Place::Member(me.clone()), Place::Member(peer));
+        if !world.carry(&there, &here).await {
+            return Err(unreachable("timed out"));
+        }
+        vote.map_err(|refused| PeerError::NotUsable(refused.to_string()))
     }
 
     /// A plea, there and back.
@@ -123,6 +146,24 @@ impl Peers for SimPeers {
         match self.get(api_url, patience).await? {
             Some(shown) => status_of(&shown),
             None => Err(PeerError::NotUsable("it is only starting".to_owned())),
+        }
+    }
+
+    async fn vote(
+        &self,
+        api_url: &str,
+        candidate: &MemberName,
+        patience: Duration,
+    ) -> Result<PeerStatus, PeerError> {
+        self.process.gate().await;
+        // Who votes goes on with it, whether or not the candidate still waits.
+        let (candidate, sender, api_url) = (candidate.clone(), self.clone(), api_url.to_owned());
+        let asked = tokio::spawn(async move { sender.poll(&api_url, &candidate).await });
+        let answer = tokio::time::timeout(patience, asked).await;
+        self.process.gate().await;
+        match answer {
+            Ok(Ok(shown)) => status_of(&shown?),
+            Ok(Err(_)) | Err(_) => Err(unreachable("timed out")),
         }
     }
 

@@ -234,7 +234,12 @@ impl Turn<'_> {
             self.memory.leaderless_since = None;
             self.memory.round = None;
             self.memory.last_position = None;
-            self.memory.last_members.clone_from(&view.members);
+            // A voter whose key is gone may only be cut off from the DCS: its vote is needed.
+            let sync = view.sync_state();
+            self.memory
+                .last_members
+                .retain(|name, _| sync.is_some_and(|sync| sync.names(name)));
+            self.memory.last_members.extend(view.members.clone());
             if self.memory.last_leader.as_ref() != Some(leader) {
                 self.memory.last_leader = Some(leader.clone());
                 self.memory.not_streaming_since = None;

@@ -35,6 +35,17 @@ impl Turn<'_> {
         self.ask_again(names, since, since)
     }
 
+    /// The same for their votes for me: before they answer they leave whomever they stream from.
+    pub(crate) fn ask_for_votes(
+        &mut self,
+        names: &BTreeMap<MemberName, String>,
+        since: Moment,
+    ) -> usize {
+        let patience = PATIENCE_MAX.min(self.spec.ttl / 4);
+        let me = self.spec.me.clone();
+        self.ask_each(names, (since, since), |_, _| (patience, Some(me.clone())))
+    }
+
     /// The same, but a question that was sent at or after `open_since` and is not answered yet is waited
     /// for, although its answer will be older than `since`.
     pub(crate) fn ask_again(
@@ -43,9 +54,20 @@ impl Turn<'_> {
         since: Moment,
         open_since: Moment,
     ) -> usize {
+        self.ask_each(names, (since, open_since), |turn, name| {
+            (turn.patience(name), None)
+        })
+    }
+
+    fn ask_each(
+        &mut self,
+        names: &BTreeMap<MemberName, String>,
+        (since, open_since): (Moment, Moment),
+        how: impl Fn(&Self, &MemberName) -> (Duration, Option<MemberName>),
+    ) -> usize {
         let mut missing = 0;
         for (name, api_url) in names {
-            let patience = self.patience(name);
+            let (patience, vote_for) = how(self, name);
             let open = match self.seen.peers.get(name) {
                 Some(peer) if peer.answered_to().is_some_and(|asked| asked >= since) => continue,
                 Some(PeerSeen::Asking { since: asked }) => *asked >= open_since,
@@ -57,6 +79,7 @@ impl Turn<'_> {
                     name: name.clone(),
                     api_url: api_url.clone(),
                     patience,
+                    vote_for,
                 }));
             }
             self.wake_in(patience);

@@ -162,6 +162,9 @@ impl<'a> Turn<'a> {
         if self.seen.shutdown {
             return self.shut_down();
         }
+        if self.keep_the_vote() {
+            return;
+        }
         if self.view().is_none() {
             return self.without_dcs();
         }

@@ -3,6 +3,8 @@
 //! Any group of one more than `quorum` voters holds somebody that has a given commit. So who is not behind any of
 //! such a group has them all.
 
+use std::time::Duration;
+
 use pgherd_domain::{Action, MemberName, Moment, Notice, PeerStatus, Reason, SyncMode, Veto};
 
 use crate::eligibility::Standing;
@@ -79,8 +81,9 @@ impl Turn<'_> {
         unproven && !ordered
     }
 
-    /// The key is mine, so nobody acknowledges anything: the votes are counted by answers to questions that were
-    /// sent since. `true` when they suffice, or none are needed; with too few the key is given up.
+    /// The key is mine: the votes are counted by answers to questions that were sent since. Who answers streams from nobody
+    /// any more, so a former primary that wakes up gets nothing more confirmed by it. `true` when they suffice, or none are
+    /// needed; with too few the key is given up.
     pub(crate) fn wins_the_vote(&mut self) -> bool {
         if !self.must_count_votes() {
             return true;
@@ -90,14 +93,15 @@ impl Turn<'_> {
         };
         let since = *self.memory.key_since.get_or_insert(self.seen.now);
         let electors = self.electors();
-        if self.ask(&electors, since) > 0 {
+        let missing = self.ask_for_votes(&electors, since);
+        let Some(veto) = self.votes_veto(since, self.standing(live)) else {
+            return true;
+        };
+        if missing > 0 {
             let line = "counting the votes that /sync demands, with the leader key in hand";
             self.say(Reason::Says(line));
             return false;
         }
-        let Some(veto) = self.votes_veto(since, self.standing(live)) else {
-            return true;
-        };
         self.say(Reason::NotRacing(veto));
         if live.in_recovery {
             self.actions.push(Action::ReleaseLeader { optime: None });
@@ -105,6 +109,26 @@ impl Turn<'_> {
             self.stop_now("demoting self because i am not the healthiest node");
         }
         false
+    }
+}
+
+impl Turn<'_> {
+    /// This member has voted, and the DCS has not been read since: whatever is known of a leader may be older than the election.
+    /// `true`: that is all of this turn.
+    pub(crate) fn keep_the_vote(&mut self) -> bool {
+        let Some(to) = self.seen.voted.clone() else {
+            return false;
+        };
+        // Whoever starts this server next, and knows no more, has it follow nobody.
+        self.memory.last_upstream = None;
+        if self.pg().runs_as_primary() || self.view().is_none() {
+            return false;
+        }
+        self.say(Reason::Note(format!(
+            "voted for {to}: waiting for a new look at who leads"
+        )));
+        self.wake_in(Duration::from_millis(10));
+        true
     }
 }
 

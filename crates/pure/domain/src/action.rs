@@ -205,6 +205,8 @@ pub enum Question {
         api_url: String,
         /// How long an answer is waited for.
         patience: Duration,
+        /// For whom it is asked to vote, if it is: who does leaves whomever it streams from before it answers.
+        vote_for: Option<MemberName>,
     },
     /// The history of a server.
     History(Upstream),

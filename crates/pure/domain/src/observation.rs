@@ -305,6 +305,8 @@ pub struct Observation {
     pub unfenced: Option<String>,
     /// The watchdog of the host.
     pub watchdog: WatchdogSeen,
+    /// For whom this member has voted since the cluster was last read: what was read of the leader may be older.
+    pub voted: Option<MemberName>,
     /// What came of the last turn's writes to the DCS and small changes, in their order.
     pub effects: Vec<Effect>,
     /// What operators ask, oldest first; each is answered once.

@@ -232,6 +232,33 @@ impl Work {
         }
     }
 
+    /// The server that this one streams from afterwards, where it becomes or stays a replica of one.
+    pub const fn upstream(&self) -> Option<&Upstream> {
+        match self {
+            Self::Start {
+                start_as: StartAs::Replica { upstream },
+                ..
+            }
+            | Self::Restart {
+                start_as: StartAs::Replica { upstream },
+                ..
+            }
+            | Self::CopySlots { upstream, .. }
+            | Self::StopBefore { upstream, .. } => upstream.as_ref(),
+            Self::Bootstrap
+            | Self::Clone { .. }
+            | Self::Restore
+            | Self::Start { .. }
+            | Self::Restart { .. }
+            | Self::Stop { .. }
+            | Self::PrePromote
+            | Self::Promote { .. }
+            | Self::Checkpoint
+            | Self::CrashRecovery
+            | Self::Rewind { .. } => None,
+        }
+    }
+
     /// Its kind.
     pub const fn kind(&self) -> WorkKind {
         match self {

@@ -97,6 +97,9 @@ fn fault(
     if let Some(note) = watchdog_fault(spec, seen, action) {
         return Some(note);
     }
+    if let Some(note) = vote_fault(seen, action) {
+        return Some(note);
+    }
     match action {
         // Stopping makes things safer whatever else goes on: it is never held back.
         Action::Begin(Work::Stop { .. }) => None,
@@ -199,6 +202,18 @@ fn promise_fault(spec: &ClusterSpec, seen: &Observation, action: &Action) -> Opt
     let breaks = leads && seen.now < promise.until && !spec.pause;
     let text = format!("takes the lead, though it promised {} not to", promise.to);
     breaks.then(|| note("G-17", text))
+}
+
+/// G-24: whoever has voted confirms nothing to a former primary: it follows nobody else before the DCS was read anew.
+fn vote_fault(seen: &Observation, action: &Action) -> Option<Note> {
+    let to = seen.voted.as_ref()?;
+    let upstream = match action {
+        Action::Adjust(Adjustment::Follow { upstream }) => upstream.as_ref(),
+        Action::Begin(work) => work.upstream(),
+        _ => None,
+    }?;
+    let text = format!("follows {upstream}, though it has voted for {to}");
+    (upstream.name.as_ref() != Some(to)).then(|| note("G-24", text))
 }
 
 /// G-18: nobody becomes a primary whom nothing but its agent would stop. One that runs goes on.

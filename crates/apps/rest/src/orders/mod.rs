@@ -4,6 +4,7 @@ mod config;
 mod failsafe;
 mod member;
 mod switch;
+mod vote;
 
 use axum::http::Method;
 use pgherd_api::orders::SwitchKind;
@@ -35,11 +36,12 @@ pub(crate) enum Order {
     Switch(SwitchKind),
     CancelSwitchover,
     Failsafe,
+    Vote,
     Citus,
 }
 
 /// Every order by its method and the name it has in a path.
-pub(crate) const ORDERS: [(Method, &str, Order); 14] = [
+pub(crate) const ORDERS: [(Method, &str, Order); 15] = [
     (Method::PATCH, "config", Order::PatchConfig),
     (Method::PUT, "config", Order::PutConfig),
     (Method::POST, "reload", Order::Reload),
@@ -60,6 +62,7 @@ pub(crate) const ORDERS: [(Method, &str, Order); 14] = [
     ),
     (Method::DELETE, "switchover", Order::CancelSwitchover),
     (Method::POST, "failsafe", Order::Failsafe),
+    (Method::POST, "vote", Order::Vote),
     (Method::POST, "citus", Order::Citus),
     (Method::POST, "mpp", Order::Citus),
 ];
@@ -72,10 +75,11 @@ pub(crate) fn named(method: &Method, name: &str) -> Option<Order> {
 }
 
 impl Order {
-    /// Whether the caller's address counts. A leader that can not reach the store asks for promises whose
-    /// addresses nobody can look up then, so that the members' part alone restricts nothing.
+    /// Whether the caller's address counts. A leader that can not reach the store asks for promises, and a candidate for the
+    /// votes of members that can not, whose addresses nobody can look up then: the members' part alone restricts neither.
     pub(crate) fn is_restricted(self, manner: &Manner) -> bool {
-        manner.has_allowlist || manner.members_allowed && self != Self::Failsafe
+        let by_members = matches!(self, Self::Failsafe | Self::Vote);
+        manner.has_allowlist || manner.members_allowed && !by_members
     }
 }
 
@@ -104,6 +108,7 @@ pub(crate) async fn carry_out(app: &App, order: Order, letter: Letter<'_>) -> Re
             Err(rejection) => Err(rejection.into()),
         },
         Order::Failsafe => failsafe::promise(app, letter).await,
+        Order::Vote => vote::vote(app, body).await,
     };
     done.unwrap_or_else(|refusal| refusal)
 }

@@ -14,3 +14,4 @@ mod rows;
 mod stand;
 mod store;
 mod tls;
+mod vote;

@@ -13,7 +13,8 @@ use pgherd_domain::{
     SyncMode, Tags, TimelineHistory, TimelineId, Versioned, WallTime,
 };
 use pgherd_ports::{
-    Asked, Clock, Desk, PeerError, Peers, PromiseBook, PromiseStore, Shown, SystemClock, Wake,
+    Asked, Clock, Desk, PeerError, Peers, PromiseBook, PromiseStore, Shown, SystemClock, VoteBook,
+    Wake,
 };
 use pgherd_rest::Server;
 use pgherd_settings::{Restapi, Settings, load};
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::store::Store;
+use crate::vote::StillPostgres;
 
 /// Nothing here takes longer, also on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -41,6 +43,9 @@ pub struct Stand {
     pub reload: Wake,
     /// What the member promised.
     pub promises: PromiseBook,
+    /// For whom it has voted.
+    pub votes: VoteBook,
+    pub postgres: Arc<StillPostgres>,
     pub stop: Option<oneshot::Sender<()>>,
     pub server: JoinHandle<()>,
     pub http: reqwest::Client,
@@ -83,6 +88,15 @@ impl Peers for FixedPeers {
     async fn status(&self, api_url: &str, _patience: Duration) -> Result<PeerStatus, PeerError> {
         let known = self.0.lock().unwrap().get(api_url).cloned();
         known.ok_or_else(|| PeerError::Unreachable(api_url.to_owned()))
+    }
+
+    async fn vote(
+        &self,
+        api_url: &str,
+        _: &MemberName,
+        patience: Duration,
+    ) -> Result<PeerStatus, PeerError> {
+        self.status(api_url, patience).await
     }
 
     async fn plead(&self, api_url: &str, _: &Plea, _: Duration) -> Result<Accepted, PeerError> {
@@ -134,6 +148,7 @@ impl Stand {
         );
         let (clock, reload) = (Arc::new(ShiftedClock::default()), Wake::new());
         let promises = PromiseBook::new(Arc::new(Notes::default()));
+        let (votes, postgres) = (VoteBook::default(), Arc::new(StillPostgres::default()));
         let desk = Desk {
             shown: see_shown,
             lease: see_lease,
@@ -144,6 +159,8 @@ impl Stand {
             dcs: store.clone(),
             peers: peers.clone(),
             promises: promises.clone(),
+            votes: votes.clone(),
+            postgres: postgres.clone(),
         };
         let server = Server::bind(Arc::clone(&settings)).await.unwrap();
         let scheme = settings.changing.restapi.scheme();
@@ -163,6 +180,8 @@ impl Stand {
             requests,
             reload,
             promises,
+            votes,
+            postgres,
             stop,
             server,
             http,

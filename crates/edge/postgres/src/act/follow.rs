@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pgherd_domain::Upstream;
 use pgherd_ports::AdjustError;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::not_written;
 use crate::configuration::FilesFor;
@@ -14,6 +14,9 @@ use crate::server::LocalServer;
 
 /// How long the running server may take to show a new value.
 const SHOW_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a WAL receiver may go on that is to end.
+const LEAVE_PATIENCE: Duration = Duration::from_millis(200);
 
 impl LocalServer {
     /// Streams from `upstream` from now on. The WAL receiver reconnects by itself after the reload.
@@ -39,7 +42,41 @@ impl LocalServer {
             .map_err(|error| AdjustError::NotAnswering(error.to_string()))?;
         self.tell_reloaded().await;
         self.wait_until_runs_with(&postmaster, &names, &wanted)
-            .await
+            .await?;
+        if upstream.is_none() {
+            self.end_receiver(&postmaster).await;
+        }
+        Ok(())
+    }
+
+    /// The startup process ends the WAL receiver when it next looks for WAL. While its replay waits it does not look: then the
+    /// receiver would go on to confirm what comes.
+    async fn end_receiver(&self, postmaster: &Postmaster) {
+        let running = async {
+            let mut pace = Pace::millis(3, 50);
+            while self.receiver_of(postmaster).await.is_some() {
+                pace.wait().await;
+            }
+        };
+        if tokio::time::timeout(LEAVE_PATIENCE, running).await.is_ok() {
+            return;
+        }
+        if let Some(pid) = self.receiver_of(postmaster).await.and_then(Pid::from_raw)
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            tracing::warn!(%error, "end the WAL receiver");
+        }
+    }
+
+    /// The process id of the WAL receiver, where one runs.
+    async fn receiver_of(&self, postmaster: &Postmaster) -> Option<i32> {
+        let asking = self.heartbeat.ask_statement(
+            self.door().await,
+            postmaster.file.pid,
+            "SELECT COALESCE((SELECT pid FROM pg_stat_get_wal_receiver()), 0)::text",
+            SHOW_PATIENCE,
+        );
+        asking.await.ok()?.parse().ok().filter(|pid| *pid > 0)
     }
 
     /// Waits until the running server shows these values.

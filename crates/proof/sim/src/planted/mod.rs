@@ -42,6 +42,8 @@ pub enum Planted {
     SyncBeforeNames,
     /// The quorum of `/sync` does not bind in a race: any voter may lead.
     QuorumIgnored,
+    /// Who votes goes on to stream from a former primary.
+    VotersStay,
     /// Fewer votes are demanded as soon as commits are to wait for more, not when they do and have caught up.
     QuorumBeforeNames,
     /// `/sync` is written whatever its revision, and whoever leads (S19, S42).
@@ -67,7 +69,7 @@ pub enum Planted {
 use Planted as P;
 
 /// Each with the name that `--plant` and scenarios use.
-const NAMES: [(P, &str); 24] = [
+const NAMES: [(P, &str); 25] = [
     (P::LeaseFromAnswer, "lease-from-answer"),
     (P::FenceWithoutMargin, "fence-without-margin"),
     (P::ErrorRenews, "error-renews"),
@@ -82,6 +84,7 @@ const NAMES: [(P, &str); 24] = [
     (P::NamesBeforeSync, "names-before-sync"),
     (P::SyncBeforeNames, "sync-before-names"),
     (P::QuorumIgnored, "quorum-ignored"),
+    (P::VotersStay, "voters-stay"),
     (P::QuorumBeforeNames, "quorum-before-names"),
     (P::SyncUnconditionally, "sync-unconditionally"),
     (P::PromoteWithoutSync, "promote-without-sync"),

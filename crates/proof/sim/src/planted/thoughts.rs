@@ -7,7 +7,7 @@ use pgherd_agent::{Think, Thought, think};
 use pgherd_domain::documents::SyncDoc;
 use pgherd_domain::{
     Action, Adjustment, ClusterSpec, ClusterView, Entry, Fact, MemberName, Observation, PeerSeen,
-    StartAs, Work, WorkKind,
+    Question, StartAs, Work, WorkKind,
 };
 
 use super::Planted;
@@ -113,6 +113,13 @@ fn do_wrongly(bug: Planted, spec: &ClusterSpec, seen: &Observation, thought: &mu
             });
         }
         Planted::RewindSkipped => skip_rewind(spec, actions),
+        Planted::VotersStay => {
+            for action in actions {
+                if let Action::Ask(Question::Peer { vote_for, .. }) = action {
+                    *vote_for = None;
+                }
+            }
+        }
         Planted::OpensAtOnce => {
             let closed = seen.postgres.entry == Entry::Closed;
             if closed && seen.postgres.live.known().is_some() {

@@ -81,6 +81,7 @@ pub(super) fn member(me: &str) -> World {
             failsafe: pgherd_domain::FailsafeSeen::default(),
             unfenced: None,
             watchdog: pgherd_domain::WatchdogSeen::Off,
+            voted: None,
             effects: Vec::new(),
             requests: Vec::new(),
             shutdown: false,

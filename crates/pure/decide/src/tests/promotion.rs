@@ -1,7 +1,9 @@
 //! The key is mine and PostgreSQL is a replica: the order of steps to a primary (contract §5.7, §6.5).
 
 use pgherd_domain::documents::SyncDoc;
-use pgherd_domain::{Action, Adjustment, ControlState, Outcome, PgRole, SyncMode, Work, WorkError};
+use pgherd_domain::{
+    Action, Adjustment, ControlState, Outcome, PgRole, Question, SyncMode, Work, WorkError,
+};
 
 use super::build::{END, NOW, REVISION, World, member, name, secs};
 use crate::Decision;
@@ -172,6 +174,52 @@ fn with_the_key_in_hand_the_votes_are_counted_again() {
     let ahead = |c: &mut pgherd_domain::PeerStatus| c.position = pgherd_domain::Lsn::new(END + 8);
     let decision = elected().answered("c", ahead).decide();
     assert!(decision.does(&Action::ReleaseLeader { optime: None }));
+}
+
+#[test]
+fn votes_are_asked_for_and_enough_of_them_are_not_waited_for() {
+    let decision = elected().decide();
+    let votes: Vec<_> = decision
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Ask(Question::Peer { vote_for, .. }) => vote_for.clone(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(votes, [name("b")], "who answers leaves its upstream first");
+    let another = |world: World| {
+        world.other("d", PgRole::Replica, 1).view(|view| {
+            view.sync
+                .as_mut()
+                .unwrap()
+                .value
+                .standbys
+                .extend([name("d")])
+        })
+    };
+    let decision = another(elected()).answered("c", |_| {}).decide();
+    let written = |action: &Action| matches!(action, Action::WriteSync { .. });
+    assert!(decision.actions.iter().any(written), "d is not waited for");
+    let decision = another(elected()).unreachable("c").decide();
+    assert!(!decision.does(&Action::ReleaseLeader { optime: None }));
+    assert_eq!(decision.asks(), ["d"]);
+}
+
+#[test]
+fn who_has_voted_waits_for_a_new_look_at_who_leads() {
+    let voter = member("c")
+        .replica(1, END)
+        .other("a", PgRole::Primary, 1)
+        .leader("a")
+        .seen(|seen| seen.voted = Some(name("b")));
+    let decision = voter.decide();
+    assert_eq!(decision.effects(), []);
+    assert!(
+        decision.line().starts_with("voted for b"),
+        "{}",
+        decision.line()
+    );
 }
 
 #[test]

@@ -593,3 +593,23 @@ fn g23_a_closed_primary_does_not_open_while_sync_can_elect_somebody_who_does_not
     let votes = with_votes(leader().running(false, "ANY 1 (b)"), "a", 1, &["b"]);
     assert_eq!(votes.breaks(open()), NOTHING, "b needs another vote");
 }
+
+#[test]
+fn g24_who_has_voted_follows_nobody_else() {
+    let voted = follower().seen(|seen| seen.voted = Some(name("c")));
+    let follow = |of: &str| {
+        let upstream = Some(upstream(of));
+        Action::Adjust(Adjustment::Follow { upstream })
+    };
+    assert_eq!(voted.breaks(follow("b")), ["G-24"]);
+    assert_eq!(voted.breaks(follow("c")), NOTHING);
+    let restart = Action::Begin(Work::Restart {
+        start_as: StartAs::Replica {
+            upstream: Some(upstream("b")),
+        },
+        timeout: secs(60),
+    });
+    assert_eq!(voted.breaks(restart), ["G-24"]);
+    let nobody = Action::Adjust(Adjustment::Follow { upstream: None });
+    assert_eq!(voted.breaks(nobody), NOTHING);
+}

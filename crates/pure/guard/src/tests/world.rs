@@ -117,6 +117,7 @@ pub(super) fn leader() -> World {
         failsafe: pgherd_domain::FailsafeSeen::default(),
         unfenced: None,
         watchdog: pgherd_domain::WatchdogSeen::Off,
+        voted: None,
         effects: Vec::new(),
         requests: Vec::new(),
         shutdown: false,
