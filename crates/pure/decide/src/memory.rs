@@ -319,6 +319,9 @@ pub(crate) enum SwitchPhase {
 /// A setting of synchronous_standby_names as PostgreSQL runs with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SyncNames {
+    /// `pg_postmaster_start_time()`: of which server this is. One that is started anew shows commits that had not been
+    /// confirmed, by whatever setting they waited.
+    pub started: String,
     /// The running value.
     pub setting: String,
     /// When it was first seen to be in force.

@@ -189,13 +189,17 @@ impl Turn<'_> {
             self.memory.ordered_names = None;
         }
         match &mut self.memory.sync_names {
-            Some(names) if names.setting == live.synchronous_standby_names => {
+            Some(names)
+                if names.setting == live.synchronous_standby_names
+                    && names.started == live.started_at =>
+            {
                 if names.from.is_none() && now.since(names.since) >= SETTLED {
                     names.from = Some(live.flushed);
                 }
             }
             Some(_) | None => {
                 self.memory.sync_names = Some(SyncNames {
+                    started: live.started_at.clone(),
                     setting: live.synchronous_standby_names.clone(),
                     since: now,
                     from: None,

@@ -72,6 +72,35 @@ fn a_commit_between_the_order_and_its_effect_is_waited_for_too() {
 }
 
 #[test]
+fn a_server_that_was_started_anew_is_caught_up_with_before_anybody_votes_who_did_not() {
+    let at = |lsn: u64| {
+        let mut world = leader("ANY 1 (b,c)");
+        world.turn();
+        world.live(move |live| {
+            for sender in &mut live.replication {
+                sender.flush = Some(Lsn::new(lsn));
+            }
+            live.flushed = Lsn::new(END + 800);
+        })
+    };
+    let acknowledged = ["/sync 1 of b,c"];
+    assert_eq!(steps(&at(END).decide()), acknowledged, "and no more");
+    // What waited when the last server ended can be read, and only this one has it.
+    let anew = |lsn: u64| {
+        let mut world = at(lsn).live(|live| live.started_at = "a moment ago".into());
+        world.turn();
+        world.later(secs(1)).lease(secs(25))
+    };
+    let mut behind = anew(END);
+    behind.turn();
+    assert!(steps(&behind.later(secs(1)).lease(secs(25)).decide()).is_empty());
+    let mut level = anew(END + 800);
+    level.turn();
+    let level = level.later(secs(1)).lease(secs(25)).decide();
+    assert_eq!(steps(&level), acknowledged);
+}
+
+#[test]
 fn what_was_ordered_and_is_not_in_force_lets_no_vote_grow() {
     let mut world = leader("ANY 1 (b,c)");
     world.memory.ordered_names = Some("ANY 2 (b,c)".into());
