@@ -194,6 +194,12 @@ pub trait Dcs: Send + Sync + fmt::Debug {
     /// The ttl of leases from now on. A change takes effect with the next renewal.
     fn set_ttl(&self, ttl: Duration);
 
+    /// The longest that a lease of mine lives without a renewal, where the store has a limit of its own: it may be
+    /// less than the ttl that was set, and then it is what counts.
+    fn ttl_limit(&self) -> Option<Duration> {
+        None
+    }
+
     /// Ends my lease: my member key, and the leader key if it is mine, are gone.
     async fn leave(&self) -> Result<(), DcsError>;
 }
