@@ -7,6 +7,7 @@ use pgherd_domain::MemberName;
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_ports::{OperatorDcs, Wake};
 use pgherd_settings::Store;
+use pgherd_zookeeper::{ZooKeeper, ZooKeeperOptions};
 
 /// Which store, whose keys and how long things may take.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,16 @@ pub fn open(options: StoreOptions, me: Option<MemberName>, wake: Wake) -> Arc<dy
                 retry_timeout,
             };
             Arc::new(Etcd::connect(options, me, wake))
+        }
+        Store::ZooKeeper(zookeeper) => {
+            let options = ZooKeeperOptions {
+                zookeeper,
+                namespace,
+                scope,
+                ttl,
+                retry_timeout,
+            };
+            Arc::new(ZooKeeper::connect(options, me, wake))
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::check;
 use crate::layers;
 use crate::load::{Gathered, gather, in_order, namespace};
 use crate::reader::Reader;
-use crate::sections::{Ctl, Endpoint, Etcd, Store, is_unsupported, unsupported};
-use crate::{Fault, Faults, Place, Warning};
+use crate::sections::{Ctl, Endpoint, Etcd, Store, ZooKeeper, is_unsupported, unsupported};
+use crate::{Fault, Faults, HostPort, Place, Warning};
 
 /// The settings of the command line client.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,7 +101,12 @@ fn from_url(url: &str) -> Result<(Store, Option<String>), String> {
         rest if rest.starts_with(':') => format!("localhost{rest}"),
         rest => rest.to_owned(),
     };
-    let endpoint = Endpoint::parse(&rest, "http", 2379)?;
+    let port = match scheme.as_deref() {
+        Some("zookeeper") => 2181,
+        Some("exhibitor") => 8181,
+        _ => 2379,
+    };
+    let endpoint = Endpoint::parse(&rest, "http", port)?;
     let by_port = || {
         let port = endpoint.url.rsplit(':').next().unwrap_or_default();
         let stores = [
@@ -114,8 +119,20 @@ fn from_url(url: &str) -> Result<(Store, Option<String>), String> {
             .find(|(known, _)| *known == port)
             .map_or("etcd", |(_, store)| store)
     };
+    let namespace = Some(endpoint.path.clone()).filter(|path| !path.is_empty());
+    let host_port = || {
+        let place = endpoint.url.split_once("://").map(|(_, rest)| rest);
+        HostPort::parse(place.unwrap_or_default(), port)
+    };
     match scheme.as_deref().unwrap_or_else(by_port) {
         "etcd" | "etcd3" => {}
+        "zookeeper" => return Ok((Store::ZooKeeper(ZooKeeper::at(host_port()?)), namespace)),
+        "exhibitor" => {
+            return Ok((
+                Store::ZooKeeper(ZooKeeper::told_by(host_port()?)),
+                namespace,
+            ));
+        }
         store if is_unsupported(store) => return Err(unsupported(store)),
         unknown => return Err(format!("Unknown dcs scheme: {unknown}")),
     }
@@ -125,10 +142,7 @@ fn from_url(url: &str) -> Result<(Store, Option<String>), String> {
         password: endpoint.password,
         ..Etcd::default()
     };
-    Ok((
-        Store::Etcd(etcd),
-        Some(endpoint.path).filter(|path| !path.is_empty()),
-    ))
+    Ok((Store::Etcd(etcd), namespace))
 }
 
 #[cfg(test)]
@@ -137,8 +151,14 @@ mod tests {
 
     fn read(url: &str) -> Result<(String, Option<String>), String> {
         from_url(url).map(|(store, namespace)| {
-            let Store::Etcd(etcd) = store;
-            (etcd.hosts.concat(), namespace)
+            let place = match store {
+                Store::Etcd(etcd) => etcd.hosts.concat(),
+                Store::ZooKeeper(_) => {
+                    let place = store.addresses().remove(0).host_port;
+                    format!("{} {place}", store.name())
+                }
+            };
+            (place, namespace)
         })
     }
 
@@ -156,6 +176,9 @@ mod tests {
             read("etcd:///a/b"),
             ok("http://localhost:2379", Some("a/b"))
         );
+        assert_eq!(read("zookeeper://z"), ok("zookeeper z:2181", None));
+        assert_eq!(read("z:2181/ns"), ok("zookeeper z:2181", Some("ns")));
+        assert_eq!(read("exhibitor://x"), ok("exhibitor x:8181", None));
         assert_eq!(
             read("nats://e1"),
             Err("Unknown dcs scheme: nats".to_owned())

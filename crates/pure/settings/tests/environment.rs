@@ -17,9 +17,10 @@ fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// The section of etcd, which is the DCS in all of these.
 fn etcd(store: &Store) -> &Etcd {
-    match store {
-        Store::Etcd(etcd) => etcd,
-    }
+    let Store::Etcd(etcd) = store else {
+        panic!("the DCS is {}", store.name());
+    };
+    etcd
 }
 
 fn good() -> Vec<(String, String)> {

@@ -30,9 +30,10 @@ fn settings() -> Settings {
 
 /// The section of etcd, which is the DCS in all of these.
 fn etcd(store: &Store) -> &Etcd {
-    match store {
-        Store::Etcd(etcd) => etcd,
-    }
+    let Store::Etcd(etcd) = store else {
+        panic!("the DCS is {}", store.name());
+    };
+    etcd
 }
 
 fn login(name: &str, password: &str) -> Login {

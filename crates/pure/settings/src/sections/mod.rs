@@ -14,6 +14,7 @@ mod store;
 pub(crate) mod tags;
 mod timing;
 mod watchdog;
+mod zookeeper;
 
 pub use bootstrap::{Bootstrap, BootstrapUser, CustomBootstrap};
 pub use cluster::Cluster;
@@ -32,3 +33,4 @@ pub use store::{Store, StoreAddress};
 pub(crate) use store::{is_unsupported, unsupported};
 pub use timing::Timing;
 pub use watchdog::{SafetyMargin, Watchdog};
+pub use zookeeper::{Exhibitor, ZooKeeper, ZooKeeperAcl, ZooKeeperTls};

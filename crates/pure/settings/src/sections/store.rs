@@ -2,13 +2,15 @@
 
 use crate::Place;
 use crate::reader::Reader;
-use crate::sections::Etcd;
+use crate::sections::{Etcd, ZooKeeper};
 
 /// The DCS, and how it is reached.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Store {
     /// Sections `etcd3` and `etcd`.
     Etcd(Etcd),
+    /// Sections `zookeeper` and `exhibitor`.
+    ZooKeeper(ZooKeeper),
 }
 
 /// One address of the DCS, and the key that gave it.
@@ -21,11 +23,11 @@ pub struct StoreAddress {
 }
 
 /// The sections that this version speaks to.
-const SPOKEN: [&str; 2] = ["etcd3", "etcd"];
+const SPOKEN: [&str; 4] = ["etcd3", "etcd", "zookeeper", "exhibitor"];
 /// Those that it does not.
-const UNSPOKEN: [&str; 5] = ["consul", "zookeeper", "exhibitor", "kubernetes", "raft"];
+const UNSPOKEN: [&str; 3] = ["consul", "kubernetes", "raft"];
 /// What to use in place of those.
-const USE: &str = "use etcd3";
+const USE: &str = "use etcd3 or zookeeper";
 
 impl Store {
     /// Whether a section of this name tells of a store.
@@ -37,6 +39,8 @@ impl Store {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Etcd(_) => "etcd",
+            Self::ZooKeeper(zookeeper) if zookeeper.exhibitor.is_some() => "exhibitor",
+            Self::ZooKeeper(_) => "zookeeper",
         }
     }
 
@@ -52,6 +56,7 @@ impl Store {
                     })
                     .collect()
             }
+            Self::ZooKeeper(zookeeper) => of_zookeeper(zookeeper),
         }
     }
 
@@ -86,6 +91,8 @@ impl Store {
         }
         let read = match *section {
             "etcd3" | "etcd" => Self::Etcd(Etcd::read(reader, section)),
+            "zookeeper" => Self::ZooKeeper(ZooKeeper::read(reader)),
+            "exhibitor" => Self::ZooKeeper(ZooKeeper::read_exhibitor(reader)),
             _ => return None,
         };
         let counted = |section: &&&str| !chosen.contains(section) && !refused.contains(section);
@@ -130,4 +137,25 @@ fn nothing_found() -> String {
 fn host_port(url: &str) -> String {
     let place = url.split_once("://").map_or(url, |(_, rest)| rest);
     place.split('/').next().unwrap_or_default().to_owned()
+}
+
+fn of_zookeeper(zookeeper: &ZooKeeper) -> Vec<StoreAddress> {
+    let address = |key: String, host_port: String| StoreAddress { key, host_port };
+    match &zookeeper.exhibitor {
+        Some(exhibitor) => {
+            let hosts = exhibitor.hosts.iter().enumerate();
+            hosts
+                .map(|(at, host)| {
+                    let host_port = format!("{host}:{}", exhibitor.port);
+                    address(format!("exhibitor.hosts.{at}"), host_port)
+                })
+                .collect()
+        }
+        None => {
+            let hosts = zookeeper.hosts.iter().enumerate();
+            hosts
+                .map(|(at, host)| address(format!("zookeeper.hosts.{at}"), host.to_string()))
+                .collect()
+        }
+    }
 }

@@ -11,9 +11,10 @@ use super::named;
 
 /// The section of etcd, which is the DCS in all of these.
 fn etcd(store: &Store) -> &Etcd {
-    match store {
-        Store::Etcd(etcd) => etcd,
-    }
+    let Store::Etcd(etcd) = store else {
+        panic!("the DCS is {}", store.name());
+    };
+    etcd
 }
 
 pub(super) fn of_log(settings: &Settings, what: &str) -> Value {
