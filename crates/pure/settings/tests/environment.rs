@@ -261,3 +261,36 @@ fn every_variable_of_patronis_is_there() {
         }
     }
 }
+
+#[test]
+fn zookeeper_may_come_from_variables_alone() {
+    let without = GOOD.replace("etcd3: {hosts: [e1]}\n", "");
+    let files = vec![("node.yml".to_owned(), without)];
+    let store = |pairs: &[(&str, &str)]| {
+        let loaded = load(&files, &env(pairs)).unwrap();
+        loaded.local.effective(None).0.fixed.store
+    };
+    let told = store(&[
+        ("PATRONI_ZOOKEEPER_HOSTS", "'z1:2182','z2/some/root'"),
+        ("PATRONI_ZOOKEEPER_AUTH_DATA", "digest: 'u:p'"),
+        ("PATRONI_ZOOKEEPER_SET_ACLS", "CN=u: [ALL]"),
+    ]);
+    let Store::ZooKeeper(zookeeper) = &told else {
+        panic!("the DCS is {}", told.name());
+    };
+    let hosts: Vec<String> = zookeeper.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["z1:2182", "z2:2181"]);
+    assert_eq!(zookeeper.chroot, "/some/root");
+    assert_eq!(
+        zookeeper.auth,
+        [("digest".to_owned(), Secret::new("u:p".to_owned()))]
+    );
+    assert_eq!(zookeeper.acls[0].permissions, 31);
+    let told = store(&[
+        ("PATRONI_EXHIBITOR_HOSTS", "x1,x2"),
+        ("PATRONI_EXHIBITOR_POLL_INTERVAL", "60"),
+    ]);
+    assert_eq!(told.name(), "exhibitor");
+    let addresses = told.addresses();
+    assert_eq!(addresses[1].host_port, "x2:8181");
+}

@@ -7,6 +7,8 @@
 
 mod contract;
 mod server;
+mod silence;
+mod wake_ups;
 
 use std::time::Duration;
 
