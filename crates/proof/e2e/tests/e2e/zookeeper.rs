@@ -11,17 +11,23 @@ use pgherd_testbed::{AgentProgram, Herd, HerdOptions, ZooKeeper, wait_for};
 const FORMED: Duration = Duration::from_secs(90);
 const FAILOVER: Duration = Duration::from_secs(90);
 
-async fn switch(herd: &Herd, to: usize, by: &AgentProgram) -> Result<()> {
-    let from = herd.wait_formed(FORMED).await?;
-    let (leader, candidate) = (herd.members[from].name(), herd.members[to].name());
+/// Waits until the leader has both others in `/sync`; gives its index.
+async fn calm(herd: &Herd) -> Result<usize> {
+    let leader = herd.wait_formed(FORMED).await?;
     // As the leader says it: another member may show what its predecessor wrote.
     wait_for("both replicas to be synchronous", FORMED, async || {
-        let cluster = herd.members[from].document("/cluster").await?;
+        let cluster = herd.members[leader].document("/cluster").await?;
         let synchronous = cluster.to_string().matches("\"sync_standby\"").count();
         ensure!(synchronous == 2, "{cluster}");
         Ok(())
     })
     .await?;
+    Ok(leader)
+}
+
+async fn switch(herd: &Herd, to: usize, by: &AgentProgram) -> Result<()> {
+    let from = calm(herd).await?;
+    let (leader, candidate) = (herd.members[from].name(), herd.members[to].name());
     let order = [
         "switchover",
         herd.scope(),
@@ -59,7 +65,7 @@ async fn story(herd: &mut Herd, patroni: &AgentProgram) -> Result<()> {
     rows_arrive(&oracle, 50).await?;
     switch(herd, 2, patroni).await.context("to Patroni")?;
     rows_arrive(&oracle, 50).await?;
-    herd.wait_formed(FORMED).await?;
+    calm(herd).await?;
 
     herd.members[2].host().power_off()?;
     let leader = herd.wait_other_leader(2, FAILOVER).await?;
@@ -72,9 +78,6 @@ async fn story(herd: &mut Herd, patroni: &AgentProgram) -> Result<()> {
             .any(|line| line.contains(name) && line.contains("Leader")),
         "{listed}"
     );
-    herd.members[2].host().power_on()?;
-    herd.members[2].start()?;
-    herd.wait_formed(FORMED).await?;
     let audit = verdict(herd, &mut oracle).await?;
     ensure!(
         audit.lost.is_empty(),
