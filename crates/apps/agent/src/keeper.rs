@@ -225,7 +225,7 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
         wake.wake();
     }
     match answer {
-        Ok(_) => ttl / RENEWALS_PER_TTL,
+        Ok(_) => lives / RENEWALS_PER_TTL,
         Err(_) => (ttl / 20).max(Duration::from_millis(100)),
     }
 }

@@ -14,10 +14,9 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
     let cluster = &changing.cluster;
     let postgresql = &changing.postgresql;
     let database = &fixed.place.database;
-    let scheme = if changing.restapi.certfile.is_some() {
-        "https"
-    } else {
-        "http"
+    let scheme = match changing.restapi.certfile {
+        Some(_) => "https",
+        None => "http",
     };
     let url = |address: &HostPort| format!("postgres://{address}/{database}");
     let slots = || {

@@ -214,7 +214,8 @@ fn header(answer: &mut Scanner) -> Result<Result<(), i32>, Broken> {
 /// The path of an event; `None` for one of the session itself.
 fn event(frame: &mut Scanner) -> Result<Option<String>, Broken> {
     header(frame)?.ok();
-    (frame.int()?, frame.int()?); // type, state
+    frame.int()?; // type
+    frame.int()?; // state
     let path = frame.text()?;
     Ok((!path.is_empty()).then_some(path))
 }

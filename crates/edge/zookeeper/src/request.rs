@@ -228,11 +228,14 @@ impl Stat {
     fn read(body: &mut Scanner) -> Result<Self, Broken> {
         body.long()?; // czxid
         let mzxid = body.long()?;
-        (body.long()?, body.long()?); // ctime, mtime
+        body.long()?; // ctime
+        body.long()?; // mtime
         let version = body.int()?;
-        (body.int()?, body.int()?); // cversion, aversion
+        body.int()?; // cversion
+        body.int()?; // aversion
         let owner = body.long()?;
-        (body.int()?, body.int()?); // dataLength, numChildren
+        body.int()?; // dataLength
+        body.int()?; // numChildren
         let pzxid = body.long()?;
         Ok(Self {
             mzxid,

@@ -28,6 +28,9 @@ use crate::write::Change;
 /// Connections that are kept for the next operation; more are made when more run at once.
 const IDLE_MAX: usize = 3;
 
+/// The session of a client that is no member lives no longer than this: each command leaves one behind.
+const CLIENT_SESSION: Duration = Duration::from_secs(6);
+
 /// The DCS port on ZooKeeper. Connections are made when first needed and by themselves again; nothing here
 /// fails because ZooKeeper is down at the moment.
 #[derive(Debug)]
@@ -126,6 +129,12 @@ impl Store {
         self.state(|state| state.ttl)
     }
 
+    /// The ttl that counts: servers may grant less than asked.
+    fn granted_ttl(&self) -> Duration {
+        let limit = self.state(|state| state.mine.iter().map(|session| session.lives).min());
+        limit.map_or(self.ttl(), |limit| limit.min(self.ttl()))
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         self.state(|state| state.standing.clone())
     }
@@ -167,12 +176,12 @@ impl Store {
 
     /// Deadlines of a renewal that begins now.
     pub(crate) fn renewal(&self) -> Pace {
-        Pace::of_renewal(self.ttl(), self.retry_timeout)
+        Pace::of_renewal(self.granted_ttl(), self.retry_timeout)
     }
 
     /// Deadlines of any other operation that begins now.
     pub(crate) fn operation(&self) -> Pace {
-        Pace::of_operation(self.ttl(), self.retry_timeout)
+        Pace::of_operation(self.granted_ttl(), self.retry_timeout)
     }
 
     /// Asks on any session until some server answers. What was asked may have been carried out more than once
@@ -182,7 +191,10 @@ impl Store {
         requests: &[Request],
         pace: &mut Pace,
     ) -> Result<Vec<Answer>, DcsError> {
-        let ttl = self.ttl();
+        let ttl = match self.me {
+            Some(_) => self.ttl(),
+            None => self.ttl().min(CLIENT_SESSION),
+        };
         loop {
             let idle = self
                 .idle

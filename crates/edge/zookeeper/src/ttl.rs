@@ -3,12 +3,13 @@
 //! ZooKeeper would let a session be taken up with another time; but whoever leads ZooKeeper next counts it with the
 //! time of its beginning, and a lease that was believed longer would end too soon.
 
+use pgherd_domain::MemberName;
 use pgherd_ports::{DcsError, Key};
 
 use crate::ensemble::Exchange;
 use crate::leader::{ROUNDS_MAX, term_of};
 use crate::lease::Lease;
-use crate::link::Link;
+use crate::link::{Answer, Link};
 use crate::login::Session;
 use crate::pace::Pace;
 use crate::reign::Reign;
@@ -85,30 +86,8 @@ impl Store {
             }
             Exchange::SessionGone | Exchange::Failed => return Ok(false),
         };
-        let (leader, term) = (node(found.get(1))?, node(found.get(2))?);
-        let on_current = |node: &&Node| node.stat.owner == current.id;
         let name = lease.new_reign(next.id);
-        let mut ops = Vec::new();
-        for (path, node) in [
-            (self.paths.heir(me), node(found.get(4))?),
-            (
-                self.paths.key(&Key::Member(me.clone())),
-                node(found.get(3))?,
-            ),
-        ] {
-            if let Some(node) = node.filter(on_current) {
-                ops.extend(moved(&path, &node.value));
-            }
-        }
-        let reigns = match (leader.filter(on_current), Reign::of(leader, term)) {
-            (Some(_), Some(reign)) => {
-                ops.extend(reign.end(&self.paths));
-                ops.extend(Reign::begin(&self.paths, me.as_str(), &name));
-                true
-            }
-            // Written by hand: it is not carried over, and ends with the former session.
-            (Some(_) | None, _) => false,
-        };
+        let (ops, reigns) = self.moving(&found, current, me, &name)?;
         if !ops.is_empty() {
             if reigns {
                 self.stand(Standing::Unsure);
@@ -137,6 +116,34 @@ impl Store {
         }
         self.succeed(lease, next, link).await;
         Ok(true)
+    }
+
+    /// What puts the keys that hang on `current` onto the session that asks; `true`: the leader key is among them.
+    fn moving(
+        &self,
+        found: &[Answer],
+        current: Session,
+        me: &MemberName,
+        reign: &str,
+    ) -> Result<(Vec<Op>, bool), DcsError> {
+        let (leader, term) = (node(found.get(1))?, node(found.get(2))?);
+        let on_current = |node: &&Node| node.stat.owner == current.id;
+        let mut ops = Vec::new();
+        let member = self.paths.key(&Key::Member(me.clone()));
+        for (path, at) in [(self.paths.heir(me), 4), (member, 3)] {
+            if let Some(node) = node(found.get(at))?.filter(on_current) {
+                ops.extend(moved(&path, &node.value));
+            }
+        }
+        match (leader.filter(on_current), Reign::of(leader, term)) {
+            (Some(_), Some(old)) => {
+                ops.extend(old.end(&self.paths));
+                ops.extend(Reign::begin(&self.paths, me.as_str(), reign));
+                Ok((ops, true))
+            }
+            // Written by hand: it is not carried over, and ends with the former session.
+            (Some(_) | None, _) => Ok((ops, false)),
+        }
     }
 
     /// The link of the next session, made if needed; `None`: the session has ended.

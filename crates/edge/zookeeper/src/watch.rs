@@ -49,8 +49,8 @@ async fn watch(store: &Store, me: &MemberName, wake: &Wake) -> Result<(), String
     let mut pace = store.operation();
     let ttl = store.ttl();
     let opened = store.ensemble.open(Session::new(ttl), &mut pace).await;
-    let link = match opened {
-        Ok(Ok((link, _))) => link,
+    let (link, session) = match opened {
+        Ok(Ok(opened)) => opened,
         Ok(Err(Gone)) => return Err("no session".into()),
         Err(error) => return Err(error.to_string()),
     };
@@ -60,7 +60,7 @@ async fn watch(store: &Store, me: &MemberName, wake: &Wake) -> Result<(), String
         me,
         wake,
         link,
-        patience: ttl / 4,
+        limits: Limits::of(session.lives.min(ttl)),
         known: BTreeMap::new(),
     };
     let ended = watch.run().await;
@@ -73,8 +73,7 @@ struct Watch<'a> {
     me: &'a MemberName,
     wake: &'a Wake,
     link: Link,
-    /// How long an answer may take.
-    patience: Duration,
+    limits: Limits,
     /// What was read last, by the path below the prefix.
     known: BTreeMap<String, Option<String>>,
 }
@@ -90,7 +89,7 @@ impl Watch<'_> {
         let mut heard = Instant::now();
         let mut asked = heard;
         loop {
-            let limits = Limits::of(self.store.ttl());
+            let limits = self.limits;
             let until = (asked + limits.ask_after).min(heard + limits.silent);
             match timeout_at(until, self.link.next_event()).await {
                 Ok(Ok(event)) => {
@@ -122,7 +121,7 @@ impl Watch<'_> {
             return self.answer_door().await;
         }
         match full.strip_prefix(&self.store.paths.below("")) {
-            Some(path) => self.read(&path.to_owned()).await,
+            Some(path) => self.read(path).await,
             None => Ok(()),
         }
     }
@@ -204,11 +203,12 @@ impl Watch<'_> {
     async fn exchange(&mut self, requests: &[Request]) -> Result<Vec<crate::link::Answer>, String> {
         let login = self.store.ensemble.login();
         let exchange = self.link.exchange(requests, login);
-        match timeout(self.patience, exchange).await {
+        let patience = self.limits.ask_after;
+        match timeout(patience, exchange).await {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(Fault::Passing(why) | Fault::Denied(why) | Fault::Final(why))) => Err(why),
             Ok(Err(Fault::SessionGone)) => Err("the session has ended".into()),
-            Err(_) => Err(format!("no answer in {:?}", self.patience)),
+            Err(_) => Err(format!("no answer in {patience:?}")),
         }
     }
 }
@@ -227,7 +227,7 @@ fn watched(path: String) -> [Request; 2] {
 /// How long a watch may be silent.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// After this a sign of life is asked for; ZooKeeper ends the session without one.
+    /// After this a sign of life is asked for; ZooKeeper ends the session without one. An answer may take as long.
     ask_after: Duration,
     /// After this it is given up.
     silent: Duration,

@@ -18,7 +18,7 @@ fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 /// The section of etcd, which is the DCS in all of these.
 fn etcd(store: &Store) -> &Etcd {
     let Store::Etcd(etcd) = store else {
-        panic!("the DCS is {}", store.name());
+        unreachable!("the DCS is {}", store.name());
     };
     etcd
 }
@@ -276,7 +276,7 @@ fn zookeeper_may_come_from_variables_alone() {
         ("PATRONI_ZOOKEEPER_SET_ACLS", "CN=u: [ALL]"),
     ]);
     let Store::ZooKeeper(zookeeper) = &told else {
-        panic!("the DCS is {}", told.name());
+        unreachable!("the DCS is {}", told.name());
     };
     let hosts: Vec<String> = zookeeper.hosts.iter().map(ToString::to_string).collect();
     assert_eq!(hosts, ["z1:2182", "z2:2181"]);

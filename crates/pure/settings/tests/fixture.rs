@@ -31,7 +31,7 @@ fn settings() -> Settings {
 /// The section of etcd, which is the DCS in all of these.
 fn etcd(store: &Store) -> &Etcd {
     let Store::Etcd(etcd) = store else {
-        panic!("the DCS is {}", store.name());
+        unreachable!("the DCS is {}", store.name());
     };
     etcd
 }

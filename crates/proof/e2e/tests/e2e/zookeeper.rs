@@ -40,7 +40,10 @@ async fn switch(herd: &Herd, to: usize, by: &AgentProgram) -> Result<()> {
         .ctl_of(by, &[&order[..], &["--force"]].concat())
         .await?;
     let now = herd.wait_other_leader(from, SOON).await?;
-    ensure!(now == to, "{} leads instead of {candidate}: {said}", now);
+    ensure!(
+        now == to,
+        "member {now} leads instead of {candidate}: {said}"
+    );
     Ok(())
 }
 
@@ -89,7 +92,8 @@ async fn story(herd: &mut Herd, patroni: &AgentProgram) -> Result<()> {
 
 #[tokio::test]
 async fn members_of_ours_and_patronis_share_zookeeper() -> Result<()> {
-    let Some(patroni) = AgentProgram::patroni().filter(|_| ZooKeeper::is_installed()) else {
+    let patroni = AgentProgram::patroni_with("kazoo").filter(|_| ZooKeeper::is_installed());
+    let Some(patroni) = patroni else {
         println!(
             "skipped: Patroni or ZooKeeper is not installed (scripts/setup.sh test gets them)"
         );

@@ -12,7 +12,7 @@ use super::named;
 /// The section of etcd, which is the DCS in all of these.
 fn etcd(store: &Store) -> &Etcd {
     let Store::Etcd(etcd) = store else {
-        panic!("the DCS is {}", store.name());
+        unreachable!("the DCS is {}", store.name());
     };
     etcd
 }
