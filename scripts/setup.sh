@@ -37,6 +37,12 @@ need pkg-config pkg-config
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb || missing+=(postgresql-15)
 if [ "$purpose" != demo ]; then need haproxy haproxy; fi
 if [ "$purpose" = test ]; then /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv); fi
+# ZooKeeper without its service, on the smallest Java there is. Tests that need it are skipped where it cannot be had.
+wished=()
+if [ "$purpose" = test ]; then
+    have java || wished+=(default-jre-headless)
+    [ -e /usr/share/java/zookeeper.jar ] || wished+=(libzookeeper-java)
+fi
 if [ "$purpose" = bench ]; then
     need wrk wrk
     need jq jq
@@ -67,9 +73,14 @@ install_packages() {
     fi
     say "apt-get update"
     "${as_root[@]}" apt-get update -qq
-    say "installing ${missing[*]}"
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    say "installing ${missing[*]} ${wished[*]}"
+    add() {
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    }
+    add "${missing[@]}"
+    [ ${#wished[@]} = 0 ] || add "${wished[@]}" ||
+        say "not to be had: ${wished[*]}; the tests that need them will be skipped"
     # The packages enable their services for the next boot; we run programs of our own instead.
     for service in etcd haproxy; do
         if [[ " ${missing[*]} " == *" $service"* ]] && have systemctl; then
@@ -80,7 +91,13 @@ install_packages() {
     made=()
 }
 
-if [ ${#missing[@]} -gt 0 ]; then install_packages; else say "all packages are there"; fi
+if [ ${#missing[@]} = 0 ] && { ! have apt-get || { [ "$(id -u)" != 0 ] && [ ${#as_root[@]} = 0 ]; }; }; then
+    [ ${#wished[@]} = 0 ] || say "cannot install ${wished[*]}; the tests that need them will be skipped"
+elif [ $((${#missing[@]} + ${#wished[@]})) -gt 0 ]; then
+    install_packages
+else
+    say "all packages are there"
+fi
 
 # --- Rust: the toolchain that rust-toolchain.toml pins ---
 have cargo || [ ! -e "$HOME/.cargo/bin/cargo" ] || export PATH="$HOME/.cargo/bin:$PATH"
@@ -119,11 +136,17 @@ if [ "$purpose" = test ] && [ ! -e "$readers/complete" ]; then
     rm -rf "$readers"
     if /usr/bin/python3 -m venv "$readers" &&
         timeout 180 "$readers/bin/pip" install -q --disable-pip-version-check --use-pep517 \
-            'patroni[etcd3]==4.1.5' 'psycopg[binary]' 'check_patroni==2.2.0'; then
+            'patroni[etcd3,zookeeper]==4.1.5' 'psycopg[binary]' 'check_patroni==2.2.0'; then
         touch "$readers/complete"
     else
         say "not to be had: the tests that need them will be skipped"
     fi
+fi
+
+# One that was made before Patroni had to speak to ZooKeeper there.
+if [ "$purpose" = test ] && [ -e "$readers/complete" ] && ! "$readers/bin/python3" -c 'import kazoo' 2>/dev/null; then
+    timeout 180 "$readers/bin/pip" install -q --disable-pip-version-check 'kazoo>=2.8,<3' ||
+        say "no ZooKeeper for Patroni: the test that needs it will be skipped"
 fi
 
 # --- a newer PostgreSQL, for what 15 does otherwise or does not have ---

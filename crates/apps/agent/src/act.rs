@@ -261,6 +261,8 @@ impl Agent {
             }
             HandOver::NoLease => {
                 warn!("{to} has no lease to hold the leader key on");
+                // It is still mine, and only a renewal may say so: then the next turn releases it.
+                self.board.renew_now().await;
                 Ok(Outcome::Refused)
             }
         }

@@ -210,10 +210,11 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
     if board.epoch.load(Ordering::SeqCst) != epoch {
         return Duration::ZERO;
     }
+    let lives = dcs.ttl_limit().map_or(ttl, |limit| limit.min(ttl));
     let mut changed = false;
     // In one step: promises may extend the lease at this moment.
     board.seen.modify_if(|seen| {
-        let after = outcome(&board.me, seen, &answer, sent.plus(ttl));
+        let after = outcome(&board.me, seen, &answer, sent.plus(lives));
         tell(seen, &after);
         changed =
             seen.standing != after.standing || seen.trouble.is_some() != after.trouble.is_some();
@@ -224,7 +225,7 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
         wake.wake();
     }
     match answer {
-        Ok(_) => ttl / RENEWALS_PER_TTL,
+        Ok(_) => lives / RENEWALS_PER_TTL,
         Err(_) => (ttl / 20).max(Duration::from_millis(100)),
     }
 }

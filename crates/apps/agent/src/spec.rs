@@ -18,10 +18,9 @@ pub(crate) fn of_settings(source: &SettingsSource) -> ClusterSpec {
     let cluster = &changing.cluster;
     let postgresql = &changing.postgresql;
     let database = &fixed.place.database;
-    let scheme = if changing.restapi.certfile.is_some() {
-        "https"
-    } else {
-        "http"
+    let scheme = match changing.restapi.certfile {
+        Some(_) => "https",
+        None => "http",
     };
     let url = |address: &HostPort| format!("postgres://{address}/{database}");
     let slots = || {
@@ -32,6 +31,7 @@ pub(crate) fn of_settings(source: &SettingsSource) -> ClusterSpec {
     };
     ClusterSpec {
         me: fixed.name.clone(),
+        store: fixed.store.name(),
         conn_url: url(&postgresql.connect_address),
         api_url: format!("{scheme}://{}/patroni", changing.restapi.connect_address),
         proxy_url: postgresql.proxy_address.as_ref().map(url),

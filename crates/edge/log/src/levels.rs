@@ -8,7 +8,7 @@ const PARTS: [(&str, &[&str]); 13] = [
     ("patroni", &["pgherd"]),
     ("patroni.api", &["pgherd_rest"]),
     ("patroni.ctl", &["pgherd_ctl"]),
-    ("patroni.dcs", &["pgherd_etcd"]),
+    ("patroni.dcs", &["pgherd_etcd", "pgherd_zookeeper"]),
     ("patroni.ha", &["pgherd_agent", "pgherd_decide"]),
     ("patroni.postgresql", &["pgherd_postgres"]),
     ("patroni.postmaster", &["pgherd_postgres"]),
@@ -21,7 +21,7 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Every part of ours. Libraries of others tell their warnings only.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "pgherd",
     "pgherd_agent",
     "pgherd_companions",
@@ -35,6 +35,7 @@ const OURS: [&str; 13] = [
     "pgherd_postgres",
     "pgherd_rest",
     "pgherd_watchdog",
+    "pgherd_zookeeper",
 ];
 
 /// The level of each part. Names that mean nothing here are passed over, for they meant something in Patroni.

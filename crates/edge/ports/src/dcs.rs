@@ -194,6 +194,24 @@ pub trait Dcs: Send + Sync + fmt::Debug {
     /// The ttl of leases from now on. A change takes effect with the next renewal.
     fn set_ttl(&self, ttl: Duration);
 
+    /// The longest that a lease of mine lives without a renewal, where the store has a limit of its own: it may be
+    /// less than the ttl that was set, and then it is what counts.
+    fn ttl_limit(&self) -> Option<Duration> {
+        None
+    }
+
     /// Ends my lease: my member key, and the leader key if it is mine, are gone.
     async fn leave(&self) -> Result<(), DcsError>;
+}
+
+/// The DCS as an operator uses it: a cluster's prefix can also be erased as a whole.
+#[async_trait]
+pub trait OperatorDcs: Dcs {
+    /// Deletes every key of the cluster, whoever wrote it (`remove`, contract §4.10). Deleting what is not there is
+    /// done at once.
+    async fn erase(&self) -> Result<(), DcsError>;
+
+    /// The groups of a Citus cluster, in order: the numbers that keys below the cluster's prefix begin with
+    /// (contract §4.1).
+    async fn groups(&self) -> Result<Vec<u32>, DcsError>;
 }

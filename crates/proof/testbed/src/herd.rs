@@ -15,6 +15,7 @@ use crate::oracle::Endpoint;
 use crate::postgres::PostgresTools;
 use crate::program::AgentProgram;
 use crate::wait::wait_for;
+use crate::zookeeper::ZooKeeper;
 
 /// initdb on the first and a base backup on each other member, two cores shared by all.
 const FORMED: Duration = Duration::from_secs(60);
@@ -26,6 +27,8 @@ pub struct HerdOptions {
     pub members: usize,
     /// etcd members, each on its own host.
     pub stores: usize,
+    /// ZooKeeper servers, each on its own host; more than none: the members use them and not etcd.
+    pub zookeepers: usize,
     /// Seconds a lease lives.
     pub ttl: u32,
     /// Longest sleep between turns, seconds.
@@ -56,6 +59,7 @@ impl Default for HerdOptions {
         Self {
             members: 3,
             stores: 3,
+            zookeepers: 0,
             ttl: 5,
             loop_wait: 1,
             retry_timeout: 2,
@@ -77,6 +81,8 @@ pub struct Herd {
     bed: Testbed,
     /// The store.
     pub etcd: Etcd,
+    /// The other store, see [`HerdOptions::zookeepers`].
+    pub zookeeper: Option<ZooKeeper>,
     /// The members, in the order of their names.
     pub members: Vec<Member>,
     scope: String,
@@ -109,7 +115,17 @@ impl Herd {
         let etcd = Etcd::start_named(&bed, &format!("{prefix}etcd"), options.stores)
             .await
             .with_context(|| bed.report())?;
-        let endpoints = etcd.endpoints();
+        let zookeeper = match options.zookeepers {
+            0 => None,
+            size => {
+                let started = ZooKeeper::start(&bed, prefix, size).await;
+                Some(started.with_context(|| bed.report())?)
+            }
+        };
+        let endpoints = match &zookeeper {
+            Some(zookeeper) => zookeeper.endpoints(),
+            None => etcd.endpoints(),
+        };
         if options.archive {
             let archive = archive_on(&bed);
             fs_err::create_dir_all(&archive)?;
@@ -123,6 +139,7 @@ impl Herd {
         Ok(Self {
             bed,
             etcd,
+            zookeeper,
             members,
             scope: story.to_owned(),
             program,

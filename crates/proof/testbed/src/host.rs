@@ -23,6 +23,12 @@ pub enum Port {
     EtcdClient,
     /// etcd's other members.
     EtcdPeer,
+    /// ZooKeeper's clients.
+    ZooKeeperClient,
+    /// ZooKeeper's other members.
+    ZooKeeperPeer,
+    /// The same, for elections.
+    ZooKeeperElection,
 }
 
 impl Port {
@@ -33,6 +39,9 @@ impl Port {
             Self::Rest => 8008,
             Self::EtcdClient => 2379,
             Self::EtcdPeer => 2380,
+            Self::ZooKeeperClient => 2181,
+            Self::ZooKeeperPeer => 2888,
+            Self::ZooKeeperElection => 3888,
         }
     }
 }

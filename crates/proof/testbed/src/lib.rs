@@ -24,6 +24,7 @@ mod program;
 mod signals;
 mod wait;
 mod yaml;
+mod zookeeper;
 
 pub use bad_line::{BadLine, Degraded};
 pub use bed::{Isolation, Testbed};
@@ -41,3 +42,4 @@ pub use pressure::Pressure;
 pub use processes::Process;
 pub use program::{AgentProgram, reader};
 pub use wait::wait_for;
+pub use zookeeper::ZooKeeper;

@@ -62,6 +62,16 @@ impl AgentProgram {
         reader("patroni").map(Self::Patroni)
     }
 
+    /// The same, if it has this Python module, without which it does not speak to some store.
+    #[must_use]
+    pub fn patroni_with(module: &str) -> Option<Self> {
+        let folders = fs_err::read_dir(Path::new(READERS).join("lib")).ok()?;
+        let mut folders = folders.filter_map(Result::ok);
+        let has = |folder: &Path| folder.join("site-packages").join(module).is_dir();
+        let there = folders.any(|folder| has(&folder.path()));
+        Self::patroni().filter(|_| there)
+    }
+
     /// Command line of the agent for a configuration file.
     #[must_use]
     pub(crate) fn agent(&self, config: &str) -> Vec<String> {

@@ -28,13 +28,17 @@ pub(crate) fn render(
         _ => format!("pgherd:\n  allow_short_ttl: {}\n", options.ttl < 20),
     };
     let dcs = bootstrap(host, options);
+    let store = match options.zookeepers {
+        0 => "etcd3",
+        _ => "zookeeper",
+    };
     format!(
         "scope: {scope}
 name: {name}
 restapi:
   listen: {rest}
   connect_address: {rest}
-etcd3:
+{store}:
   hosts:
 {hosts}{dcs}  initdb:
   - encoding: UTF8

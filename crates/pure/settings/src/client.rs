@@ -8,8 +8,8 @@ use crate::check;
 use crate::layers;
 use crate::load::{Gathered, gather, in_order, namespace};
 use crate::reader::Reader;
-use crate::sections::{Ctl, Endpoint, Etcd};
-use crate::{Fault, Faults, Place, Warning};
+use crate::sections::{Ctl, Endpoint, Etcd, Store, ZooKeeper, is_unsupported, unsupported};
+use crate::{Fault, Faults, HostPort, Place, Warning};
 
 /// The settings of the command line client.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,13 +19,13 @@ pub struct ClientSettings {
     /// Prefix of the keys in the DCS, with one slash in front and one behind.
     pub namespace: String,
     /// The DCS.
-    pub etcd: Etcd,
+    pub store: Store,
     /// The REST client.
     pub ctl: Ctl,
 }
 
-/// Sections whose faults matter to the client.
-const SECTIONS: [&str; 6] = ["scope", "namespace", "etcd", "etcd3", "ctl", "restapi"];
+/// Sections whose faults matter to the client, beside those of the stores.
+const SECTIONS: [&str; 4] = ["scope", "namespace", "ctl", "restapi"];
 
 /// Loads the client's settings from the same files and environment as the agent's. A variable `DCS_URL`,
 /// `SCHEME://HOST:PORT/NAMESPACE`, replaces all DCS sections (contract §18.1).
@@ -44,7 +44,7 @@ pub fn ctl_settings(
     let mut checked = check::local(&document.values, &document.places);
     let concerns = |fault: &Fault| {
         let section = fault.path.split('.').next().unwrap_or_default();
-        SECTIONS.contains(&section)
+        SECTIONS.contains(&section) || Store::has_section(section)
     };
     checked.faults.retain(&concerns);
     checked.warnings.retain(&concerns);
@@ -54,11 +54,11 @@ pub fn ctl_settings(
     let merged = layers::merge(&document.values, &Map::new());
     let mut reader = Reader::new(&merged, &document.places);
     let ctl = Ctl::read(&mut reader);
-    let (etcd, namespace) = match env.get("DCS_URL").filter(|url| !url.is_empty()) {
+    let (store, namespace) = match env.get("DCS_URL").filter(|url| !url.is_empty()) {
         Some(url) => match from_url(url) {
-            Ok((etcd, inner)) => {
+            Ok((store, inner)) => {
                 let inner = inner.map(|inner| format!("/{inner}/"));
-                (Some(etcd), inner.unwrap_or_else(|| namespace(&reader)))
+                (Some(store), inner.unwrap_or_else(|| namespace(&reader)))
             }
             Err(problem) => {
                 let place = Place::Environment("DCS_URL".to_owned());
@@ -70,17 +70,17 @@ pub fn ctl_settings(
                 (None, String::new())
             }
         },
-        None => (Etcd::read(&mut reader), namespace(&reader)),
+        None => (Store::read(&mut reader), namespace(&reader)),
     };
     let scope = reader.given("scope");
     faults.append(&mut reader.faults);
     warnings.append(&mut reader.warnings);
-    match etcd {
-        Some(etcd) if faults.is_empty() => Ok((
+    match store {
+        Some(store) if faults.is_empty() => Ok((
             ClientSettings {
                 scope,
                 namespace,
-                etcd,
+                store,
                 ctl,
             },
             in_order(warnings),
@@ -91,7 +91,7 @@ pub fn ctl_settings(
 
 /// Reads a DCS URL: the store, and the namespace without slashes when it names one. Without a scheme the
 /// port tells the store; without anything it is etcd on localhost.
-fn from_url(url: &str) -> Result<(Etcd, Option<String>), String> {
+fn from_url(url: &str) -> Result<(Store, Option<String>), String> {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
         None => (None, url),
@@ -101,7 +101,12 @@ fn from_url(url: &str) -> Result<(Etcd, Option<String>), String> {
         rest if rest.starts_with(':') => format!("localhost{rest}"),
         rest => rest.to_owned(),
     };
-    let endpoint = Endpoint::parse(&rest, "http", 2379)?;
+    let port = match scheme.as_deref() {
+        Some("zookeeper") => 2181,
+        Some("exhibitor") => 8181,
+        _ => 2379,
+    };
+    let endpoint = Endpoint::parse(&rest, "http", port)?;
     let by_port = || {
         let port = endpoint.url.rsplit(':').next().unwrap_or_default();
         let stores = [
@@ -114,13 +119,21 @@ fn from_url(url: &str) -> Result<(Etcd, Option<String>), String> {
             .find(|(known, _)| *known == port)
             .map_or("etcd", |(_, store)| store)
     };
+    let namespace = Some(endpoint.path.clone()).filter(|path| !path.is_empty());
+    let host_port = || {
+        let place = endpoint.url.split_once("://").map(|(_, rest)| rest);
+        HostPort::parse(place.unwrap_or_default(), port)
+    };
     match scheme.as_deref().unwrap_or_else(by_port) {
         "etcd" | "etcd3" => {}
-        store @ ("zookeeper" | "exhibitor" | "consul" | "kubernetes" | "raft") => {
-            return Err(format!(
-                "DCS {store} is not supported by this version; use etcd3"
+        "zookeeper" => return Ok((Store::ZooKeeper(ZooKeeper::at(host_port()?)), namespace)),
+        "exhibitor" => {
+            return Ok((
+                Store::ZooKeeper(ZooKeeper::told_by(host_port()?)),
+                namespace,
             ));
         }
+        store if is_unsupported(store) => return Err(unsupported(store)),
         unknown => return Err(format!("Unknown dcs scheme: {unknown}")),
     }
     let etcd = Etcd {
@@ -129,7 +142,7 @@ fn from_url(url: &str) -> Result<(Etcd, Option<String>), String> {
         password: endpoint.password,
         ..Etcd::default()
     };
-    Ok((etcd, Some(endpoint.path).filter(|path| !path.is_empty())))
+    Ok((Store::Etcd(etcd), namespace))
 }
 
 #[cfg(test)]
@@ -137,7 +150,16 @@ mod tests {
     use super::*;
 
     fn read(url: &str) -> Result<(String, Option<String>), String> {
-        from_url(url).map(|(etcd, namespace)| (etcd.hosts.concat(), namespace))
+        from_url(url).map(|(store, namespace)| {
+            let place = match store {
+                Store::Etcd(etcd) => etcd.hosts.concat(),
+                Store::ZooKeeper(_) => {
+                    let place = store.addresses().remove(0).host_port;
+                    format!("{} {place}", store.name())
+                }
+            };
+            (place, namespace)
+        })
     }
 
     #[test]
@@ -154,6 +176,9 @@ mod tests {
             read("etcd:///a/b"),
             ok("http://localhost:2379", Some("a/b"))
         );
+        assert_eq!(read("zookeeper://z"), ok("zookeeper z:2181", None));
+        assert_eq!(read("z:2181/ns"), ok("zookeeper z:2181", Some("ns")));
+        assert_eq!(read("exhibitor://x"), ok("exhibitor x:8181", None));
         assert_eq!(
             read("nats://e1"),
             Err("Unknown dcs scheme: nats".to_owned())

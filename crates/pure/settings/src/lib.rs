@@ -31,10 +31,10 @@ pub use load::{Loaded, Local, load, of_environment, validate_dynamic};
 pub use secret::Secret;
 pub use sections::{
     Authentication, Bootstrap, BootstrapUser, Callbacks, ClientLogin, Cluster, Ctl,
-    CustomBootstrap, Discovery, Etcd, EtcdTls, Log, LogFormat, LogType, Login, PermanentSlot,
-    Postgresql, ProgramNames, ProgramOption, ReplicaMethod, Restapi, RoleLists, RoleParameters,
-    SafetyMargin, SlotKind, SlotMatcher, StandbyCluster, Timing, VerifyClient, Watchdog,
-    is_recovery_setting,
+    CustomBootstrap, Discovery, Etcd, EtcdTls, Exhibitor, Log, LogFormat, LogType, Login,
+    PermanentSlot, Postgresql, ProgramNames, ProgramOption, ReplicaMethod, Restapi, RoleLists,
+    RoleParameters, SafetyMargin, SlotKind, SlotMatcher, StandbyCluster, Store, StoreAddress,
+    Timing, VerifyClient, Watchdog, ZooKeeper, ZooKeeperAcl, ZooKeeperTls, is_recovery_setting,
 };
 pub use settings::{ChangingSettings, FixedSettings, PostgresPlace, Settings};
 

@@ -15,6 +15,14 @@ fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The section of etcd, which is the DCS in all of these.
+fn etcd(store: &Store) -> &Etcd {
+    let Store::Etcd(etcd) = store else {
+        unreachable!("the DCS is {}", store.name());
+    };
+    etcd
+}
+
 fn good() -> Vec<(String, String)> {
     vec![("node.yml".to_owned(), GOOD.to_owned())]
 }
@@ -66,9 +74,13 @@ fn variables_are_patched_over_what_stays() {
     let fixed = loaded.local.effective(None).0.fixed;
     assert_eq!((fixed.name.as_str(), fixed.scope.as_str()), ("n9", "demo"));
     assert_eq!(fixed.namespace, "/ns/");
-    assert_eq!(fixed.etcd.hosts, ["https://e1:1", "https://e2:2"]);
+    assert_eq!(etcd(&fixed.store).hosts, ["https://e1:1", "https://e2:2"]);
     assert_eq!(
-        fixed.etcd.tls.cacert.as_deref().map(|path| path.as_str()),
+        etcd(&fixed.store)
+            .tls
+            .cacert
+            .as_deref()
+            .map(|path| path.as_str()),
         Some("/ca")
     );
     assert_eq!(
@@ -201,10 +213,11 @@ fn without_either_the_environment_alone_is_the_configuration() {
         "etcd is read with the v3 API: {:?}",
         loaded.warnings
     );
-    let etcd = loaded.local.effective(None).0.fixed.etcd;
+    let store = loaded.local.effective(None).0.fixed.store;
+    let etcd = etcd(&store);
     assert_eq!(etcd.hosts, ["https://e1:2379"]);
     assert_eq!(
-        (etcd.username.as_deref(), etcd.password),
+        (etcd.username.as_deref(), etcd.password.clone()),
         (Some("root"), Some(Secret::new("pw")))
     );
 
@@ -247,4 +260,37 @@ fn every_variable_of_patronis_is_there() {
             assert!(known.contains(&name), "{name}");
         }
     }
+}
+
+#[test]
+fn zookeeper_may_come_from_variables_alone() {
+    let without = GOOD.replace("etcd3: {hosts: [e1]}\n", "");
+    let files = vec![("node.yml".to_owned(), without)];
+    let store = |pairs: &[(&str, &str)]| {
+        let loaded = load(&files, &env(pairs)).unwrap();
+        loaded.local.effective(None).0.fixed.store
+    };
+    let told = store(&[
+        ("PATRONI_ZOOKEEPER_HOSTS", "'z1:2182','z2/some/root'"),
+        ("PATRONI_ZOOKEEPER_AUTH_DATA", "digest: 'u:p'"),
+        ("PATRONI_ZOOKEEPER_SET_ACLS", "CN=u: [ALL]"),
+    ]);
+    let Store::ZooKeeper(zookeeper) = &told else {
+        unreachable!("the DCS is {}", told.name());
+    };
+    let hosts: Vec<String> = zookeeper.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["z1:2182", "z2:2181"]);
+    assert_eq!(zookeeper.chroot, "/some/root");
+    assert_eq!(
+        zookeeper.auth,
+        [("digest".to_owned(), Secret::new("u:p".to_owned()))]
+    );
+    assert_eq!(zookeeper.acls[0].permissions, 31);
+    let told = store(&[
+        ("PATRONI_EXHIBITOR_HOSTS", "x1,x2"),
+        ("PATRONI_EXHIBITOR_POLL_INTERVAL", "60"),
+    ]);
+    assert_eq!(told.name(), "exhibitor");
+    let addresses = told.addresses();
+    assert_eq!(addresses[1].host_port, "x2:8181");
 }

@@ -106,14 +106,14 @@ fn unknown_keys_are_warnings_with_a_proposal() {
 }
 
 #[test]
-fn stores_other_than_etcd_are_one_clear_fault() {
+fn stores_that_are_not_spoken_to_are_one_clear_fault() {
     let without = GOOD.replace("etcd3: {hosts: [e1]}\n", "");
-    for store in ["consul", "zookeeper", "exhibitor", "kubernetes", "raft"] {
+    for store in ["consul", "kubernetes", "raft"] {
         let faults = faults_of(&format!("{without}{store}: {{host: a, hosts: [b]}}\n"));
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
             faults[0].ends_with(&format!(
-                "{store}: DCS {store} is not supported by this version; use etcd3"
+                "{store}: DCS {store} is not supported by this version; use etcd3 or zookeeper"
             )),
             "{faults:?}"
         );
@@ -126,6 +126,16 @@ fn stores_other_than_etcd_are_one_clear_fault() {
     let faults = faults_of(&format!("{without}etcd3: {{srv_suffix: pg}}\n"));
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(faults[0].contains("names no endpoint"), "{faults:?}");
+    for (section, problem) in [
+        ("zookeeper: {}", "zookeeper: names no server"),
+        ("zookeeper: {hosts: 'z1,:2181'}", "a server has no host"),
+        ("zookeeper: {hosts: [z1], set_acls: {CN=a: [RUN]}}", "`RUN`"),
+        ("exhibitor: {port: 8181}", "exhibitor: names no Exhibitor"),
+    ] {
+        let faults = faults_of(&format!("{without}{section}\n"));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains(problem), "{faults:?}");
+    }
     let faults = faults_of(&format!("{GOOD}etcd: {{host: e2}}\n"));
     assert!(
         faults[0].contains("etcd: stands beside `etcd3`"),

@@ -60,7 +60,10 @@ pub type Rule = for<'a> fn(&'a dyn Ground) -> Running<'a>;
 #[macro_export]
 macro_rules! dcs_contract {
     ($run:path) => {
-        $crate::dcs_contract!(@each $run;
+        $crate::dcs_contract! { @all each $run }
+    };
+    (@all $what:ident $run:path) => {
+        $crate::dcs_contract! { @$what $run;
             the_leader_key_is_created_once
             taking_the_key_again_changes_nothing
             a_released_key_is_free_at_once
@@ -86,7 +89,13 @@ macro_rules! dcs_contract {
             a_read_sees_all_keys_as_written
             a_cleared_failover_keeps_its_revision
             garbage_counts_as_absent
-        );
+        }
+    };
+    (@list $run:path; $($rule:ident)*) => {
+        [$((stringify!($rule), {
+            let rule: $run = |ground| ::std::boxed::Box::pin($crate::contract::$rule(ground));
+            rule
+        })),*]
     };
     (@each $run:path; $($rule:ident)*) => {
         $(
@@ -96,6 +105,12 @@ macro_rules! dcs_contract {
             }
         )*
     };
+}
+
+/// All rules with their names, for a store that takes so long to start that all of them share one. They do not disturb
+/// each other when each has a prefix of its own.
+pub fn rules() -> Vec<(&'static str, Rule)> {
+    crate::dcs_contract!(@all list Rule).to_vec()
 }
 
 /// A member document as a running replica writes it.

@@ -33,3 +33,4 @@ mod standby_archive;
 mod switchover;
 mod synchronous;
 mod watchdog;
+mod zookeeper;

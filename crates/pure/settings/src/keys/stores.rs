@@ -1,6 +1,6 @@
 //! Keys of the DCS sections.
 
-use super::Kind::{Any, Choice, Flag, List, Secret, Section, Text, Whole};
+use super::Kind::{Any, Choice, Flag, List, Mapping, Seconds, Secret, Section, Text, Texts, Whole};
 use super::{Key, local};
 
 const PROTOCOLS: &[&str] = &["http", "https"];
@@ -43,9 +43,27 @@ pub(super) const KEYS: &[Key] = &[
     local("etcd.discovery_srv", Text, "", "as `etcd3.discovery_srv`"),
     local("etcd.srv_domain", Text, "", "as `etcd3.srv_domain`"),
 
-    local("consul", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
-    local("zookeeper", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
-    local("exhibitor", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
-    local("kubernetes", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
-    local("raft", Any, "", "another DCS; not supported by this version, use `etcd3`").accepted(),
+    local("zookeeper", Section, "", "ZooKeeper, the DCS"),
+    local("zookeeper.hosts", List, "", "its servers, `host:port`; a list or a text with commas; required; a chroot may stand behind the last, as in `h1:2181,h2:2181/chroot`"),
+    local("zookeeper.use_ssl", Flag, "off", "connect with TLS; the chain of the servers' certificates is checked, their names are not"),
+    local("zookeeper.cacert", Text, "", "certificates the servers are checked against; the host's own store without it"),
+    local("zookeeper.cert", Text, "", "the client's certificate"),
+    local("zookeeper.key", Text, "", "the client's key"),
+    local("zookeeper.key_password", Secret, "", "its passphrase"),
+    local("zookeeper.verify", Flag, "on", "check the servers' certificates"),
+    local("zookeeper.set_acls", Mapping, "", "who may do what with nodes that are made: certificate subjects, each with a list of `CREATE`, `READ`, `WRITE`, `DELETE`, `ADMIN` or `ALL`; without it everybody may do everything"),
+    local("zookeeper.auth_data", Texts, "", "logins: schemes, such as `digest`, each with its credential"),
+    local("zookeeper.exhibitor", Section, "", "as section `exhibitor`"),
+    local("zookeeper.exhibitor.hosts", List, "", "as `exhibitor.hosts`"),
+    local("zookeeper.exhibitor.port", Whole(1, 65535), "8181", "as `exhibitor.port`"),
+    local("zookeeper.exhibitor.poll_interval", Seconds(1), "300", "as `exhibitor.poll_interval`"),
+
+    local("exhibitor", Section, "", "ZooKeeper, the DCS, whose servers Exhibitor tells"),
+    local("exhibitor.hosts", List, "", "hosts of Exhibitor; a list or a text with commas; required"),
+    local("exhibitor.port", Whole(1, 65535), "8181", "port of its HTTP API"),
+    local("exhibitor.poll_interval", Seconds(1), "300", "how often it is asked"),
+
+    local("consul", Any, "", "another DCS; not supported by this version, use `etcd3` or `zookeeper`").accepted(),
+    local("kubernetes", Any, "", "another DCS; not supported by this version, use `etcd3` or `zookeeper`").accepted(),
+    local("raft", Any, "", "another DCS; not supported by this version, use `etcd3` or `zookeeper`").accepted(),
 ];

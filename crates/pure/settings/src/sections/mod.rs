@@ -10,9 +10,11 @@ mod postgresql;
 mod restapi;
 mod slots;
 mod standby_cluster;
+mod store;
 pub(crate) mod tags;
 mod timing;
 mod watchdog;
+mod zookeeper;
 
 pub use bootstrap::{Bootstrap, BootstrapUser, CustomBootstrap};
 pub use cluster::Cluster;
@@ -27,5 +29,8 @@ pub use postgresql::{
 pub use restapi::{ClientLogin, Ctl, Restapi, VerifyClient};
 pub use slots::{PermanentSlot, SlotKind, SlotMatcher};
 pub use standby_cluster::StandbyCluster;
+pub use store::{Store, StoreAddress};
+pub(crate) use store::{is_unsupported, unsupported};
 pub use timing::Timing;
 pub use watchdog::{SafetyMargin, Watchdog};
+pub use zookeeper::{Exhibitor, ZooKeeper, ZooKeeperAcl, ZooKeeperTls};

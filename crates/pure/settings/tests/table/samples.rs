@@ -24,6 +24,7 @@ pub(crate) fn fitting(key: &Key) -> Option<[Value; 2]> {
         "slots" | "permanent_slots" | "permanent_replication_slots" => {
             Some([json!({"some": 0}), json!({"other": {"type": "physical"}})])
         }
+        "zookeeper.set_acls" => Some([json!({"CN=some": ["READ"]}), json!({"CN=some": "all"})]),
         "bootstrap.dcs" => Some([json!({"loop_wait": 5}), json!({"loop_wait": 6})]),
         "postgresql.superuser" | "postgresql.replication" | "postgresql.pg_rewind" => {
             Some([json!({"username": "some"}), json!({"username": "other"})])
@@ -130,6 +131,16 @@ pub(crate) fn context(path: &str) -> (Value, Value) {
             json!({"etcd3": null, "etcd": {"srv": "example.org"}})
         }
         _ if path.starts_with("etcd.") => json!({"etcd3": null, "etcd": {"hosts": ["e1"]}}),
+        "zookeeper.use_ssl" => json!({"etcd3": null, "zookeeper": {"hosts": ["z1"]}}),
+        _ if path.starts_with("zookeeper.exhibitor.") => {
+            json!({"etcd3": null, "zookeeper": {"exhibitor": {"hosts": ["x1"]}}})
+        }
+        _ if path.starts_with("zookeeper.") => {
+            json!({"etcd3": null, "zookeeper": {"hosts": ["z1"], "use_ssl": true}})
+        }
+        _ if path.starts_with("exhibitor.") => {
+            json!({"etcd3": null, "exhibitor": {"hosts": ["x1"]}})
+        }
         "restapi.authentication.password" => {
             json!({"restapi": {"authentication": {"username": "u"}}})
         }
