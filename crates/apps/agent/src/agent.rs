@@ -252,6 +252,7 @@ impl Agent {
             self.wake.clone(),
         ));
         beside.spawn(tell::who_waits(
+            self.spec.store,
             self.shown.subscribe(),
             Arc::clone(&self.ports.clock),
         ));

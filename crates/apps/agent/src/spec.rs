@@ -28,6 +28,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
     };
     ClusterSpec {
         me: fixed.name.clone(),
+        store: fixed.store.name(),
         conn_url: url(&postgresql.connect_address),
         api_url: format!("{scheme}://{}/patroni", changing.restapi.connect_address),
         proxy_url: postgresql.proxy_address.as_ref().map(url),

@@ -151,10 +151,14 @@ fn tell_reason(prefix: &str, reason: &Reason) {
 }
 
 /// A first turn that waits for the DCS shows nothing yet: say what it waits for.
-pub(crate) async fn who_waits(shown: watch::Receiver<Option<Arc<Shown>>>, clock: Arc<dyn Clock>) {
+pub(crate) async fn who_waits(
+    store: &'static str,
+    shown: watch::Receiver<Option<Arc<Shown>>>,
+    clock: Arc<dyn Clock>,
+) {
     clock.sleep(FIRST_ANSWER).await;
     if shown.borrow().is_none() {
-        info!("waiting on etcd: no answer yet");
+        info!("waiting on {store}: no answer yet");
     }
 }
 

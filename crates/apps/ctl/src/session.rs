@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use pgherd_domain::ClusterView;
-use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_peers::{Method, Reply, RestClient, SendError, endpoint};
-use pgherd_ports::{Dcs, DcsError, Wake};
+use pgherd_ports::{DcsError, OperatorDcs, Wake};
 use pgherd_settings::{ClientSettings, Restapi, ctl_settings, read_yaml};
+use pgherd_store::StoreOptions;
 use serde_json::Value;
 
 use crate::args::ClientArgs;
@@ -20,27 +19,6 @@ use crate::{Program, files};
 
 /// How long an operation on the DCS may take.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The DCS as an operator uses it: a cluster's prefix can also be erased as a whole.
-#[async_trait]
-pub(crate) trait Store: Dcs {
-    /// Deletes every key of the cluster, whoever wrote it.
-    async fn erase(&self) -> Result<(), DcsError>;
-
-    /// The groups of a Citus cluster, in order.
-    async fn groups(&self) -> Result<Vec<u32>, DcsError>;
-}
-
-#[async_trait]
-impl Store for Etcd {
-    async fn erase(&self) -> Result<(), DcsError> {
-        self.erase_cluster().await
-    }
-
-    async fn groups(&self) -> Result<Vec<u32>, DcsError> {
-        Self::groups(self).await
-    }
-}
 
 /// What every command has at hand.
 #[derive(Debug)]
@@ -55,9 +33,9 @@ pub(crate) struct Session {
     pub(crate) program: Program,
     /// The environment, for what only some commands need.
     pub(crate) env: BTreeMap<String, String>,
-    /// A store that tests put in the place of etcd.
+    /// A store that tests put in the place of a real one.
     #[cfg(test)]
-    store: Option<Arc<dyn Store>>,
+    store: Option<Arc<dyn OperatorDcs>>,
 }
 
 /// One cluster in the DCS.
@@ -68,7 +46,7 @@ pub(crate) struct Cluster {
     /// The group of a Citus cluster that is meant.
     pub(crate) group: Option<u32>,
     /// Its prefix.
-    pub(crate) dcs: Arc<dyn Store>,
+    pub(crate) dcs: Arc<dyn OperatorDcs>,
 }
 
 impl fmt::Display for Cluster {
@@ -107,7 +85,7 @@ impl Session {
 
     /// A session of a test: its own store, and the cluster meant when none is named.
     #[cfg(test)]
-    pub(crate) fn with_store(store: Arc<dyn Store>, scope: &str, args: &ClientArgs) -> Self {
+    pub(crate) fn with_store(store: Arc<dyn OperatorDcs>, scope: &str, args: &ClientArgs) -> Self {
         let file = format!("scope: {scope}\netcd3: {{hosts: '127.0.0.1:1'}}\n");
         let files = [("test.yml".to_owned(), file)];
         let (settings, _) = ctl_settings(&files, &BTreeMap::new()).unwrap();
@@ -205,25 +183,25 @@ impl Session {
     }
 
     #[cfg(not(test))]
-    fn store_of(&self, scope: &str) -> Arc<dyn Store> {
-        self.etcd(scope)
+    fn store_of(&self, scope: &str) -> Arc<dyn OperatorDcs> {
+        self.open_store(scope)
     }
 
     #[cfg(test)]
-    fn store_of(&self, scope: &str) -> Arc<dyn Store> {
-        self.store.clone().unwrap_or_else(|| self.etcd(scope))
+    fn store_of(&self, scope: &str) -> Arc<dyn OperatorDcs> {
+        self.store.clone().unwrap_or_else(|| self.open_store(scope))
     }
 
-    fn etcd(&self, scope: &str) -> Arc<dyn Store> {
-        let options = EtcdOptions {
-            etcd: self.settings.etcd.clone(),
+    fn open_store(&self, scope: &str) -> Arc<dyn OperatorDcs> {
+        let options = StoreOptions {
+            store: self.settings.store.clone(),
             namespace: self.settings.namespace.clone(),
             scope: scope.to_owned(),
             // a client has no lease
             ttl: Duration::from_secs(30),
             retry_timeout: RETRY_TIMEOUT,
         };
-        Arc::new(Etcd::connect(options, None, Wake::new()))
+        pgherd_store::open(options, None, Wake::new())
     }
 }
 

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pgherd_agent::{Agent, Ports, ReadLocal, SettingsSource};
-use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_peers::HttpPeers;
 use pgherd_ports::{Clock, Dcs, LocalPostgres, Peers, PromiseFile, SystemClock, Wake};
 use pgherd_postgres::{Launcher, LocalServer};
 use pgherd_rest::RestBeside;
 use pgherd_settings::Settings;
+use pgherd_store::StoreOptions;
 use pgherd_watchdog::WatchdogBeside;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -162,15 +162,15 @@ fn ports(
 ) -> Result<Ports, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let timing = &settings.changing.cluster.timing;
-    let options = EtcdOptions {
-        etcd: settings.fixed.etcd.clone(),
+    let options = StoreOptions {
+        store: settings.fixed.store.clone(),
         namespace: settings.fixed.namespace.clone(),
         scope: settings.fixed.scope.clone(),
         ttl: timing.ttl,
         retry_timeout: timing.retry_timeout,
     };
     let name = settings.fixed.name.clone();
-    let dcs: Arc<dyn Dcs> = Arc::new(Etcd::connect(options, Some(name), wake.clone()));
+    let dcs: Arc<dyn Dcs> = pgherd_store::open(options, Some(name), wake.clone());
     let server = LocalServer::new(Arc::clone(settings), Arc::clone(&clock), wake.clone())
         .map_err(|error| chain(&error))?
         .launched_by(Launcher::Tether(tether::program()));

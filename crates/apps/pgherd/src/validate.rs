@@ -6,7 +6,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 use pgherd_agent::SettingsSource;
 use pgherd_api::yaml;
-use pgherd_settings::{Loaded, Settings, validate_dynamic};
+use pgherd_settings::{Loaded, Settings, StoreAddress, validate_dynamic};
 use serde_json::Value;
 
 use crate::cli::AgentArgs;
@@ -70,16 +70,14 @@ fn strange_directory(data_dir: &Utf8Path) -> Option<String> {
 }
 
 fn unreachable_stores(settings: &Settings) -> Vec<String> {
-    let hosts = settings.fixed.etcd.hosts.iter().enumerate();
-    hosts
-        .filter_map(|(at, url)| {
-            let place = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-            let place = place.split('/').next().unwrap_or_default();
-            let reached = place.to_socket_addrs().is_ok_and(|mut addresses| {
+    let addresses = settings.fixed.store.addresses().into_iter();
+    addresses
+        .filter_map(|StoreAddress { key, host_port }| {
+            let reached = host_port.to_socket_addrs().is_ok_and(|mut addresses| {
                 addresses.any(|address| TcpStream::connect_timeout(&address, REACH_MAX).is_ok())
             });
             (!reached).then(|| {
-                format!("etcd3.hosts.{at} {place} didn't pass validation: {place} is not reachable")
+                format!("{key} {host_port} didn't pass validation: {host_port} is not reachable")
             })
         })
         .collect()

@@ -1,12 +1,11 @@
 //! The DCS port on etcd v3, over gRPC (contract §4.6, "etcd3").
 //!
 //! Read in this order: `options` (what it is told), `store` (one cluster's prefix, and the port), then what a
-//! store does: `view` reads, `write` writes, `leader` and `renew` hold the lease, `watch` wakes the loop. Below
+//! store does: `write` writes, `leader` and `renew` hold the lease, `watch` wakes the loop. Below
 //! them `pool` asks several endpoints at once and `endpoint` holds one connection.
 
 mod discovery;
 mod endpoint;
-mod event;
 mod fault;
 mod leader;
 mod lease;
@@ -14,13 +13,11 @@ mod members;
 mod options;
 mod pace;
 mod pool;
-mod prefix;
 mod race;
 mod renew;
 mod store;
 mod terms;
 mod tls;
-mod view;
 mod watch;
 mod write;
 

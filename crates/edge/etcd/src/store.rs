@@ -1,14 +1,16 @@
 //! One cluster's prefix in etcd, and the port over it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::{DeleteOptions, GetOptions, GetResponse, KeyValue};
 use pgherd_domain::{ClusterView, MemberName, Revision};
+use pgherd_ports::keyspace::{self, Item, Prefix};
 use pgherd_ports::{
-    Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, Renewal, Wake, Written,
+    Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, OperatorDcs, Renewal, Wake,
+    Written,
 };
 use tokio::task::JoinSet;
 
@@ -18,10 +20,8 @@ use crate::members;
 use crate::options::EtcdOptions;
 use crate::pace::Pace;
 use crate::pool::Pool;
-use crate::prefix::Prefix;
 use crate::terms::Terms;
 use crate::tls::Login;
-use crate::view::{self, Item};
 use crate::watch;
 use crate::write::Change;
 
@@ -55,49 +55,6 @@ impl Etcd {
             store,
             _tasks: tasks,
         }
-    }
-
-    /// The groups of a Citus cluster: the numbers that keys below the cluster's prefix begin with (contract §4.1).
-    ///
-    /// # Errors
-    /// When no endpoint answered in time.
-    pub async fn groups(&self) -> Result<Vec<u32>, DcsError> {
-        let store = &self.store;
-        let prefix = store.prefix.as_str();
-        let found = store
-            .pool
-            .ask(store.operation(), |mut client, _| async move {
-                let options = GetOptions::new().with_prefix().with_keys_only();
-                let found = client.get(prefix, Some(options)).await?;
-                store.terms.admit(found.header())?;
-                Ok(found)
-            })
-            .await?;
-        let first = |kv: &KeyValue| {
-            let (group, _) = store.prefix.below(kv.key())?.split_once('/')?;
-            group.parse().ok()
-        };
-        let groups: BTreeSet<u32> = found.kvs().iter().filter_map(first).collect();
-        Ok(groups.into_iter().collect())
-    }
-
-    /// Deletes every key of the cluster, whoever wrote it; for an operator (`remove`, contract §4.10). Deleting
-    /// what is not there is done at once.
-    ///
-    /// # Errors
-    /// When no endpoint did it in time; it may have been done all the same.
-    pub async fn erase_cluster(&self) -> Result<(), DcsError> {
-        let store = &self.store;
-        let prefix = store.prefix.as_str();
-        store
-            .pool
-            .ask(store.operation(), |mut client, _| async move {
-                let options = DeleteOptions::new().with_prefix();
-                let done = client.delete(prefix, Some(options)).await?;
-                store.terms.admit(done.header())?;
-                Ok(())
-            })
-            .await
     }
 }
 
@@ -210,20 +167,22 @@ impl Store {
                 Ok(found)
             })
             .await?;
-        let items: Vec<Item> = found.kvs().iter().filter_map(|kv| self.item(kv)).collect();
+        let leases = [self.leases.current(), self.leases.next()];
+        // Two while one succeeds the other.
+        let mine: Vec<i64> = leases.into_iter().flatten().map(|lease| lease.id).collect();
+        let items = found.kvs().iter().filter_map(|kv| self.item(kv, &mine));
+        let items: Vec<Item> = items.collect();
         let revisions = items.iter().map(|item| (item.path.clone(), item.revision));
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = revisions.collect();
-        let leases = [self.leases.current(), self.leases.next()];
-        let mine: Vec<i64> = leases.into_iter().flatten().map(|lease| lease.id).collect();
-        Ok(view::cluster(&items, &mine))
+        Ok(keyspace::cluster(&items))
     }
 
-    fn item(&self, kv: &KeyValue) -> Option<Item> {
+    fn item(&self, kv: &KeyValue, my_leases: &[i64]) -> Option<Item> {
         Some(Item {
             path: self.prefix.below(kv.key())?.to_owned(),
             value: String::from_utf8_lossy(kv.value()).into_owned(),
             revision: kv.mod_revision(),
-            lease: kv.lease(),
+            on_my_lease: my_leases.contains(&kv.lease()),
         })
     }
 }
@@ -295,5 +254,37 @@ impl Dcs for Etcd {
 
     async fn leave(&self) -> Result<(), DcsError> {
         self.store.leave().await
+    }
+}
+
+#[async_trait]
+impl OperatorDcs for Etcd {
+    async fn erase(&self) -> Result<(), DcsError> {
+        let store = &self.store;
+        let prefix = store.prefix.as_str();
+        store
+            .pool
+            .ask(store.operation(), |mut client, _| async move {
+                let options = DeleteOptions::new().with_prefix();
+                let done = client.delete(prefix, Some(options)).await?;
+                store.terms.admit(done.header())?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn groups(&self) -> Result<Vec<u32>, DcsError> {
+        let store = &self.store;
+        let prefix = store.prefix.as_str();
+        let found = store
+            .pool
+            .ask(store.operation(), |mut client, _| async move {
+                let options = GetOptions::new().with_prefix().with_keys_only();
+                let found = client.get(prefix, Some(options)).await?;
+                store.terms.admit(found.header())?;
+                Ok(found)
+            })
+            .await?;
+        Ok(store.prefix.groups(found.kvs().iter().map(KeyValue::key)))
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use etcd_client::{EventType, WatchOptions, WatchResponse, WatchStream};
 use pgherd_ports::Wake;
+use pgherd_ports::keyspace::Event;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::endpoint::Endpoint;
-use crate::event::Event;
 use crate::fault::Fault;
 use crate::pace::{connecting, hedge, penalty};
 use crate::store::Store;

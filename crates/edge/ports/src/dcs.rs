@@ -197,3 +197,15 @@ pub trait Dcs: Send + Sync + fmt::Debug {
     /// Ends my lease: my member key, and the leader key if it is mine, are gone.
     async fn leave(&self) -> Result<(), DcsError>;
 }
+
+/// The DCS as an operator uses it: a cluster's prefix can also be erased as a whole.
+#[async_trait]
+pub trait OperatorDcs: Dcs {
+    /// Deletes every key of the cluster, whoever wrote it (`remove`, contract §4.10). Deleting what is not there is
+    /// done at once.
+    async fn erase(&self) -> Result<(), DcsError>;
+
+    /// The groups of a Citus cluster, in order: the numbers that keys below the cluster's prefix begin with
+    /// (contract §4.1).
+    async fn groups(&self) -> Result<Vec<u32>, DcsError>;
+}

@@ -8,6 +8,7 @@ pub mod contract;
 mod dcs;
 mod desk;
 mod fence;
+pub mod keyspace;
 mod peers;
 mod postgres;
 mod promise;
@@ -16,7 +17,9 @@ mod wake;
 mod watchdog;
 
 pub use clock::{Clock, SystemClock};
-pub use dcs::{Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, Renewal, Written};
+pub use dcs::{
+    Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, OperatorDcs, Renewal, Written,
+};
 pub use desk::{Asked, Desk, PleaRefused, Shown};
 pub use fence::{Fence, NoFence};
 pub use peers::{PeerError, Peers};

@@ -22,9 +22,12 @@ impl Turn<'_> {
         }
         if let Fact::Unknown { why, last, .. } = &self.seen.dcs {
             let waiting = if last.is_none() {
-                "waiting on etcd: Can not get cluster from dcs: "
+                format!(
+                    "waiting on {}: Can not get cluster from dcs: ",
+                    self.spec.store
+                )
             } else {
-                ""
+                String::new()
             };
             self.say(Reason::Note(format!("{waiting}{why}")));
         }

@@ -73,6 +73,8 @@ pub struct RemoteCluster {
 pub struct ClusterSpec {
     /// This member.
     pub me: MemberName,
+    /// What the DCS is called, as in `waiting on etcd`.
+    pub store: &'static str,
     /// `postgres://HOST:PORT/DATABASE` of this member.
     pub conn_url: String,
     /// `http(s)://HOST:PORT/patroni` of this member.

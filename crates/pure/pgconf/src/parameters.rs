@@ -133,6 +133,7 @@ pub(crate) mod samples {
     use pgherd_domain::MemberName;
     use pgherd_settings::{
         Bootstrap, ChangingSettings, Etcd, FixedSettings, PostgresPlace, ProgramNames, Settings,
+        Store,
     };
 
     /// A member `pg1` of the cluster `herd` in `/data`.
@@ -143,7 +144,7 @@ pub(crate) mod samples {
                 name: MemberName::new("pg1").unwrap(),
                 scope: "herd".into(),
                 namespace: "/service/".into(),
-                etcd: Etcd::default(),
+                store: Store::Etcd(Etcd::default()),
                 bootstrap: Bootstrap::default(),
                 place: PostgresPlace {
                     config_dir: data_dir.clone(),

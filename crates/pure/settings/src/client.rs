@@ -8,7 +8,7 @@ use crate::check;
 use crate::layers;
 use crate::load::{Gathered, gather, in_order, namespace};
 use crate::reader::Reader;
-use crate::sections::{Ctl, Endpoint, Etcd};
+use crate::sections::{Ctl, Endpoint, Etcd, Store, is_unsupported, unsupported};
 use crate::{Fault, Faults, Place, Warning};
 
 /// The settings of the command line client.
@@ -19,13 +19,13 @@ pub struct ClientSettings {
     /// Prefix of the keys in the DCS, with one slash in front and one behind.
     pub namespace: String,
     /// The DCS.
-    pub etcd: Etcd,
+    pub store: Store,
     /// The REST client.
     pub ctl: Ctl,
 }
 
-/// Sections whose faults matter to the client.
-const SECTIONS: [&str; 6] = ["scope", "namespace", "etcd", "etcd3", "ctl", "restapi"];
+/// Sections whose faults matter to the client, beside those of the stores.
+const SECTIONS: [&str; 4] = ["scope", "namespace", "ctl", "restapi"];
 
 /// Loads the client's settings from the same files and environment as the agent's. A variable `DCS_URL`,
 /// `SCHEME://HOST:PORT/NAMESPACE`, replaces all DCS sections (contract §18.1).
@@ -44,7 +44,7 @@ pub fn ctl_settings(
     let mut checked = check::local(&document.values, &document.places);
     let concerns = |fault: &Fault| {
         let section = fault.path.split('.').next().unwrap_or_default();
-        SECTIONS.contains(&section)
+        SECTIONS.contains(&section) || Store::has_section(section)
     };
     checked.faults.retain(&concerns);
     checked.warnings.retain(&concerns);
@@ -54,11 +54,11 @@ pub fn ctl_settings(
     let merged = layers::merge(&document.values, &Map::new());
     let mut reader = Reader::new(&merged, &document.places);
     let ctl = Ctl::read(&mut reader);
-    let (etcd, namespace) = match env.get("DCS_URL").filter(|url| !url.is_empty()) {
+    let (store, namespace) = match env.get("DCS_URL").filter(|url| !url.is_empty()) {
         Some(url) => match from_url(url) {
-            Ok((etcd, inner)) => {
+            Ok((store, inner)) => {
                 let inner = inner.map(|inner| format!("/{inner}/"));
-                (Some(etcd), inner.unwrap_or_else(|| namespace(&reader)))
+                (Some(store), inner.unwrap_or_else(|| namespace(&reader)))
             }
             Err(problem) => {
                 let place = Place::Environment("DCS_URL".to_owned());
@@ -70,17 +70,17 @@ pub fn ctl_settings(
                 (None, String::new())
             }
         },
-        None => (Etcd::read(&mut reader), namespace(&reader)),
+        None => (Store::read(&mut reader), namespace(&reader)),
     };
     let scope = reader.given("scope");
     faults.append(&mut reader.faults);
     warnings.append(&mut reader.warnings);
-    match etcd {
-        Some(etcd) if faults.is_empty() => Ok((
+    match store {
+        Some(store) if faults.is_empty() => Ok((
             ClientSettings {
                 scope,
                 namespace,
-                etcd,
+                store,
                 ctl,
             },
             in_order(warnings),
@@ -91,7 +91,7 @@ pub fn ctl_settings(
 
 /// Reads a DCS URL: the store, and the namespace without slashes when it names one. Without a scheme the
 /// port tells the store; without anything it is etcd on localhost.
-fn from_url(url: &str) -> Result<(Etcd, Option<String>), String> {
+fn from_url(url: &str) -> Result<(Store, Option<String>), String> {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
         None => (None, url),
@@ -116,11 +116,7 @@ fn from_url(url: &str) -> Result<(Etcd, Option<String>), String> {
     };
     match scheme.as_deref().unwrap_or_else(by_port) {
         "etcd" | "etcd3" => {}
-        store @ ("zookeeper" | "exhibitor" | "consul" | "kubernetes" | "raft") => {
-            return Err(format!(
-                "DCS {store} is not supported by this version; use etcd3"
-            ));
-        }
+        store if is_unsupported(store) => return Err(unsupported(store)),
         unknown => return Err(format!("Unknown dcs scheme: {unknown}")),
     }
     let etcd = Etcd {
@@ -129,7 +125,10 @@ fn from_url(url: &str) -> Result<(Etcd, Option<String>), String> {
         password: endpoint.password,
         ..Etcd::default()
     };
-    Ok((etcd, Some(endpoint.path).filter(|path| !path.is_empty())))
+    Ok((
+        Store::Etcd(etcd),
+        Some(endpoint.path).filter(|path| !path.is_empty()),
+    ))
 }
 
 #[cfg(test)]
@@ -137,7 +136,10 @@ mod tests {
     use super::*;
 
     fn read(url: &str) -> Result<(String, Option<String>), String> {
-        from_url(url).map(|(etcd, namespace)| (etcd.hosts.concat(), namespace))
+        from_url(url).map(|(store, namespace)| {
+            let Store::Etcd(etcd) = store;
+            (etcd.hosts.concat(), namespace)
+        })
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub use sections::{
     Authentication, Bootstrap, BootstrapUser, Callbacks, ClientLogin, Cluster, Ctl,
     CustomBootstrap, Discovery, Etcd, EtcdTls, Log, LogFormat, LogType, Login, PermanentSlot,
     Postgresql, ProgramNames, ProgramOption, ReplicaMethod, Restapi, RoleLists, RoleParameters,
-    SafetyMargin, SlotKind, SlotMatcher, StandbyCluster, Timing, VerifyClient, Watchdog,
-    is_recovery_setting,
+    SafetyMargin, SlotKind, SlotMatcher, StandbyCluster, Store, StoreAddress, Timing, VerifyClient,
+    Watchdog, is_recovery_setting,
 };
 pub use settings::{ChangingSettings, FixedSettings, PostgresPlace, Settings};
 

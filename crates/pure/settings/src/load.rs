@@ -12,7 +12,7 @@ use crate::document::{Document, Places};
 use crate::environment;
 use crate::layers;
 use crate::reader::Reader;
-use crate::sections::{Bootstrap, Cluster, Ctl, Etcd, Log, Postgresql, Restapi, Watchdog, tags};
+use crate::sections::{Bootstrap, Cluster, Ctl, Log, Postgresql, Restapi, Store, Watchdog, tags};
 use crate::settings::{ChangingSettings, FixedSettings, PostgresPlace, Settings};
 use crate::value;
 use crate::{Fault, Faults, Place, Warning};
@@ -272,14 +272,14 @@ fn read_fixed(reader: &mut Reader<'_>) -> Option<FixedSettings> {
         reader.fault("scope", "is required; give the cluster's name");
     }
     let namespace = namespace(reader);
-    let etcd = Etcd::read(reader);
+    let store = Store::read(reader);
     let bootstrap = Bootstrap::read(reader);
     let place = PostgresPlace::read(reader);
     Some(FixedSettings {
         name: name?,
         scope: scope?,
         namespace,
-        etcd: etcd?,
+        store: store?,
         bootstrap,
         place,
     })

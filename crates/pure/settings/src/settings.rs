@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use pgherd_domain::{MemberName, Tags};
 
 use crate::sections::{
-    Bootstrap, Cluster, Ctl, Etcd, Log, Postgresql, ProgramNames, Restapi, Watchdog,
+    Bootstrap, Cluster, Ctl, Log, Postgresql, ProgramNames, Restapi, Store, Watchdog,
 };
 
 /// Everything that is set, after merging all layers.
@@ -26,7 +26,7 @@ pub struct FixedSettings {
     /// Prefix of the keys in the DCS, with one slash in front and one behind, such as `/service/`.
     pub namespace: String,
     /// The DCS.
-    pub etcd: Etcd,
+    pub store: Store,
     /// How a new cluster is made.
     pub bootstrap: Bootstrap,
     /// Where PostgreSQL and its files are.

@@ -15,6 +15,13 @@ fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The section of etcd, which is the DCS in all of these.
+fn etcd(store: &Store) -> &Etcd {
+    match store {
+        Store::Etcd(etcd) => etcd,
+    }
+}
+
 fn good() -> Vec<(String, String)> {
     vec![("node.yml".to_owned(), GOOD.to_owned())]
 }
@@ -66,9 +73,13 @@ fn variables_are_patched_over_what_stays() {
     let fixed = loaded.local.effective(None).0.fixed;
     assert_eq!((fixed.name.as_str(), fixed.scope.as_str()), ("n9", "demo"));
     assert_eq!(fixed.namespace, "/ns/");
-    assert_eq!(fixed.etcd.hosts, ["https://e1:1", "https://e2:2"]);
+    assert_eq!(etcd(&fixed.store).hosts, ["https://e1:1", "https://e2:2"]);
     assert_eq!(
-        fixed.etcd.tls.cacert.as_deref().map(|path| path.as_str()),
+        etcd(&fixed.store)
+            .tls
+            .cacert
+            .as_deref()
+            .map(|path| path.as_str()),
         Some("/ca")
     );
     assert_eq!(
@@ -201,10 +212,11 @@ fn without_either_the_environment_alone_is_the_configuration() {
         "etcd is read with the v3 API: {:?}",
         loaded.warnings
     );
-    let etcd = loaded.local.effective(None).0.fixed.etcd;
+    let store = loaded.local.effective(None).0.fixed.store;
+    let etcd = etcd(&store);
     assert_eq!(etcd.hosts, ["https://e1:2379"]);
     assert_eq!(
-        (etcd.username.as_deref(), etcd.password),
+        (etcd.username.as_deref(), etcd.password.clone()),
         (Some("root"), Some(Secret::new("pw")))
     );
 

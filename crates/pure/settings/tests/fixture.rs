@@ -28,6 +28,13 @@ fn settings() -> Settings {
     settings
 }
 
+/// The section of etcd, which is the DCS in all of these.
+fn etcd(store: &Store) -> &Etcd {
+    match store {
+        Store::Etcd(etcd) => etcd,
+    }
+}
+
 fn login(name: &str, password: &str) -> Login {
     Login {
         username: Some(name.to_owned()),
@@ -49,11 +56,11 @@ fn what_stays_is_read() {
     assert_eq!(fixed.namespace, "/postgresql-ha/");
     let hosts = ["10", "11", "12"].map(|last| format!("http://10.0.2.{last}:2379"));
     assert_eq!(
-        fixed.etcd,
-        Etcd {
+        fixed.store,
+        Store::Etcd(Etcd {
             hosts: hosts.into(),
             ..Etcd::default()
-        }
+        })
     );
     assert_eq!(
         fixed.place,
@@ -247,7 +254,7 @@ fn a_client_needs_only_its_own_sections() {
     assert_eq!(warnings, []);
     assert_eq!(client.scope.as_deref(), Some("pg-ha-cluster"));
     assert_eq!(client.namespace, "/postgresql-ha/");
-    assert_eq!(client.etcd.hosts[0], "http://10.0.2.10:2379");
+    assert_eq!(etcd(&client.store).hosts[0], "http://10.0.2.10:2379");
 
     let small = "etcd3: {hosts: 'e1:1,e2'}\nrestapi:\n  cafile: /ca\n  authentication: {username: u, password: p}\n";
     let files = [("ctl.yml".to_owned(), small.to_owned())];
@@ -256,7 +263,7 @@ fn a_client_needs_only_its_own_sections() {
         (client.scope, client.namespace.as_str()),
         (None, "/service/")
     );
-    assert_eq!(client.etcd.hosts, ["http://e1:1", "http://e2:2379"]);
+    assert_eq!(etcd(&client.store).hosts, ["http://e1:1", "http://e2:2379"]);
     assert_eq!(
         client.ctl.cacert.as_deref().map(|path| path.as_str()),
         Some("/ca")
@@ -265,6 +272,6 @@ fn a_client_needs_only_its_own_sections() {
 
     let env = BTreeMap::from([("DCS_URL".to_owned(), "etcd://e9/other".to_owned())]);
     let (client, _) = ctl_settings(&files, &env).unwrap();
-    assert_eq!(client.etcd.hosts, ["http://e9:2379"]);
+    assert_eq!(etcd(&client.store).hosts, ["http://e9:2379"]);
     assert_eq!(client.namespace, "/other/");
 }

@@ -11,7 +11,9 @@ use pgherd_domain::documents::{FailoverDoc, MemberDoc, StatusDoc};
 use pgherd_domain::{
     ClusterView, LeaderKey, Lsn, MemberName, PgRole, PgState, Revision, TimelineId, Versioned,
 };
-use pgherd_ports::{Acquisition, Condition, Dcs, DcsError, HandOver, Key, Renewal, Written};
+use pgherd_ports::{
+    Acquisition, Condition, Dcs, DcsError, HandOver, Key, OperatorDcs, Renewal, Written,
+};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,7 +24,7 @@ use crate::args::{ClientArgs, Command};
 use crate::commands;
 use crate::failure;
 use crate::screen::Screen;
-use crate::session::{self, Session};
+use crate::session::Session;
 
 /// A view that other clients may change.
 #[derive(Debug, Default)]
@@ -120,7 +122,7 @@ impl Dcs for Store {
 }
 
 #[async_trait]
-impl session::Store for Store {
+impl OperatorDcs for Store {
     async fn erase(&self) -> Result<(), DcsError> {
         self.change(|view| *view = ClusterView::default());
         Ok(())

@@ -323,6 +323,7 @@ pub fn settings() -> Settings {
 fn spec() -> ClusterSpec {
     ClusterSpec {
         me: name("a"),
+        store: "etcd",
         conn_url: "postgres://10.0.0.1:5432/postgres".into(),
         api_url: "http://10.0.0.1:8008/patroni".into(),
         proxy_url: None,

@@ -1,7 +1,7 @@
 //! Erasing a cluster: all of its keys go, whoever wrote them, and nobody else's.
 
 use pgherd_etcd::{Etcd, EtcdOptions};
-use pgherd_ports::{Condition, Dcs as _, Key, Wake};
+use pgherd_ports::{Condition, Dcs as _, Key, OperatorDcs as _, Wake};
 
 use crate::server::Servers;
 use crate::{member, name, options, ready};
@@ -30,12 +30,12 @@ async fn all_keys_of_a_cluster_go_and_no_others() {
     }
     let operator = of("demo");
     assert_eq!(operator.groups().await.unwrap(), [0]);
-    operator.erase_cluster().await.unwrap();
+    operator.erase().await.unwrap();
     let view = operator.load().await.unwrap();
     assert!(view.leader.is_none() && view.members.is_empty(), "{view:?}");
     assert!(of("demo/0").load().await.unwrap().config.is_none());
     assert!(of("demo2").load().await.unwrap().config.is_some());
     assert!(operator.groups().await.unwrap().is_empty());
     // once more is no failure
-    operator.erase_cluster().await.unwrap();
+    operator.erase().await.unwrap();
 }

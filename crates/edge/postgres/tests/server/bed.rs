@@ -15,7 +15,7 @@ use pgherd_ports::{Clock as _, LocalPostgres as _, Progress, SystemClock, Wake};
 use pgherd_postgres::LocalServer;
 use pgherd_settings::{
     Bootstrap, BootstrapUser, ChangingSettings, Etcd, FixedSettings, HostPort, ListenHosts, Login,
-    PostgresPlace, ProgramNames, ProgramOption, Secret, Settings,
+    PostgresPlace, ProgramNames, ProgramOption, Secret, Settings, Store,
 };
 
 /// Longer than anything here takes on a busy machine.
@@ -378,7 +378,7 @@ fn settings(name: &str, folder: &Utf8Path) -> Settings {
             name: MemberName::new(name).unwrap(),
             scope: "herd".into(),
             namespace: "/service/".into(),
-            etcd: Etcd::default(),
+            store: Store::Etcd(Etcd::default()),
             bootstrap: bootstrap(),
             place: PostgresPlace {
                 config_dir: data_dir.clone(),

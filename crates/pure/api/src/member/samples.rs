@@ -201,6 +201,7 @@ fn live() -> LiveSeen {
 fn spec(me: &str) -> ClusterSpec {
     ClusterSpec {
         me: name(me),
+        store: "etcd",
         conn_url: "postgres://10.0.0.1:5432/postgres".into(),
         api_url: "http://10.0.0.1:8008/patroni".into(),
         proxy_url: None,

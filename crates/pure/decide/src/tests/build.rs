@@ -91,6 +91,7 @@ pub(super) fn member(me: &str) -> World {
 fn spec(me: &str) -> ClusterSpec {
     ClusterSpec {
         me: name(me),
+        store: "etcd",
         conn_url: format!("postgres://{me}:5432/postgres"),
         api_url: api_url(me),
         proxy_url: None,

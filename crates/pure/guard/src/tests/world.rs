@@ -26,6 +26,7 @@ pub(super) fn secs(seconds: u64) -> Duration {
 fn spec() -> ClusterSpec {
     ClusterSpec {
         me: name("a"),
+        store: "etcd",
         conn_url: "postgres://a:5432/postgres".into(),
         api_url: "http://a:8008/patroni".into(),
         proxy_url: None,

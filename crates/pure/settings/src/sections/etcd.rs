@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 
 use crate::reader::Reader;
-use crate::{HostPort, Place, Secret};
+use crate::{HostPort, Secret};
 
 /// How etcd is reached.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -42,54 +42,19 @@ pub struct EtcdTls {
     pub key: Option<Utf8PathBuf>,
 }
 
-/// The sections of stores that this version does not speak to.
-const OTHER_STORES: [&str; 5] = ["consul", "zookeeper", "exhibitor", "kubernetes", "raft"];
 /// The key of the domain, and its old names.
 const DOMAIN: [&str; 3] = ["srv", "discovery_srv", "srv_domain"];
 const PORT: u16 = 2379;
 
 impl Etcd {
-    /// Reads section `etcd3`, else `etcd`. Reports other stores, and no store at all.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let section = match (reader.has("etcd3"), reader.has("etcd")) {
-            (true, true) => {
-                reader.fault(
-                    "etcd",
-                    "stands beside `etcd3`; keep one of the two sections",
-                );
-                Some("etcd3")
-            }
-            (true, false) => Some("etcd3"),
-            (false, true) => {
-                let problem = "is read with etcd's v3 API; where Patroni members still use the v2 \
-                               API, move them to section `etcd3` first";
-                reader.warn("etcd", problem);
-                Some("etcd")
-            }
-            (false, false) => None,
-        };
-        let others = OTHER_STORES.map(|other| (other, reader.has(other)));
-        for (other, _) in others.into_iter().filter(|(_, given)| *given) {
-            // a variable that a container platform left behind makes a section, too
-            let first = reader.mapping(other).and_then(|keys| keys.keys().next());
-            let inside = first.map_or(other.to_owned(), |first| format!("{other}.{first}"));
-            let stray = matches!(reader.place(&inside), Place::Environment(_));
-            if section.is_some() && stray {
-                reader.warn(&inside, "is left alone; the DCS is etcd");
-            } else {
-                let problem = format!("DCS {other} is not supported by this version; use etcd3");
-                reader.fault(other, problem);
-            }
+    /// Reads the section of this name.
+    pub(crate) fn read(reader: &mut Reader<'_>, section: &str) -> Self {
+        if section == "etcd" {
+            let problem = "is read with etcd's v3 API; where Patroni members still use the v2 \
+                           API, move them to section `etcd3` first";
+            reader.warn("etcd", problem);
         }
-        let Some(section) = section else {
-            if others.iter().all(|(_, given)| !given) {
-                let problem = "Can not find suitable configuration of distributed configuration \
-                               store; give `hosts`. Available implementations: etcd, etcd3";
-                reader.fault("etcd3", problem);
-            }
-            return None;
-        };
-        Some(Self::read_section(reader, section))
+        Self::read_section(reader, section)
     }
 
     fn read_section(reader: &mut Reader<'_>, section: &str) -> Self {

@@ -10,6 +10,7 @@ mod postgresql;
 mod restapi;
 mod slots;
 mod standby_cluster;
+mod store;
 pub(crate) mod tags;
 mod timing;
 mod watchdog;
@@ -27,5 +28,7 @@ pub use postgresql::{
 pub use restapi::{ClientLogin, Ctl, Restapi, VerifyClient};
 pub use slots::{PermanentSlot, SlotKind, SlotMatcher};
 pub use standby_cluster::StandbyCluster;
+pub use store::{Store, StoreAddress};
+pub(crate) use store::{is_unsupported, unsupported};
 pub use timing::Timing;
 pub use watchdog::{SafetyMargin, Watchdog};

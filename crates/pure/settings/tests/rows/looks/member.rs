@@ -2,11 +2,19 @@
 
 use pgherd_domain::WatchdogMode;
 use pgherd_settings::{
-    ClientLogin, HostPort, LogFormat, LogType, ProgramOption, Secret, Settings, VerifyClient,
+    ClientLogin, Etcd, HostPort, LogFormat, LogType, ProgramOption, Secret, Settings, Store,
+    VerifyClient,
 };
 use serde_json::{Value, json};
 
 use super::named;
+
+/// The section of etcd, which is the DCS in all of these.
+fn etcd(store: &Store) -> &Etcd {
+    match store {
+        Store::Etcd(etcd) => etcd,
+    }
+}
 
 pub(super) fn of_log(settings: &Settings, what: &str) -> Value {
     let log = &settings.changing.log;
@@ -94,13 +102,18 @@ pub(super) fn of_member(settings: &Settings, what: &str) -> Value {
             })
         }
         "tags.published" => json!(changing.tags.published),
-        "endpoints" => fixed.etcd.hosts.iter().map(endpoint).collect(),
-        "use_proxies" => json!(fixed.etcd.use_proxies),
+        "endpoints" => etcd(&fixed.store).hosts.iter().map(endpoint).collect(),
+        "use_proxies" => json!(etcd(&fixed.store).use_proxies),
         "etcd.user" => json!([
-            fixed.etcd.username,
-            fixed.etcd.password.as_ref().map(Secret::reveal)
+            etcd(&fixed.store).username,
+            etcd(&fixed.store).password.as_ref().map(Secret::reveal)
         ]),
-        "etcd.srv" => json!(fixed.etcd.discovery.as_ref().map(|srv| srv.domain.as_str())),
+        "etcd.srv" => json!(
+            etcd(&fixed.store)
+                .discovery
+                .as_ref()
+                .map(|srv| srv.domain.as_str())
+        ),
         other => panic!("no such look: {other}"),
     }
 }

@@ -3,22 +3,22 @@
 use pgherd_domain::MemberName;
 use pgherd_domain::documents::MemberDoc;
 
-use crate::view;
+use super::view;
 
 /// One change of one key below the prefix.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Event<'a> {
+pub struct Event<'a> {
     /// Below the prefix.
-    pub(crate) path: &'a str,
+    pub path: &'a str,
     /// The value before; `None`: it was not there, or is not known.
-    pub(crate) before: Option<&'a str>,
+    pub before: Option<&'a str>,
     /// The value after; `None`: it is gone.
-    pub(crate) after: Option<&'a str>,
+    pub after: Option<&'a str>,
 }
 
 impl Event<'_> {
     /// Whether the loop must look at it now. Positions change all the time and are looked at anyway.
-    pub(crate) fn wakes(&self, me: Option<&MemberName>) -> bool {
+    pub fn wakes(&self, me: Option<&MemberName>) -> bool {
         match self.path {
             "leader" | "config" | "failover" | "sync" | "initialize" | "history" => true,
             path => view::member(path).is_some_and(|name| self.wakes_of_member(&name, me)),

@@ -7,19 +7,19 @@ use pgherd_domain::{ClusterView, LeaderKey, MemberName, Revision, Versioned};
 
 /// One key below the prefix, as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Item {
+pub struct Item {
     /// Below the prefix, such as `members/node1`.
-    pub(crate) path: String,
+    pub path: String,
     /// The value; bytes that are no UTF-8 are replaced.
-    pub(crate) value: String,
-    /// etcd's mod_revision.
-    pub(crate) revision: Revision,
-    /// The lease it hangs on; 0: none.
-    pub(crate) lease: i64,
+    pub value: String,
+    /// The store's number of its last change.
+    pub revision: Revision,
+    /// Whether it hangs on the reader's own lease.
+    pub on_my_lease: bool,
 }
 
-/// Makes the view. `my_leases` are the reader's own: two while one succeeds the other.
-pub(crate) fn cluster(items: &[Item], my_leases: &[i64]) -> ClusterView {
+/// Makes the view.
+pub fn cluster(items: &[Item]) -> ClusterView {
     let mut view = ClusterView::default();
     let mut legacy_optime = None;
     let mut status = None;
@@ -30,7 +30,7 @@ pub(crate) fn cluster(items: &[Item], my_leases: &[i64]) -> ClusterView {
         }
         match item.path.as_str() {
             "initialize" => view.initialize = Some(versioned(value.to_owned(), item)),
-            "leader" => view.leader = leader(item, my_leases),
+            "leader" => view.leader = leader(item),
             "config" => {
                 view.config_revision = Some(item.revision);
                 view.config = serde_map(value).map(|value| versioned(value, item));
@@ -75,7 +75,7 @@ fn is_garbage(path: &str, value: &str) -> bool {
 }
 
 /// The member whose key this is; `None` also for a name that no member may have.
-pub(crate) fn member(path: &str) -> Option<MemberName> {
+pub(super) fn member(path: &str) -> Option<MemberName> {
     MemberName::new(path.strip_prefix("members/")?).ok()
 }
 
@@ -86,11 +86,11 @@ const fn versioned<T>(value: T, item: &Item) -> Versioned<T> {
     }
 }
 
-fn leader(item: &Item, my_leases: &[i64]) -> Option<LeaderKey> {
+fn leader(item: &Item) -> Option<LeaderKey> {
     Some(LeaderKey {
         name: MemberName::new(&item.value).ok()?,
         revision: item.revision,
-        on_my_lease: my_leases.contains(&item.lease),
+        on_my_lease: item.on_my_lease,
     })
 }
 
@@ -122,27 +122,24 @@ mod tests {
             path: path.into(),
             value: value.into(),
             revision: 7,
-            lease: 3,
+            on_my_lease: true,
         }
     }
 
     #[test]
     fn every_key_finds_its_place() {
-        let view = cluster(
-            &[
-                item("config", r#"{"ttl":30}"#),
-                item("failover", "{}"),
-                item("failsafe", r#"{"a":"http://a:8008/patroni","b":1}"#),
-                item("history", "[]"),
-                item("initialize", "7575757575757575757"),
-                item("leader", "a"),
-                item("members/a", r#"{"state":"running"}"#),
-                item("optime/leader", "5"),
-                item("status", r#"{"optime":6}"#),
-                item("sync", r#"{"leader":"a","sync_standby":"b"}"#),
-            ],
-            &[3],
-        );
+        let view = cluster(&[
+            item("config", r#"{"ttl":30}"#),
+            item("failover", "{}"),
+            item("failsafe", r#"{"a":"http://a:8008/patroni","b":1}"#),
+            item("history", "[]"),
+            item("initialize", "7575757575757575757"),
+            item("leader", "a"),
+            item("members/a", r#"{"state":"running"}"#),
+            item("optime/leader", "5"),
+            item("status", r#"{"optime":6}"#),
+            item("sync", r#"{"leader":"a","sync_standby":"b"}"#),
+        ]);
         assert_eq!(view.system_id(), Some("7575757575757575757"));
         let leader = view.leader.as_ref().unwrap();
         assert!(leader.on_my_lease && leader.revision == 7);
@@ -155,20 +152,17 @@ mod tests {
 
     #[test]
     fn garbage_and_foreign_keys_count_as_absent() {
-        let view = cluster(
-            &[
-                item("0/leader", "worker"),
-                item("config", "[]"),
-                item("history", "?"),
-                item("leader", ""),
-                item("members/", "{}"),
-                item("members/a/b", "{}"),
-                item("optime/leader", "5"),
-                item("pgherd/extra", "1"),
-                item("sync", "null"),
-            ],
-            &[],
-        );
+        let view = cluster(&[
+            item("0/leader", "worker"),
+            item("config", "[]"),
+            item("history", "?"),
+            item("leader", ""),
+            item("members/", "{}"),
+            item("members/a/b", "{}"),
+            item("optime/leader", "5"),
+            item("pgherd/extra", "1"),
+            item("sync", "null"),
+        ]);
         assert_eq!((&view.config, view.config_revision), (&None, Some(7)));
         assert_eq!(view.leader, None);
         assert_eq!(view.history, None);
@@ -209,7 +203,7 @@ mod tests {
                 .iter()
                 .map(|(path, value)| item(path, value))
                 .collect();
-            cluster(&items, &[]).garbage.into_keys().collect()
+            cluster(&items).garbage.into_keys().collect()
         };
         assert_eq!(found(&well), [""; 0]);
         assert_eq!(found(&odd), odd.map(|(path, _)| path));

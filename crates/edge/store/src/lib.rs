@@ -1,0 +1,49 @@
+//! The store that the settings name, opened behind its port. Nothing else tells one store from another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgherd_domain::MemberName;
+use pgherd_etcd::{Etcd, EtcdOptions};
+use pgherd_ports::{OperatorDcs, Wake};
+use pgherd_settings::Store;
+
+/// Which store, whose keys and how long things may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreOptions {
+    /// The store, and how it is reached.
+    pub store: Store,
+    /// First part of every key; slashes around it do not matter (contract §4.1).
+    pub namespace: String,
+    /// The cluster's name, the second part of every key.
+    pub scope: String,
+    /// How long a lease lives without a renewal.
+    pub ttl: Duration,
+    /// The longest that one operation may take (contract §2.2).
+    pub retry_timeout: Duration,
+}
+
+/// Takes up one cluster's prefix. `me` is the member whose lease this is; `None` for a client that only reads and
+/// writes, which has no lease and watches nothing. `wake` is called on changes that a loop must look at (contract §4.8).
+/// Nothing here fails because the store is down at the moment. To be called within a tokio runtime.
+pub fn open(options: StoreOptions, me: Option<MemberName>, wake: Wake) -> Arc<dyn OperatorDcs> {
+    let StoreOptions {
+        store,
+        namespace,
+        scope,
+        ttl,
+        retry_timeout,
+    } = options;
+    match store {
+        Store::Etcd(etcd) => {
+            let options = EtcdOptions {
+                etcd,
+                namespace,
+                scope,
+                ttl,
+                retry_timeout,
+            };
+            Arc::new(Etcd::connect(options, me, wake))
+        }
+    }
+}
