@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::bed::Testbed;
+use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::http;
@@ -15,6 +16,7 @@ use crate::oracle::Endpoint;
 use crate::postgres::PostgresTools;
 use crate::program::AgentProgram;
 use crate::wait::wait_for;
+use crate::yaml;
 
 /// initdb on the first and a base backup on each other member, two cores shared by all.
 const FORMED: Duration = Duration::from_secs(60);
@@ -26,6 +28,8 @@ pub struct HerdOptions {
     pub members: usize,
     /// etcd members, each on its own host.
     pub stores: usize,
+    /// Consul servers, each on its own host, in the place of etcd; 0: etcd it is.
+    pub consuls: usize,
     /// Seconds a lease lives.
     pub ttl: u32,
     /// Longest sleep between turns, seconds.
@@ -56,6 +60,7 @@ impl Default for HerdOptions {
         Self {
             members: 3,
             stores: 3,
+            consuls: 0,
             ttl: 5,
             loop_wait: 1,
             retry_timeout: 2,
@@ -77,6 +82,8 @@ pub struct Herd {
     bed: Testbed,
     /// The store.
     pub etcd: Etcd,
+    /// The store, where [`HerdOptions::consuls`] says so.
+    pub consul: Option<Consul>,
     /// The members, in the order of their names.
     pub members: Vec<Member>,
     scope: String,
@@ -106,10 +113,25 @@ impl Herd {
             Some(program) => program.clone(),
             None => AgentProgram::pgherd()?,
         };
-        let etcd = Etcd::start_named(&bed, &format!("{prefix}etcd"), options.stores)
+        let stores = match options.consuls {
+            0 => options.stores,
+            _ => 0,
+        };
+        let etcd = Etcd::start_named(&bed, &format!("{prefix}etcd"), stores)
             .await
             .with_context(|| bed.report())?;
-        let endpoints = etcd.endpoints();
+        let consul = match options.consuls {
+            0 => None,
+            size => Some(
+                Consul::start(&bed, size)
+                    .await
+                    .with_context(|| bed.report())?,
+            ),
+        };
+        let store = |at: usize| match &consul {
+            None => yaml::etcd(&etcd.endpoints()),
+            Some(consul) => yaml::consul(&consul.endpoints(), at),
+        };
         if options.archive {
             let archive = archive_on(&bed);
             fs_err::create_dir_all(&archive)?;
@@ -118,11 +140,13 @@ impl Herd {
         let members = bed
             .hosts(&format!("{prefix}pg"), options.members)?
             .into_iter()
-            .map(|host| Member::new(host, story, &endpoints, program.clone(), options))
+            .enumerate()
+            .map(|(at, host)| Member::new(host, story, &store(at), program.clone(), options))
             .collect::<Result<_>>()?;
         Ok(Self {
             bed,
             etcd,
+            consul,
             members,
             scope: story.to_owned(),
             program,

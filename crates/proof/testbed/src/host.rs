@@ -23,6 +23,12 @@ pub enum Port {
     EtcdClient,
     /// etcd's other members.
     EtcdPeer,
+    /// Consul's HTTP API.
+    ConsulHttp,
+    /// Consul's servers among each other.
+    ConsulServer,
+    /// Consul's gossip.
+    ConsulSerf,
 }
 
 impl Port {
@@ -33,6 +39,9 @@ impl Port {
             Self::Rest => 8008,
             Self::EtcdClient => 2379,
             Self::EtcdPeer => 2380,
+            Self::ConsulHttp => 8500,
+            Self::ConsulServer => 8300,
+            Self::ConsulSerf => 8301,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::program::AgentProgram;
 pub(crate) fn render(
     host: &Host,
     scope: &str,
-    endpoints: &[String],
+    store: &str,
     tools: &PostgresTools,
     options: &HerdOptions,
 ) -> String {
@@ -19,10 +19,6 @@ pub(crate) fn render(
     let rest = host.at(Port::Rest);
     let sql = host.at(Port::Postgres);
     let login = Login::superuser();
-    let hosts: String = endpoints
-        .iter()
-        .map(|endpoint| format!("  - {endpoint}\n"))
-        .collect();
     let own = match options.agent {
         Some(AgentProgram::Patroni(_)) => String::new(),
         _ => format!("pgherd:\n  allow_short_ttl: {}\n", options.ttl < 20),
@@ -34,9 +30,7 @@ name: {name}
 restapi:
   listen: {rest}
   connect_address: {rest}
-etcd3:
-  hosts:
-{hosts}{dcs}  initdb:
+{store}{dcs}  initdb:
   - encoding: UTF8
   - data-checksums
   pg_hba:
@@ -71,6 +65,20 @@ postgresql:
         user = login.user,
         password = login.password,
     )
+}
+
+/// The section of etcd, with all of its members.
+pub(crate) fn etcd(endpoints: &[String]) -> String {
+    let hosts = endpoints.iter();
+    let hosts: String = hosts.map(|endpoint| format!("  - {endpoint}\n")).collect();
+    format!("etcd3:\n  hosts:\n{hosts}")
+}
+
+/// The section of Consul for member `at`: every member asks one server, as it would ask the agent on its own host.
+pub(crate) fn consul(endpoints: &[String], at: usize) -> String {
+    let host = endpoints.get(at % endpoints.len().max(1));
+    let host = host.map_or("", String::as_str);
+    format!("consul:\n  host: {host}\n  register_service: true\n")
 }
 
 /// What is written to the file would be written to the device.
