@@ -8,7 +8,7 @@ const PARTS: [(&str, &[&str]); 13] = [
     ("patroni", &["pgherd"]),
     ("patroni.api", &["pgherd_rest"]),
     ("patroni.ctl", &["pgherd_ctl"]),
-    ("patroni.dcs", &["pgherd_etcd"]),
+    ("patroni.dcs", &["pgherd_etcd", "pgherd_consul"]),
     ("patroni.ha", &["pgherd_agent", "pgherd_decide"]),
     ("patroni.postgresql", &["pgherd_postgres"]),
     ("patroni.postmaster", &["pgherd_postgres"]),
@@ -21,10 +21,11 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Every part of ours. Libraries of others tell their warnings only.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "pgherd",
     "pgherd_agent",
     "pgherd_companions",
+    "pgherd_consul",
     "pgherd_ctl",
     "pgherd_decide",
     "pgherd_etcd",

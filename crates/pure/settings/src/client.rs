@@ -8,7 +8,7 @@ use crate::check;
 use crate::layers;
 use crate::load::{Gathered, gather, in_order, namespace};
 use crate::reader::Reader;
-use crate::sections::{Ctl, Endpoint, Etcd, Store, is_unsupported, unsupported};
+use crate::sections::{Consul, Ctl, Endpoint, Etcd, Store, is_unsupported, unsupported};
 use crate::{Fault, Faults, Place, Warning};
 
 /// The settings of the command line client.
@@ -101,34 +101,37 @@ fn from_url(url: &str) -> Result<(Store, Option<String>), String> {
         rest if rest.starts_with(':') => format!("localhost{rest}"),
         rest => rest.to_owned(),
     };
-    let endpoint = Endpoint::parse(&rest, "http", 2379)?;
+    let authority = rest.split('/').next().unwrap_or_default();
     let by_port = || {
-        let port = endpoint.url.rsplit(':').next().unwrap_or_default();
         let stores = [
-            ("2181", "zookeeper"),
-            ("8181", "exhibitor"),
-            ("8500", "consul"),
+            (":2181", "zookeeper"),
+            (":8181", "exhibitor"),
+            (":8500", "consul"),
         ];
         stores
             .iter()
-            .find(|(known, _)| *known == port)
+            .find(|(known, _)| authority.ends_with(known))
             .map_or("etcd", |(_, store)| store)
     };
-    match scheme.as_deref().unwrap_or_else(by_port) {
-        "etcd" | "etcd3" => {}
+    let (store, path) = match scheme.as_deref().unwrap_or_else(by_port) {
+        "etcd" | "etcd3" => {
+            let endpoint = Endpoint::parse(&rest, "http", 2379)?;
+            let etcd = Etcd {
+                hosts: vec![endpoint.url],
+                username: endpoint.username,
+                password: endpoint.password,
+                ..Etcd::default()
+            };
+            (Store::Etcd(etcd), endpoint.path)
+        }
+        "consul" => {
+            let endpoint = Endpoint::parse(&rest, "http", 8500)?;
+            (Store::Consul(Consul::at(endpoint.url)), endpoint.path)
+        }
         store if is_unsupported(store) => return Err(unsupported(store)),
         unknown => return Err(format!("Unknown dcs scheme: {unknown}")),
-    }
-    let etcd = Etcd {
-        hosts: vec![endpoint.url],
-        username: endpoint.username,
-        password: endpoint.password,
-        ..Etcd::default()
     };
-    Ok((
-        Store::Etcd(etcd),
-        Some(endpoint.path).filter(|path| !path.is_empty()),
-    ))
+    Ok((store, Some(path).filter(|path| !path.is_empty())))
 }
 
 #[cfg(test)]
@@ -137,8 +140,11 @@ mod tests {
 
     fn read(url: &str) -> Result<(String, Option<String>), String> {
         from_url(url).map(|(store, namespace)| {
-            let Store::Etcd(etcd) = store;
-            (etcd.hosts.concat(), namespace)
+            let url = match store {
+                Store::Etcd(etcd) => etcd.hosts.concat(),
+                Store::Consul(consul) => format!("consul at {}", consul.url),
+            };
+            (url, namespace)
         })
     }
 
@@ -160,10 +166,12 @@ mod tests {
             read("nats://e1"),
             Err("Unknown dcs scheme: nats".to_owned())
         );
+        assert_eq!(read("c1:8500/x"), ok("consul at http://c1:8500", Some("x")));
+        assert_eq!(read("consul://c1"), ok("consul at http://c1:8500", None));
         assert!(
-            read("e1:8500")
+            read("e1:2181")
                 .unwrap_err()
-                .starts_with("DCS consul is not supported")
+                .starts_with("DCS zookeeper is not supported")
         );
     }
 }

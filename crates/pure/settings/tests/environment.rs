@@ -19,6 +19,7 @@ fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn etcd(store: &Store) -> &Etcd {
     match store {
         Store::Etcd(etcd) => etcd,
+        Store::Consul(_) => panic!("the DCS is not etcd: {store:?}"),
     }
 }
 

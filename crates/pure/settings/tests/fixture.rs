@@ -32,6 +32,7 @@ fn settings() -> Settings {
 fn etcd(store: &Store) -> &Etcd {
     match store {
         Store::Etcd(etcd) => etcd,
+        Store::Consul(_) => panic!("the DCS is not etcd: {store:?}"),
     }
 }
 

@@ -60,7 +60,10 @@ pub type Rule = for<'a> fn(&'a dyn Ground) -> Running<'a>;
 #[macro_export]
 macro_rules! dcs_contract {
     ($run:path) => {
-        $crate::dcs_contract!(@each $run;
+        $crate::dcs_contract!(@rules each $run);
+    };
+    (@rules $then:ident $($run:path)?) => {
+        $crate::dcs_contract! { @$then $($run)?;
             the_leader_key_is_created_once
             taking_the_key_again_changes_nothing
             a_released_key_is_free_at_once
@@ -86,7 +89,13 @@ macro_rules! dcs_contract {
             a_read_sees_all_keys_as_written
             a_cleared_failover_keeps_its_revision
             garbage_counts_as_absent
-        );
+        }
+    };
+    (@list; $($rule:ident)*) => {
+        [$((
+            stringify!($rule),
+            (|ground| ::std::boxed::Box::pin($crate::contract::$rule(ground))) as $crate::contract::Rule,
+        )),*]
     };
     (@each $run:path; $($rule:ident)*) => {
         $(
@@ -96,6 +105,11 @@ macro_rules! dcs_contract {
             }
         )*
     };
+}
+
+/// Every rule with its name, for a ground that can be shared by all of them at once.
+pub fn rules() -> Vec<(&'static str, Rule)> {
+    dcs_contract!(@rules list).to_vec()
 }
 
 /// A member document as a running replica writes it.

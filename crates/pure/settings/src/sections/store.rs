@@ -2,13 +2,15 @@
 
 use crate::Place;
 use crate::reader::Reader;
-use crate::sections::Etcd;
+use crate::sections::{Consul, Etcd};
 
 /// The DCS, and how it is reached.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Store {
     /// Sections `etcd3` and `etcd`.
     Etcd(Etcd),
+    /// Section `consul`.
+    Consul(Consul),
 }
 
 /// One address of the DCS, and the key that gave it.
@@ -21,11 +23,11 @@ pub struct StoreAddress {
 }
 
 /// The sections that this version speaks to.
-const SPOKEN: [&str; 2] = ["etcd3", "etcd"];
+const SPOKEN: [&str; 3] = ["etcd3", "etcd", "consul"];
 /// Those that it does not.
-const UNSPOKEN: [&str; 5] = ["consul", "zookeeper", "exhibitor", "kubernetes", "raft"];
+const UNSPOKEN: [&str; 4] = ["zookeeper", "exhibitor", "kubernetes", "raft"];
 /// What to use in place of those.
-const USE: &str = "use etcd3";
+const USE: &str = "use etcd3 or consul";
 
 impl Store {
     /// Whether a section of this name tells of a store.
@@ -37,6 +39,7 @@ impl Store {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Etcd(_) => "etcd",
+            Self::Consul(_) => "consul",
         }
     }
 
@@ -52,6 +55,10 @@ impl Store {
                     })
                     .collect()
             }
+            Self::Consul(consul) => vec![StoreAddress {
+                key: "consul.host".to_owned(),
+                host_port: host_port(&consul.url),
+            }],
         }
     }
 
@@ -86,6 +93,7 @@ impl Store {
         }
         let read = match *section {
             "etcd3" | "etcd" => Self::Etcd(Etcd::read(reader, section)),
+            "consul" => Self::Consul(Consul::read(reader)),
             _ => return None,
         };
         let counted = |section: &&&str| !chosen.contains(section) && !refused.contains(section);

@@ -130,6 +130,8 @@ pub(crate) fn context(path: &str) -> (Value, Value) {
             json!({"etcd3": null, "etcd": {"srv": "example.org"}})
         }
         _ if path.starts_with("etcd.") => json!({"etcd3": null, "etcd": {"hosts": ["e1"]}}),
+        "consul.key" => json!({"etcd3": null, "consul": {"cert": "/cert"}}),
+        _ if path.starts_with("consul.") => json!({"etcd3": null, "consul": {}}),
         "restapi.authentication.password" => {
             json!({"restapi": {"authentication": {"username": "u"}}})
         }

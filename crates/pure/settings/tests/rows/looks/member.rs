@@ -13,6 +13,7 @@ use super::named;
 fn etcd(store: &Store) -> &Etcd {
     match store {
         Store::Etcd(etcd) => etcd,
+        Store::Consul(_) => panic!("the DCS is not etcd: {store:?}"),
     }
 }
 
