@@ -126,6 +126,15 @@ if [ "$purpose" = test ] && [ ! -e "$readers/complete" ]; then
     fi
 fi
 
+if [ "$purpose" = test ] && [ -e "$readers/complete" ] && [ ! -e "$readers/consul" ]; then
+    say "installing what Patroni needs for Consul"
+    if timeout 180 "$readers/bin/pip" install -q --disable-pip-version-check 'patroni[consul]==4.1.5'; then
+        touch "$readers/consul"
+    else
+        say "not to be had: the test of Consul runs without Patroni"
+    fi
+fi
+
 # --- a newer PostgreSQL, for what 15 does otherwise or does not have ---
 newer=/var/tmp/pgherd-postgresql-18.6.0
 unpack_newer() { # its libraries must find each other and not the system's libpq, which is older

@@ -77,6 +77,13 @@ impl AgentProgram {
         reader("patroni").map(Self::Patroni)
     }
 
+    /// The same where it has what it needs for Consul, too.
+    #[must_use]
+    pub fn patroni_on_consul() -> Option<Self> {
+        let complete = Path::new(READERS).join("consul").exists();
+        Self::patroni().filter(|_| complete)
+    }
+
     /// Command line of the agent for a configuration file.
     #[must_use]
     pub(crate) fn agent(&self, config: &str) -> Vec<String> {
