@@ -28,12 +28,10 @@ enum Round {
     SessionGone,
     /// Consul keeps the key back for a moment.
     Delayed,
-    /// The key is at another revision than expected, or held by another session. `ours`: an earlier attempt of ours
-    /// brought it there.
+    /// The key is at another revision than expected, or held by another session.
     Moved {
         revision: Revision,
         held_by: String,
-        ours: bool,
     },
 }
 
@@ -114,15 +112,9 @@ impl Store {
                     }
                 }
                 Round::Delayed => tokio::time::sleep(pace.pause).await,
-                Round::Moved { revision, ours, .. } if ours => {
-                    self.note(key.path(), revision);
-                    self.tell_service(key, change);
-                    return Ok(Written::Done(revision));
-                }
                 Round::Moved {
                     revision,
                     held_by: by,
-                    ..
                 } => {
                     self.note(key.path(), revision);
                     if when.revision.is_some_and(|wanted| wanted != revision) {
@@ -164,26 +156,26 @@ impl Store {
         Ok(match (wish.change, there) {
             (Change::Put(value), Some(there)) => {
                 let session = wish.session.as_ref().map_or("", |session| &session.id);
-                let ours =
-                    attempt.is_repeated() && there.value == value && there.session == session;
+                let held_by_it = there.session == session;
+                if attempt.is_repeated() && there.value == value && held_by_it {
+                    // An earlier attempt of ours brought it there.
+                    return Ok(Round::Done(there.revision));
+                }
                 Round::Moved {
                     revision: there.revision,
-                    held_by: match there.session == session {
+                    held_by: match held_by_it {
                         true => String::new(),
                         false => there.session,
                     },
-                    ours,
                 }
             }
             (Change::Delete, Some(there)) => Round::Moved {
                 revision: there.revision,
                 held_by: String::new(),
-                ours: false,
             },
             (Change::Put(_), None) => Round::Moved {
                 revision: 0,
                 held_by: String::new(),
-                ours: false,
             },
             // Deleting what is not there is done at once.
             (Change::Delete, None) => Round::Done(0),

@@ -1,6 +1,7 @@
 //! The DCS port on a real Consul server, started for each test on a loopback address of its own.
 #![expect(
     clippy::expect_used,
+    clippy::unwrap_used,
     reason = "helpers of tests end the test where something is not as it must be"
 )]
 
