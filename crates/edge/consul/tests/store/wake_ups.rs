@@ -70,10 +70,16 @@ async fn the_watch_survives_silence_and_a_restart() {
     let dcs = Consul::connect(options(link.url()), Some(name("a")), wake.clone());
     woken(&wake, "the watch begins").await;
     ready(&dcs).await;
-    let begun = Instant::now();
-    link.cut();
-    woken(&wake, "the watch begins anew").await;
-    assert!(begun.elapsed() <= TTL, "{:?}", begun.elapsed());
+    // Between two of its reads the watch has nothing that could be cut.
+    let mut cuts = 0;
+    loop {
+        link.cut();
+        cuts += 1;
+        if timeout(TTL, wake.woken()).await.is_ok() {
+            break;
+        }
+        assert!(cuts < 5, "the watch never begins anew");
+    }
     dcs.acquire_leader().await.unwrap();
     woken(&wake, "the leader key is taken").await;
 
