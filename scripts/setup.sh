@@ -149,6 +149,15 @@ if [ "$purpose" = test ] && [ -e "$readers/complete" ] && ! "$readers/bin/python
         say "no ZooKeeper for Patroni: the test that needs it will be skipped"
 fi
 
+if [ "$purpose" = test ] && [ -e "$readers/complete" ] && [ ! -e "$readers/consul" ]; then
+    say "installing what Patroni needs for Consul"
+    if timeout 180 "$readers/bin/pip" install -q --disable-pip-version-check 'patroni[consul]==4.1.5'; then
+        touch "$readers/consul"
+    else
+        say "not to be had: the test of Consul runs without Patroni"
+    fi
+fi
+
 # --- a newer PostgreSQL, for what 15 does otherwise or does not have ---
 newer=/var/tmp/pgherd-postgresql-18.6.0
 unpack_newer() { # its libraries must find each other and not the system's libpq, which is older
@@ -179,6 +188,32 @@ if [ "$purpose" = test ] && [ ! -e "$newer/complete" ] && [ -e "$readers/complet
         unpack_newer && "$newer/bin/postgres" --version >/dev/null; then
         rm -r "$newer/download"
         touch "$newer/complete"
+    else
+        say "not to be had: the tests that need it will be skipped"
+    fi
+fi
+
+# --- Consul: only an older Debian has it, and a Go program runs anywhere ---
+consul=/var/tmp/pgherd-consul-1.8.7
+unpack_consul() { # with lists and a lock of its own, so the system's apt never knows that suite
+    local apt=$consul/apt mirror
+    mirror=$(cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null |
+        awk '/^URIs:/ {print $2} $1 == "deb" {for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) print $i}' | head -n 1)
+    [ -n "$mirror" ] && mkdir -p "$apt"/{state/lists/partial,cache/archives/partial} && : >"$apt/status" || return
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bullseye main" >"$apt/sources.list"
+    printf '%s\n' "Dir::State \"$apt/state\";" "Dir::State::status \"$apt/status\";" "Dir::Cache \"$apt/cache\";" \
+        "Dir::Etc::sourcelist \"$apt/sources.list\";" 'Dir::Etc::sourceparts "/dev/null";' \
+        'Dir::Etc::preferencesparts "/dev/null";' 'Acquire::Languages "none";' 'Acquire::Check-Valid-Until "false";' \
+        "APT::Sandbox::User \"$(id -un)\";" >"$apt/apt.conf"
+    (cd "$apt" && APT_CONFIG=$apt/apt.conf timeout 120 apt-get update -qq &&
+        APT_CONFIG=$apt/apt.conf timeout 120 apt-get download -qq consul && dpkg -x consul_*.deb "$consul")
+}
+if [ "$purpose" = test ] && [ ! -e "$consul/complete" ]; then
+    say "unpacking Consul 1.8.7 into $consul, for the tests of that store"
+    rm -rf "$consul"
+    if unpack_consul && "$consul/usr/bin/consul" version >/dev/null; then
+        rm -r "$consul/apt"
+        touch "$consul/complete"
     else
         say "not to be had: the tests that need it will be skipped"
     fi

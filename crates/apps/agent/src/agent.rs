@@ -486,6 +486,9 @@ impl Agent {
         self.plan
             .send_replace(watchdog::plan(self.settings.in_force()));
         self.ports.dcs.set_ttl(self.spec.ttl);
+        self.ports
+            .dcs
+            .configure(&self.settings.in_force().fixed.store);
         self.ports.peers.configure(self.settings.in_force());
     }
 

@@ -117,7 +117,7 @@ fn of_garbage(key: &str) -> String {
     let so = match key {
         "leader" => {
             "no member has such a name, so nobody leads while the key is there; when no PostgreSQL runs as a primary \
-             under another agent, delete it with etcdctl"
+             under another agent, delete it in the DCS"
         }
         "failover" => "it orders nothing; give the order anew with `switchover` or `failover`",
         key if key.starts_with("members/") => {

@@ -8,7 +8,10 @@ const PARTS: [(&str, &[&str]); 13] = [
     ("patroni", &["pgherd"]),
     ("patroni.api", &["pgherd_rest"]),
     ("patroni.ctl", &["pgherd_ctl"]),
-    ("patroni.dcs", &["pgherd_etcd", "pgherd_zookeeper"]),
+    (
+        "patroni.dcs",
+        &["pgherd_etcd", "pgherd_consul", "pgherd_zookeeper"],
+    ),
     ("patroni.ha", &["pgherd_agent", "pgherd_decide"]),
     ("patroni.postgresql", &["pgherd_postgres"]),
     ("patroni.postmaster", &["pgherd_postgres"]),
@@ -21,10 +24,11 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Every part of ours. Libraries of others tell their warnings only.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "pgherd",
     "pgherd_agent",
     "pgherd_companions",
+    "pgherd_consul",
     "pgherd_ctl",
     "pgherd_decide",
     "pgherd_etcd",

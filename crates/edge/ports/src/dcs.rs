@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pgherd_domain::{ClusterView, MemberName, Revision};
+use pgherd_settings::Store;
 
 /// A key below `/<namespace>/<scope>/` (contract §4.2).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,6 +200,10 @@ pub trait Dcs: Send + Sync + fmt::Debug {
     fn ttl_limit(&self) -> Option<Duration> {
         None
     }
+
+    /// The settings of the store as they were just read again. What may change while it is open (contract §2.7), such
+    /// as a token, counts from the next request on; everything else is left alone.
+    fn configure(&self, _store: &Store) {}
 
     /// Ends my lease: my member key, and the leader key if it is mine, are gone.
     async fn leave(&self) -> Result<(), DcsError>;

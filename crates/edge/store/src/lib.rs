@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pgherd_consul::{Consul, ConsulOptions};
 use pgherd_domain::MemberName;
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_ports::{OperatorDcs, Wake};
@@ -45,6 +46,16 @@ pub fn open(options: StoreOptions, me: Option<MemberName>, wake: Wake) -> Arc<dy
                 retry_timeout,
             };
             Arc::new(Etcd::connect(options, me, wake))
+        }
+        Store::Consul(consul) => {
+            let options = ConsulOptions {
+                consul,
+                namespace,
+                scope,
+                ttl,
+                retry_timeout,
+            };
+            Arc::new(Consul::connect(options, me, wake))
         }
         Store::ZooKeeper(zookeeper) => {
             let options = ZooKeeperOptions {

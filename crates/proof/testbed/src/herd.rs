@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::bed::Testbed;
+use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::http;
@@ -15,6 +16,7 @@ use crate::oracle::Endpoint;
 use crate::postgres::PostgresTools;
 use crate::program::AgentProgram;
 use crate::wait::wait_for;
+use crate::yaml;
 use crate::zookeeper::ZooKeeper;
 
 /// initdb on the first and a base backup on each other member, two cores shared by all.
@@ -29,6 +31,8 @@ pub struct HerdOptions {
     pub stores: usize,
     /// ZooKeeper servers, each on its own host; more than none: the members use them and not etcd.
     pub zookeepers: usize,
+    /// Consul servers, each on its own host, in the place of etcd; 0: etcd it is.
+    pub consuls: usize,
     /// Seconds a lease lives.
     pub ttl: u32,
     /// Longest sleep between turns, seconds.
@@ -60,6 +64,7 @@ impl Default for HerdOptions {
             members: 3,
             stores: 3,
             zookeepers: 0,
+            consuls: 0,
             ttl: 5,
             loop_wait: 1,
             retry_timeout: 2,
@@ -83,6 +88,8 @@ pub struct Herd {
     pub etcd: Etcd,
     /// The other store, see [`HerdOptions::zookeepers`].
     pub zookeeper: Option<ZooKeeper>,
+    /// The store, where [`HerdOptions::consuls`] says so.
+    pub consul: Option<Consul>,
     /// The members, in the order of their names.
     pub members: Vec<Member>,
     scope: String,
@@ -112,9 +119,21 @@ impl Herd {
             Some(program) => program.clone(),
             None => AgentProgram::pgherd()?,
         };
-        let etcd = Etcd::start_named(&bed, &format!("{prefix}etcd"), options.stores)
+        let stores = match options.consuls {
+            0 => options.stores,
+            _ => 0,
+        };
+        let etcd = Etcd::start_named(&bed, &format!("{prefix}etcd"), stores)
             .await
             .with_context(|| bed.report())?;
+        let consul = match options.consuls {
+            0 => None,
+            size => Some(
+                Consul::start(&bed, size)
+                    .await
+                    .with_context(|| bed.report())?,
+            ),
+        };
         let zookeeper = match options.zookeepers {
             0 => None,
             size => {
@@ -122,9 +141,10 @@ impl Herd {
                 Some(started.with_context(|| bed.report())?)
             }
         };
-        let endpoints = match &zookeeper {
-            Some(zookeeper) => zookeeper.endpoints(),
-            None => etcd.endpoints(),
+        let store = |at: usize| match (&consul, &zookeeper) {
+            (Some(consul), _) => yaml::consul(&consul.endpoints(), at),
+            (None, Some(zookeeper)) => yaml::hosts("zookeeper", &zookeeper.endpoints()),
+            (None, None) => yaml::hosts("etcd3", &etcd.endpoints()),
         };
         if options.archive {
             let archive = archive_on(&bed);
@@ -134,12 +154,14 @@ impl Herd {
         let members = bed
             .hosts(&format!("{prefix}pg"), options.members)?
             .into_iter()
-            .map(|host| Member::new(host, story, &endpoints, program.clone(), options))
+            .enumerate()
+            .map(|(at, host)| Member::new(host, story, &store(at), program.clone(), options))
             .collect::<Result<_>>()?;
         Ok(Self {
             bed,
             etcd,
             zookeeper,
+            consul,
             members,
             scope: story.to_owned(),
             program,

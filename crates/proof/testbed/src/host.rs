@@ -29,6 +29,12 @@ pub enum Port {
     ZooKeeperPeer,
     /// The same, for elections.
     ZooKeeperElection,
+    /// Consul's HTTP API.
+    ConsulHttp,
+    /// Consul's servers among each other.
+    ConsulServer,
+    /// Consul's gossip.
+    ConsulSerf,
 }
 
 impl Port {
@@ -42,6 +48,9 @@ impl Port {
             Self::ZooKeeperClient => 2181,
             Self::ZooKeeperPeer => 2888,
             Self::ZooKeeperElection => 3888,
+            Self::ConsulHttp => 8500,
+            Self::ConsulServer => 8300,
+            Self::ConsulSerf => 8301,
         }
     }
 }

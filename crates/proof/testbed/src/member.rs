@@ -39,7 +39,7 @@ impl Member {
     pub(crate) fn new(
         host: Host,
         scope: &str,
-        endpoints: &[String],
+        store: &str,
         program: AgentProgram,
         options: &HerdOptions,
     ) -> Result<Self> {
@@ -48,10 +48,7 @@ impl Member {
             None => PostgresTools::find()?,
         };
         let config = host.dir().join("pgherd.yml");
-        fs_err::write(
-            &config,
-            yaml::render(&host, scope, endpoints, &tools, options),
-        )?;
+        fs_err::write(&config, yaml::render(&host, scope, store, &tools, options))?;
         tools.give(&config)?;
         // The agent makes, renames and removes the data directory, so its parent is the account's too.
         tools.give(host.dir())?;

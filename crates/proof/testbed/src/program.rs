@@ -15,6 +15,21 @@ pub fn reader(program: &str) -> Option<PathBuf> {
     (readers.join("complete").exists() && found.is_file()).then_some(found)
 }
 
+/// Where `scripts/setup.sh test` puts Consul.
+const CONSUL: &str = "/var/tmp/pgherd-consul-1.8.7";
+
+/// The `consul` that the set-up unpacked; `None`, and a line that says so, where it could not get it.
+#[must_use]
+pub fn consul() -> Option<PathBuf> {
+    let folder = Path::new(CONSUL);
+    let found = folder.join("usr/bin/consul");
+    if folder.join("complete").exists() && found.is_file() {
+        return Some(found);
+    }
+    println!("skipped: Consul is not there (scripts/setup.sh test gets it)");
+    None
+}
+
 /// The program beside PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentProgram {

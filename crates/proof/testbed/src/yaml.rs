@@ -11,7 +11,7 @@ use crate::program::AgentProgram;
 pub(crate) fn render(
     host: &Host,
     scope: &str,
-    endpoints: &[String],
+    store: &str,
     tools: &PostgresTools,
     options: &HerdOptions,
 ) -> String {
@@ -19,28 +19,18 @@ pub(crate) fn render(
     let rest = host.at(Port::Rest);
     let sql = host.at(Port::Postgres);
     let login = Login::superuser();
-    let hosts: String = endpoints
-        .iter()
-        .map(|endpoint| format!("  - {endpoint}\n"))
-        .collect();
     let own = match options.agent {
         Some(AgentProgram::Patroni(_)) => String::new(),
         _ => format!("pgherd:\n  allow_short_ttl: {}\n", options.ttl < 20),
     };
     let dcs = bootstrap(host, options);
-    let store = match options.zookeepers {
-        0 => "etcd3",
-        _ => "zookeeper",
-    };
     format!(
         "scope: {scope}
 name: {name}
 restapi:
   listen: {rest}
   connect_address: {rest}
-{store}:
-  hosts:
-{hosts}{dcs}  initdb:
+{store}{dcs}  initdb:
   - encoding: UTF8
   - data-checksums
   pg_hba:
@@ -75,6 +65,20 @@ postgresql:
         user = login.user,
         password = login.password,
     )
+}
+
+/// The section of a store of which every member is told, such as `etcd3`.
+pub(crate) fn hosts(section: &str, endpoints: &[String]) -> String {
+    let hosts = endpoints.iter();
+    let hosts: String = hosts.map(|endpoint| format!("  - {endpoint}\n")).collect();
+    format!("{section}:\n  hosts:\n{hosts}")
+}
+
+/// The section of Consul for member `at`: every member asks one server, as it would ask the agent on its own host.
+pub(crate) fn consul(endpoints: &[String], at: usize) -> String {
+    let host = endpoints.get(at % endpoints.len().max(1));
+    let host = host.map_or("", String::as_str);
+    format!("consul:\n  host: {host}\n  register_service: true\n")
 }
 
 /// What is written to the file would be written to the device.

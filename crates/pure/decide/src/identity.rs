@@ -42,7 +42,7 @@ impl Turn<'_> {
         }
         let because = Some(format!(
             "{mismatch}. The data directory was left as it is. If this member is to join this cluster, move its data directory away and \
-             it is copied anew; else correct scope or the addresses of etcd"
+             it is copied anew; else correct scope or the addresses of the DCS"
         ));
         self.say(mismatch);
         self.actions.push(Action::Exit { because });

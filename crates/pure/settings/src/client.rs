@@ -8,7 +8,7 @@ use crate::check;
 use crate::layers;
 use crate::load::{Gathered, gather, in_order, namespace};
 use crate::reader::Reader;
-use crate::sections::{Ctl, Endpoint, Etcd, Store, ZooKeeper, is_unsupported, unsupported};
+use crate::sections::{Consul, Ctl, Endpoint, Etcd, Store, ZooKeeper, is_unsupported, unsupported};
 use crate::{Fault, Faults, HostPort, Place, Warning};
 
 /// The settings of the command line client.
@@ -101,48 +101,51 @@ fn from_url(url: &str) -> Result<(Store, Option<String>), String> {
         rest if rest.starts_with(':') => format!("localhost{rest}"),
         rest => rest.to_owned(),
     };
-    let port = match scheme.as_deref() {
-        Some("zookeeper") => 2181,
-        Some("exhibitor") => 8181,
-        _ => 2379,
-    };
-    let endpoint = Endpoint::parse(&rest, "http", port)?;
+    let authority = rest.split('/').next().unwrap_or_default();
     let by_port = || {
-        let port = endpoint.url.rsplit(':').next().unwrap_or_default();
         let stores = [
-            ("2181", "zookeeper"),
-            ("8181", "exhibitor"),
-            ("8500", "consul"),
+            (":2181", "zookeeper"),
+            (":8181", "exhibitor"),
+            (":8500", "consul"),
         ];
         stores
             .iter()
-            .find(|(known, _)| *known == port)
+            .find(|(known, _)| authority.ends_with(known))
             .map_or("etcd", |(_, store)| store)
     };
-    let namespace = Some(endpoint.path.clone()).filter(|path| !path.is_empty());
-    let host_port = || {
+    let host_port = |endpoint: &Endpoint, port| {
         let place = endpoint.url.split_once("://").map(|(_, rest)| rest);
         HostPort::parse(place.unwrap_or_default(), port)
     };
-    match scheme.as_deref().unwrap_or_else(by_port) {
-        "etcd" | "etcd3" => {}
-        "zookeeper" => return Ok((Store::ZooKeeper(ZooKeeper::at(host_port()?)), namespace)),
+    let (store, path) = match scheme.as_deref().unwrap_or_else(by_port) {
+        "etcd" | "etcd3" => {
+            let endpoint = Endpoint::parse(&rest, "http", 2379)?;
+            let etcd = Etcd {
+                hosts: vec![endpoint.url],
+                username: endpoint.username,
+                password: endpoint.password,
+                ..Etcd::default()
+            };
+            (Store::Etcd(etcd), endpoint.path)
+        }
+        "consul" => {
+            let endpoint = Endpoint::parse(&rest, "http", 8500)?;
+            (Store::Consul(Consul::at(endpoint.url)), endpoint.path)
+        }
+        "zookeeper" => {
+            let endpoint = Endpoint::parse(&rest, "http", 2181)?;
+            let zookeeper = ZooKeeper::at(host_port(&endpoint, 2181)?);
+            (Store::ZooKeeper(zookeeper), endpoint.path)
+        }
         "exhibitor" => {
-            return Ok((
-                Store::ZooKeeper(ZooKeeper::told_by(host_port()?)),
-                namespace,
-            ));
+            let endpoint = Endpoint::parse(&rest, "http", 8181)?;
+            let zookeeper = ZooKeeper::told_by(host_port(&endpoint, 8181)?);
+            (Store::ZooKeeper(zookeeper), endpoint.path)
         }
         store if is_unsupported(store) => return Err(unsupported(store)),
         unknown => return Err(format!("Unknown dcs scheme: {unknown}")),
-    }
-    let etcd = Etcd {
-        hosts: vec![endpoint.url],
-        username: endpoint.username,
-        password: endpoint.password,
-        ..Etcd::default()
     };
-    Ok((Store::Etcd(etcd), namespace))
+    Ok((store, Some(path).filter(|path| !path.is_empty())))
 }
 
 #[cfg(test)]
@@ -151,8 +154,9 @@ mod tests {
 
     fn read(url: &str) -> Result<(String, Option<String>), String> {
         from_url(url).map(|(store, namespace)| {
-            let place = match store {
+            let place = match &store {
                 Store::Etcd(etcd) => etcd.hosts.concat(),
+                Store::Consul(consul) => format!("consul at {}", consul.url),
                 Store::ZooKeeper(_) => {
                     let place = store.addresses().remove(0).host_port;
                     format!("{} {place}", store.name())
@@ -183,10 +187,12 @@ mod tests {
             read("nats://e1"),
             Err("Unknown dcs scheme: nats".to_owned())
         );
+        assert_eq!(read("c1:8500/x"), ok("consul at http://c1:8500", Some("x")));
+        assert_eq!(read("consul://c1"), ok("consul at http://c1:8500", None));
+        let refused = read("kubernetes://k1").unwrap_err();
         assert!(
-            read("e1:8500")
-                .unwrap_err()
-                .starts_with("DCS consul is not supported")
+            refused.starts_with("DCS kubernetes is not supported"),
+            "{refused}"
         );
     }
 }

@@ -48,7 +48,7 @@ node.yml:4  restapi.listen: `99999` is not a port; use 1 to 65535
 node.yml:5  restapi.verify_client: `sometimes` does not fit; use one of none, optional, required
 node.yml:7  log.level: `LOUD` does not fit; use one of DEBUG, INFO, WARN, WARNING, ERROR, FATAL, CRITICAL
 node.yml:8  log.max_queue_size: `many` does not fit; use an integer from 1 to 4294967295
-node.yml:12  etcd3.hosts.1: `ftp` is no scheme of etcd's; use http or https
+node.yml:12  etcd3.hosts.1: `ftp` is no scheme of a DCS; use http or https
 node.yml:15  bootstrap.dcs.ttl: `soon` does not fit; use a time of at least 0, in seconds or with us, ms, s, min, h or d
 node.yml:17  bootstrap.dcs.postgresql.use_slots: `perhaps` does not fit; use a boolean: on, off, true, false, yes, no, 1 or 0
 node.yml:18  postgresql.data_dir: is required; give the data directory
@@ -108,12 +108,12 @@ fn unknown_keys_are_warnings_with_a_proposal() {
 #[test]
 fn stores_that_are_not_spoken_to_are_one_clear_fault() {
     let without = GOOD.replace("etcd3: {hosts: [e1]}\n", "");
-    for store in ["consul", "kubernetes", "raft"] {
+    for store in ["kubernetes", "raft"] {
         let faults = faults_of(&format!("{without}{store}: {{host: a, hosts: [b]}}\n"));
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
             faults[0].ends_with(&format!(
-                "{store}: DCS {store} is not supported by this version; use etcd3 or zookeeper"
+                "{store}: DCS {store} is not supported by this version; use etcd3, consul or zookeeper"
             )),
             "{faults:?}"
         );

@@ -90,8 +90,8 @@ A value that does not fit is told with the variable's name, and the agent does n
 
 Old names count while the new one is not set: `PATRONI_LOGLEVEL` (`PATRONI_LOG_LEVEL`), `PATRONI_LOGFORMAT`
 (`PATRONI_LOG_FORMAT`), `PATRONI_LOG_DATEFMT` (`PATRONI_LOG_DATEFORMAT`). Variables of the DCS that this version does not
-know (`PATRONI_CONSUL_*`, `PATRONI_KUBERNETES_*` and the others) are read and, beside `etcd` or `etcd3`, left alone with a
-warning.
+know (`PATRONI_ZOOKEEPER_*`, `PATRONI_KUBERNETES_*` and the others), and those of a second DCS where a file names the
+first, are left alone with a warning.
 
 The command line reads the same variables, and `PATRONICTL_CONFIG_FILE`, `DCS_URL`, `LOGLEVEL`, `EDITOR`, `PAGER` and
 `NO_COLOR` ([commands](ctl.md)). PostgreSQL sees none of `PATRONI_*` and `KUBERNETES_*`; callbacks do.

@@ -4,6 +4,7 @@ use super::Kind::{Any, Choice, Flag, List, Mapping, Seconds, Secret, Section, Te
 use super::{Key, local};
 
 const PROTOCOLS: &[&str] = &["http", "https"];
+const CONSISTENCIES: &[&str] = &["consistent", "default", "stale"];
 
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
@@ -43,6 +44,24 @@ pub(super) const KEYS: &[Key] = &[
     local("etcd.discovery_srv", Text, "", "as `etcd3.discovery_srv`"),
     local("etcd.srv_domain", Text, "", "as `etcd3.srv_domain`"),
 
+    local("consul", Section, "", "Consul, the DCS"),
+    local("consul.host", Text, "127.0.0.1", "the agent, `host` or `host:port`"),
+    local("consul.url", Text, "", "the agent as a URL; goes before `host`, `port` and `scheme`"),
+    local("consul.port", Whole(1, 65535), "8500", "its port; goes before one in `host`"),
+    local("consul.scheme", Choice(PROTOCOLS), "http", "`https` for TLS"),
+    local("consul.token", Secret, "", "token of Consul's access control"),
+    local("consul.verify", Flag, "on", "the agent's certificate is checked"),
+    local("consul.cacert", Text, "", "certificates the agent is checked against"),
+    local("consul.cert", Text, "", "the client's certificate"),
+    local("consul.key", Text, "", "the client's key"),
+    local("consul.dc", Text, "", "the datacenter; the agent's own without"),
+    local("consul.checks", List, "", "health checks that end the member's session; Consul then keeps the leader key back for ttl"),
+    local("consul.consistency", Choice(CONSISTENCIES), "consistent", "how the watch reads; what decisions depend on is always read consistently"),
+    local("consul.register_service", Flag, "off", "the member is a service in Consul's catalog, tagged with its role"),
+    local("consul.service_tags", List, "", "more tags of that service"),
+    local("consul.service_check_interval", Text, "5s", "how often Consul asks the REST API whether the service has its role"),
+    local("consul.service_check_tls_server_name", Text, "", "the name in the REST API's certificate, where Consul is to expect another than the address"),
+
     local("zookeeper", Section, "", "ZooKeeper, the DCS"),
     local("zookeeper.hosts", List, "", "its servers, `host:port`; a list or a text with commas; required; a chroot may stand behind the last, as in `h1:2181,h2:2181/chroot`"),
     local("zookeeper.use_ssl", Flag, "off", "connect with TLS; the chain of the servers' certificates is checked, their names are not"),
@@ -63,7 +82,6 @@ pub(super) const KEYS: &[Key] = &[
     local("exhibitor.port", Whole(1, 65535), "8181", "port of its HTTP API"),
     local("exhibitor.poll_interval", Seconds(1), "300", "how often it is asked"),
 
-    local("consul", Any, "", "another DCS; not supported by this version, use `etcd3` or `zookeeper`").accepted(),
-    local("kubernetes", Any, "", "another DCS; not supported by this version, use `etcd3` or `zookeeper`").accepted(),
-    local("raft", Any, "", "another DCS; not supported by this version, use `etcd3` or `zookeeper`").accepted(),
+    local("kubernetes", Any, "", "another DCS; not supported by this version, use `etcd3`, `consul` or `zookeeper`").accepted(),
+    local("raft", Any, "", "another DCS; not supported by this version, use `etcd3`, `consul` or `zookeeper`").accepted(),
 ];

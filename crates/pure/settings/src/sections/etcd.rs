@@ -139,7 +139,7 @@ impl Endpoint {
         let scheme = scheme.to_ascii_lowercase();
         if scheme != "http" && scheme != "https" {
             return Err(format!(
-                "`{scheme}` is no scheme of etcd's; use http or https"
+                "`{scheme}` is no scheme of a DCS; use http or https"
             ));
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));

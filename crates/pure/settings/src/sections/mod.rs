@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod cluster;
+mod consul;
 mod delay;
 mod etcd;
 mod log;
@@ -18,6 +19,7 @@ mod zookeeper;
 
 pub use bootstrap::{Bootstrap, BootstrapUser, CustomBootstrap};
 pub use cluster::Cluster;
+pub use consul::{Consistency, Consul, ConsulAccess, ConsulTls};
 pub(crate) use etcd::Endpoint;
 pub use etcd::{Discovery, Etcd, EtcdTls};
 pub use log::{Log, LogFormat, LogType};

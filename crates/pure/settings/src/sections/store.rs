@@ -2,13 +2,15 @@
 
 use crate::Place;
 use crate::reader::Reader;
-use crate::sections::{Etcd, ZooKeeper};
+use crate::sections::{Consul, Etcd, ZooKeeper};
 
 /// The DCS, and how it is reached.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Store {
     /// Sections `etcd3` and `etcd`.
     Etcd(Etcd),
+    /// Section `consul`.
+    Consul(Consul),
     /// Sections `zookeeper` and `exhibitor`.
     ZooKeeper(ZooKeeper),
 }
@@ -23,11 +25,11 @@ pub struct StoreAddress {
 }
 
 /// The sections that this version speaks to.
-const SPOKEN: [&str; 4] = ["etcd3", "etcd", "zookeeper", "exhibitor"];
+const SPOKEN: [&str; 5] = ["etcd3", "etcd", "consul", "zookeeper", "exhibitor"];
 /// Those that it does not.
-const UNSPOKEN: [&str; 3] = ["consul", "kubernetes", "raft"];
+const UNSPOKEN: [&str; 2] = ["kubernetes", "raft"];
 /// What to use in place of those.
-const USE: &str = "use etcd3 or zookeeper";
+const USE: &str = "use etcd3, consul or zookeeper";
 
 impl Store {
     /// Whether a section of this name tells of a store.
@@ -39,6 +41,7 @@ impl Store {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Etcd(_) => "etcd",
+            Self::Consul(_) => "consul",
             Self::ZooKeeper(zookeeper) if zookeeper.exhibitor.is_some() => "exhibitor",
             Self::ZooKeeper(_) => "zookeeper",
         }
@@ -56,6 +59,10 @@ impl Store {
                     })
                     .collect()
             }
+            Self::Consul(consul) => vec![StoreAddress {
+                key: "consul.host".to_owned(),
+                host_port: host_port(&consul.url),
+            }],
             Self::ZooKeeper(zookeeper) => of_zookeeper(zookeeper),
         }
     }
@@ -91,6 +98,7 @@ impl Store {
         }
         let read = match *section {
             "etcd3" | "etcd" => Self::Etcd(Etcd::read(reader, section)),
+            "consul" => Self::Consul(Consul::read(reader)),
             "zookeeper" => Self::ZooKeeper(ZooKeeper::read(reader)),
             "exhibitor" => Self::ZooKeeper(ZooKeeper::read_exhibitor(reader)),
             _ => return None,

@@ -141,6 +141,8 @@ pub(crate) fn context(path: &str) -> (Value, Value) {
         _ if path.starts_with("exhibitor.") => {
             json!({"etcd3": null, "exhibitor": {"hosts": ["x1"]}})
         }
+        "consul.key" => json!({"etcd3": null, "consul": {"cert": "/cert"}}),
+        _ if path.starts_with("consul.") => json!({"etcd3": null, "consul": {}}),
         "restapi.authentication.password" => {
             json!({"restapi": {"authentication": {"username": "u"}}})
         }
