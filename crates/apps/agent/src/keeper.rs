@@ -210,7 +210,7 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
     if board.epoch.load(Ordering::SeqCst) != epoch {
         return Duration::ZERO;
     }
-    let lives = dcs.ttl_limit().map_or(ttl, |limit| limit.min(ttl));
+    let lives = lives(ttl, dcs.ttl_limit());
     let mut changed = false;
     // In one step: promises may extend the lease at this moment.
     board.seen.modify_if(|seen| {
@@ -228,6 +228,11 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
         Ok(_) => lives / RENEWALS_PER_TTL,
         Err(_) => (ttl / 20).max(Duration::from_millis(100)),
     }
+}
+
+/// How long a lease lives that was renewed: the store may have a limit of its own.
+fn lives(ttl: Duration, limit: Option<Duration>) -> Duration {
+    limit.map_or(ttl, |limit| limit.min(ttl))
 }
 
 /// What a renewal changes. An error, whichever, proves nothing: only the clock ends a lease then.
@@ -326,6 +331,14 @@ mod tests {
             let late = turned.plus(patience + Duration::from_millis(1));
             assert!(is_stuck(&board, late), "{ttl}");
         }
+    }
+
+    #[test]
+    fn a_lease_is_never_believed_longer_than_the_store_grants() {
+        let seconds = Duration::from_secs;
+        assert_eq!(lives(seconds(60), Some(seconds(40))), seconds(40));
+        assert_eq!(lives(seconds(30), Some(seconds(40))), seconds(30));
+        assert_eq!(lives(seconds(30), None), seconds(30));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Store {
     /// Hands the key over to `to`, if it is mine and `to` is there and takes it.
     pub(crate) async fn hand_over(&self, to: &MemberName) -> Result<HandOver, DcsError> {
         let mut pace = self.operation();
-        let Some(reign) = self.claim()? else {
+        let Some(reign) = self.claim(&pace).await? else {
             return Ok(HandOver::NotMine);
         };
         let door = self.paths.heir(to);

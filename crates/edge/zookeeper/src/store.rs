@@ -143,11 +143,14 @@ impl Store {
         self.state(|state| state.standing = standing);
     }
 
-    /// My reign, if I have one.
+    /// My reign, if I have one. While the key is being taken this waits until that is over.
     ///
     /// # Errors
     /// When it is not known at the moment.
-    pub(crate) fn claim(&self) -> Result<Option<Reign>, DcsError> {
+    pub(crate) async fn claim(&self, pace: &Pace) -> Result<Option<Reign>, DcsError> {
+        if self.standing() == Standing::Unsure {
+            drop(self.lease(pace).await?);
+        }
         match self.standing() {
             Standing::Not => Ok(None),
             Standing::Leading(reign) => Ok(Some(reign)),

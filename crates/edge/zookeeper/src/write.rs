@@ -59,7 +59,8 @@ impl Store {
         when: Condition,
     ) -> Result<Written, DcsError> {
         let mut pace = self.operation();
-        let Some(mut attempt) = self.attempt(self.paths.key(key), change, when)? else {
+        let path = self.paths.key(key);
+        let Some(mut attempt) = self.attempt(path, change, when, &pace).await? else {
             return Ok(Written::Refused);
         };
         attempt.once = is_a_claim(key, when);
@@ -125,9 +126,9 @@ impl Store {
         when: Condition,
     ) -> Result<Written, DcsError> {
         let mut pace = self.operation();
-        let key = Key::Member(name.clone());
-        let Some(mut attempt) = self.attempt(self.paths.key(&key), Change::Put(value), when)?
-        else {
+        let path = self.paths.key(&Key::Member(name.clone()));
+        let change = Change::Put(value);
+        let Some(mut attempt) = self.attempt(path, change, when, &pace).await? else {
             return Ok(Written::Refused);
         };
         let mut lease = self.lease(&pace).await?;
@@ -201,14 +202,15 @@ impl Store {
     }
 
     /// `None`: I must lead, and do not.
-    fn attempt<'a>(
+    async fn attempt<'a>(
         &self,
         path: String,
         change: Change<'a>,
         when: Condition,
+        pace: &Pace,
     ) -> Result<Option<Attempt<'a>>, DcsError> {
         let proof = if when.leading {
-            match self.claim()? {
+            match self.claim(pace).await? {
                 Some(reign) => reign.proof(&self.paths),
                 None => return Ok(None),
             }

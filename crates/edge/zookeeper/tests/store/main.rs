@@ -8,6 +8,7 @@
 mod contract;
 mod server;
 mod silence;
+mod tls;
 mod wake_ups;
 
 use std::time::Duration;

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 /// Where Debian puts ZooKeeper's program.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
+/// Debian's program names what it needs itself, but for what TLS needs.
+const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar";
 /// Ports below those that the kernel hands out by itself.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(12_000);
 
@@ -137,7 +139,7 @@ impl Servers {
                 "-XX:TieredStopAtLevel=1",
                 "-XX:+UseSerialGC",
             ])
-            .args(["-cp", JAR])
+            .args(["-cp", CLASSES])
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
             .arg(config)
             .stdin(Stdio::null())

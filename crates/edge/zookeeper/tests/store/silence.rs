@@ -40,11 +40,11 @@ async fn every_call_ends_in_time_when_nobody_answers() {
     };
     let (load, put, acquire) = calls.await;
     for (failed, after) in [load, put, acquire] {
-        assert!(failed && after <= TTL / 2, "{after:?}");
+        assert!(failed && after <= TTL, "{after:?}");
     }
     let begun = Instant::now();
     assert!(a.renew().await.is_err());
-    assert!(begun.elapsed() <= TTL / 3, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() <= TTL / 2, "{:?}", begun.elapsed());
 }
 
 /// Of two servers one is a black hole, Exhibitor names both, and ZooKeeper grants less time than asked.
