@@ -210,10 +210,11 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
     if board.epoch.load(Ordering::SeqCst) != epoch {
         return Duration::ZERO;
     }
+    let good_until = sent.plus(span_of(ttl, dcs.lease_ttl()));
     let mut changed = false;
     // In one step: promises may extend the lease at this moment.
     board.seen.modify_if(|seen| {
-        let after = outcome(&board.me, seen, &answer, sent.plus(ttl));
+        let after = outcome(&board.me, seen, &answer, good_until);
         tell(seen, &after);
         changed =
             seen.standing != after.standing || seen.trouble.is_some() != after.trouble.is_some();
@@ -227,6 +228,12 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
         Ok(_) => ttl / RENEWALS_PER_TTL,
         Err(_) => (ttl / 20).max(Duration::from_millis(100)),
     }
+}
+
+/// How long a renewal is good for. While ttl changes, what was renewed may still be the former lease, or already the next:
+/// the shorter of the two is believed.
+fn span_of(ttl: Duration, of_lease: Option<Duration>) -> Duration {
+    of_lease.map_or(ttl, |of_lease| of_lease.min(ttl))
 }
 
 /// What a renewal changes. An error, whichever, proves nothing: only the clock ends a lease then.
@@ -312,6 +319,14 @@ mod tests {
 
     fn answer(alive: bool, leading: Leading) -> Renewal {
         Renewal { alive, leading }
+    }
+
+    #[test]
+    fn while_ttl_changes_the_shorter_lease_is_believed() {
+        let secs = Duration::from_secs;
+        assert_eq!(span_of(secs(30), Some(secs(20))), secs(20));
+        assert_eq!(span_of(secs(20), Some(secs(30))), secs(20));
+        assert_eq!(span_of(secs(30), None), secs(30));
     }
 
     #[test]

@@ -195,6 +195,11 @@ pub trait Dcs: Send + Sync + fmt::Debug {
     /// The ttl of leases from now on. A change takes effect with the next renewal.
     fn set_ttl(&self, ttl: Duration);
 
+    /// The ttl of the lease that I have, where the store can tell: while a change is under way it may be the former one.
+    fn lease_ttl(&self) -> Option<Duration> {
+        None
+    }
+
     /// The settings of the store as they were just read again. What may change while it is open (contract §2.7), such
     /// as a token, counts from the next request on; everything else is left alone.
     fn configure(&self, _store: &Store) {}
