@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `options` (what it is told), `store` (one cluster's prefix, and the port), then what a store
 //! does: `write` writes, `leader` and `renew` hold the session, `watch` wakes the loop, `service` tells Consul's catalog
-//! where the member is. Below them `kv` reads, `txn` changes keys in one step, `session` is the lease, `ask` repeats what
+//! where the member is. Below them `kv` reads, `txn` changes keys in one step, `session` is the lease and `wish` what it is to be, `ask` repeats what
 //! was not answered, and `http` holds the connections.
 
 mod access;
@@ -20,6 +20,7 @@ mod store;
 mod tls;
 mod txn;
 mod watch;
+mod wish;
 mod write;
 
 pub use options::ConsulOptions;

@@ -250,6 +250,10 @@ impl Dcs for Consul {
         self.store.sessions.set_ttl(ttl);
     }
 
+    fn lease_ttl(&self) -> Option<Duration> {
+        self.store.sessions.current().map(|session| session.ttl)
+    }
+
     fn configure(&self, store: &pgherd_settings::Store) {
         if let pgherd_settings::Store::Consul(consul) = store {
             self.store.http.access.set(&consul.access);

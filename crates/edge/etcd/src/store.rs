@@ -252,6 +252,10 @@ impl Dcs for Etcd {
         self.store.leases.set_ttl(ttl);
     }
 
+    fn lease_ttl(&self) -> Option<Duration> {
+        self.store.leases.current().map(|lease| lease.ttl)
+    }
+
     async fn leave(&self) -> Result<(), DcsError> {
         self.store.leave().await
     }

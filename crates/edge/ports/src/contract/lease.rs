@@ -100,6 +100,8 @@ pub async fn another_ttl_keeps_both_keys(ground: &dyn Ground) {
         let renewal = a.renew().await.expect("the store answers");
         assert_eq!((renewal.alive, renewal.leading), (true, Leading::Me));
     }
+    let of_lease = a.lease_ttl().unwrap_or(ground.ttl() * 2);
+    assert_eq!(of_lease, ground.ttl() * 2);
     // Longer than the former ttl, with all slack, but shorter than the new one.
     ground.advance(ground.ttl() * 7 / 4).await;
     let after = load(&b).await;

@@ -174,6 +174,10 @@ impl Dcs for BadDcs {
         self.inner.set_ttl(ttl);
     }
 
+    fn lease_ttl(&self) -> Option<Duration> {
+        self.inner.lease_ttl()
+    }
+
     async fn leave(&self) -> Result<(), DcsError> {
         self.inner.leave().await
     }
