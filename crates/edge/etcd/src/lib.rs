@@ -10,6 +10,7 @@ mod fault;
 mod leader;
 mod lease;
 mod members;
+mod old_keys;
 mod options;
 mod pace;
 mod pool;

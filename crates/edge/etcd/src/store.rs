@@ -221,7 +221,11 @@ pub(crate) fn leading(holder: Option<&Holder>, claim: Option<(&str, Lease)>) -> 
 #[async_trait]
 impl Dcs for Etcd {
     async fn load(&self) -> Result<ClusterView, DcsError> {
-        self.store.read_all().await
+        let view = self.store.read_all().await?;
+        if view.leader.is_none() && view.initialize.is_none() {
+            self.store.nobody_leads_by_the_old_api().await?;
+        }
+        Ok(view)
     }
 
     async fn renew(&self) -> Result<Renewal, DcsError> {

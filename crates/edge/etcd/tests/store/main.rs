@@ -11,6 +11,7 @@ mod erase;
 mod link;
 mod lost_answers;
 mod many_endpoints;
+mod old_keys;
 mod outage;
 mod server;
 mod tls;
