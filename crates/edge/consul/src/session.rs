@@ -136,7 +136,7 @@ impl Store {
                             tracing::warn!(
                                 "Consul takes no session of {wanted:?} (`session_ttl_min` of its servers is {least:?}): the \
                                  lease of this member ends {:?} after its last renewal, not ttl ({ttl:?})",
-                                least * MULTIPLIER,
+                                least.saturating_mul(MULTIPLIER),
                             );
                             self.try_session(ttl, least, pace).await
                         }

@@ -68,7 +68,7 @@ pub(crate) fn least(text: &str) -> Option<Duration> {
             _ => return None,
         };
         let number: f64 = number.parse().ok()?;
-        sum += Duration::try_from_secs_f64(number * seconds).ok()?;
+        sum = sum.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
         rest = tail;
     }
     Some(sum)
@@ -107,6 +107,10 @@ mod tests {
         assert_eq!(refusal("1.5s=24h0m0s"), Some(Duration::from_millis(1500)));
         assert_eq!(refusal("500ms=24h0m0s"), Some(Duration::from_millis(500)));
         assert_eq!(refusal("soon=24h0m0s"), None);
+        assert_eq!(
+            refusal("18000000000000000000s18000000000000000000s=1s"),
+            None
+        );
         assert_eq!(least("No cluster leader"), None);
     }
 
