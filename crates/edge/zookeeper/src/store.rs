@@ -349,7 +349,11 @@ impl Dcs for ZooKeeper {
     }
 
     async fn delete(&self, key: &Key, when: Condition) -> Result<Written, DcsError> {
-        self.store.write(key, Change::Delete, when).await
+        let change = match key {
+            Key::Sync => Change::Clear,
+            _ => Change::Delete,
+        };
+        self.store.write(key, change, when).await
     }
 
     fn set_ttl(&self, ttl: Duration) {

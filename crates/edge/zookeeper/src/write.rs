@@ -25,7 +25,13 @@ pub(crate) enum Change<'a> {
     Put(&'a str),
     /// It goes away.
     Delete,
+    /// It says nothing any more, as Patroni deletes `/sync` (contract §4.6): a key that was made anew would be at a
+    /// version again that Patroni's members may have seen, and they compare with nothing else.
+    Clear,
 }
+
+/// What a key that says nothing holds.
+const NOTHING: &str = "{}";
 
 /// One write under way.
 #[derive(Debug)]
@@ -109,7 +115,7 @@ impl Store {
     fn count(&self, change: Change<'_>, own: &Node) -> Op {
         let (path, version) = (self.paths.own(), own.stat.version);
         match change {
-            Change::Put(_) => Op::Check { path, version },
+            Change::Put(_) | Change::Clear => Op::Check { path, version },
             Change::Delete => Op::Set {
                 path,
                 value: String::new(),
@@ -235,27 +241,40 @@ impl Attempt<'_> {
         let wanted = self.when.revision.is_none_or(|wanted| wanted == revision);
         match (self.change, there) {
             // Deleting what is not there is done at once; who must lead still proves it.
-            (Change::Delete, None) if self.proof.is_empty() && current => {
+            (Change::Delete | Change::Clear, None) if self.proof.is_empty() && current => {
                 Next::Done(Written::Done(0))
             }
-            (Change::Delete, None) if current => Next::Send(Vec::new()),
-            (Change::Put(value), Some(there))
-                if !wanted && current && self.perhaps && !self.once && there.value == value =>
+            (Change::Delete | Change::Clear, None) if current => Next::Send(Vec::new()),
+            (Change::Put(_) | Change::Clear, Some(there))
+                if !wanted
+                    && current
+                    && self.perhaps
+                    && !self.once
+                    && Some(there.value.as_str()) == self.value() =>
             {
                 Next::Done(Written::Done(revision))
             }
             _ if !wanted && current => Next::Done(Written::Refused),
-            (Change::Delete, None) => Next::Look,
+            (Change::Delete | Change::Clear, None) => Next::Look,
             _ if !wanted => Next::Look,
             (Change::Delete, Some(there)) => {
                 Next::Send(vec![delete(&self.path, there.stat.version)])
             }
             (Change::Put(value), None) => Next::Send(created(&self.path, value, false).to_vec()),
-            (Change::Put(value), Some(there)) => Next::Send(vec![Op::Set {
+            (Change::Put(_) | Change::Clear, Some(there)) => Next::Send(vec![Op::Set {
                 path: self.path.clone(),
-                value: value.to_owned(),
+                value: self.value().unwrap_or_default().to_owned(),
                 version: there.stat.version,
             }]),
+        }
+    }
+
+    /// What the key holds afterwards; `None`: it is gone.
+    const fn value(&self) -> Option<&str> {
+        match self.change {
+            Change::Put(value) => Some(value),
+            Change::Clear => Some(NOTHING),
+            Change::Delete => None,
         }
     }
 
@@ -266,7 +285,7 @@ impl Attempt<'_> {
             Outcome::Done(stats) => {
                 let written = |revision: Revision| Some(Written::Done(revision));
                 match self.change {
-                    Change::Put(_) => {
+                    Change::Put(_) | Change::Clear => {
                         // The key is the last that was set.
                         let stat = stats.iter().rev().find_map(|stat| *stat);
                         written(stat.map_or(0, |stat| stat.mzxid))
@@ -360,6 +379,22 @@ mod tests {
             Next::Done(Written::Refused)
         ));
         assert!(matches!(put.next(Some(&at(7, "w")), false), Next::Send(_)));
+    }
+
+    #[test]
+    fn a_key_that_is_cleared_stays() {
+        let clear = attempt(Change::Clear, Condition::unchanged(Some(7)));
+        let set = Next::Send(vec![Op::Set {
+            path: "/k".into(),
+            value: NOTHING.into(),
+            version: 3,
+        }]);
+        let next = clear.next(Some(&at(7, "w")), true);
+        assert_eq!(format!("{next:?}"), format!("{set:?}"));
+        assert!(matches!(
+            clear.next(None, true),
+            Next::Done(Written::Done(0))
+        ));
     }
 
     #[test]
