@@ -210,11 +210,11 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
     if board.epoch.load(Ordering::SeqCst) != epoch {
         return Duration::ZERO;
     }
-    let lives = lives(ttl, dcs.ttl_limit());
+    let good_until = sent.plus(span_of(ttl, dcs.lease_ttl()));
     let mut changed = false;
     // In one step: promises may extend the lease at this moment.
     board.seen.modify_if(|seen| {
-        let after = outcome(&board.me, seen, &answer, sent.plus(lives));
+        let after = outcome(&board.me, seen, &answer, good_until);
         tell(seen, &after);
         changed =
             seen.standing != after.standing || seen.trouble.is_some() != after.trouble.is_some();
@@ -225,14 +225,15 @@ async fn renew(board: &Board, dcs: &dyn Dcs, clock: &dyn Clock, wake: &Wake) -> 
         wake.wake();
     }
     match answer {
-        Ok(_) => lives / RENEWALS_PER_TTL,
+        Ok(_) => span_of(ttl, dcs.lease_ttl()) / RENEWALS_PER_TTL,
         Err(_) => (ttl / 20).max(Duration::from_millis(100)),
     }
 }
 
-/// How long a lease lives that was renewed: the store may have a limit of its own.
-fn lives(ttl: Duration, limit: Option<Duration>) -> Duration {
-    limit.map_or(ttl, |limit| limit.min(ttl))
+/// How long a renewal is good for. While ttl changes, what was renewed may still be the former lease, or already the next:
+/// the shorter of the two is believed.
+fn span_of(ttl: Duration, of_lease: Option<Duration>) -> Duration {
+    of_lease.map_or(ttl, |of_lease| of_lease.min(ttl))
 }
 
 /// What a renewal changes. An error, whichever, proves nothing: only the clock ends a lease then.
@@ -321,6 +322,14 @@ mod tests {
     }
 
     #[test]
+    fn while_ttl_changes_the_shorter_lease_is_believed() {
+        let secs = Duration::from_secs;
+        assert_eq!(span_of(secs(30), Some(secs(20))), secs(20));
+        assert_eq!(span_of(secs(20), Some(secs(30))), secs(20));
+        assert_eq!(span_of(secs(30), None), secs(30));
+    }
+
+    #[test]
     fn only_while_turns_complete_the_lease_is_renewed() {
         for (ttl, patience) in [(3, 20), (10, 20), (30, 60)] {
             let board = Board::new(me(), Duration::from_secs(ttl), Moment::from_millis(0));
@@ -331,14 +340,6 @@ mod tests {
             let late = turned.plus(patience + Duration::from_millis(1));
             assert!(is_stuck(&board, late), "{ttl}");
         }
-    }
-
-    #[test]
-    fn a_lease_is_never_believed_longer_than_the_store_grants() {
-        let seconds = Duration::from_secs;
-        assert_eq!(lives(seconds(60), Some(seconds(40))), seconds(40));
-        assert_eq!(lives(seconds(30), Some(seconds(40))), seconds(30));
-        assert_eq!(lives(seconds(30), None), seconds(30));
     }
 
     #[test]

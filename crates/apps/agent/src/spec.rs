@@ -14,10 +14,6 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
     let cluster = &changing.cluster;
     let postgresql = &changing.postgresql;
     let database = &fixed.place.database;
-    let scheme = match changing.restapi.certfile {
-        Some(_) => "https",
-        None => "http",
-    };
     let url = |address: &HostPort| format!("postgres://{address}/{database}");
     let slots = || {
         cluster
@@ -29,7 +25,7 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         me: fixed.name.clone(),
         store: fixed.store.name(),
         conn_url: url(&postgresql.connect_address),
-        api_url: format!("{scheme}://{}/patroni", changing.restapi.connect_address),
+        api_url: api_url(settings),
         proxy_url: postgresql.proxy_address.as_ref().map(url),
         version: COMPATIBLE_VERSION.to_owned(),
         tags: tags(settings),
@@ -80,6 +76,16 @@ pub(crate) fn of_settings(settings: &Settings, dynamic: Option<&Value>) -> Clust
         watchdog: changing.watchdog.mode,
         standby: remote(settings),
     }
+}
+
+/// Where this member's REST API is reached.
+fn api_url(settings: &Settings) -> String {
+    let restapi = &settings.changing.restapi;
+    let scheme = match restapi.certfile {
+        Some(_) => "https",
+        None => "http",
+    };
+    format!("{scheme}://{}/patroni", restapi.connect_address)
 }
 
 /// The cluster that is followed, where one is.

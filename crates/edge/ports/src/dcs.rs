@@ -194,9 +194,9 @@ pub trait Dcs: Send + Sync + fmt::Debug {
     /// The ttl of leases from now on. A change takes effect with the next renewal.
     fn set_ttl(&self, ttl: Duration);
 
-    /// The longest that a lease of mine lives without a renewal, where the store has a limit of its own: it may be
-    /// less than the ttl that was set, and then it is what counts.
-    fn ttl_limit(&self) -> Option<Duration> {
+    /// The ttl of the lease that I have, where the store can tell: while a change is under way it may be the former one,
+    /// and a store may have a limit of its own.
+    fn lease_ttl(&self) -> Option<Duration> {
         None
     }
 

@@ -360,7 +360,7 @@ impl Dcs for ZooKeeper {
         self.store.state(|state| state.ttl = ttl);
     }
 
-    fn ttl_limit(&self) -> Option<Duration> {
+    fn lease_ttl(&self) -> Option<Duration> {
         self.store
             .state(|state| state.mine.iter().map(|session| session.lives).min())
     }

@@ -66,7 +66,7 @@ async fn a_black_hole_among_the_servers_and_a_limit_of_theirs_are_lived_with() {
         assert_eq!(dcs.acquire_leader().await, Ok(Acquisition::Mine));
         let renewal = dcs.renew().await.expect("one of them answers");
         assert_eq!((renewal.alive, renewal.leading), (true, Leading::Me));
-        assert_eq!(dcs.ttl_limit(), Some(Duration::from_secs(600)));
+        assert_eq!(dcs.lease_ttl(), Some(Duration::from_secs(600)));
     }
 }
 
