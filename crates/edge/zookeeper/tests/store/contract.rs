@@ -69,22 +69,30 @@ async fn the_contract_of_the_port_is_kept() {
 async fn a_cluster_is_erased_whole_and_may_begin_again(hosts: Vec<HostPort>) {
     let options = |scope: &str| options(hosts.clone(), scope);
     let a = member("a", options("erased"));
-    a.acquire_leader().await.unwrap();
+    a.acquire_leader().await.expect("the store answers");
     let leading = Condition::LEADING;
-    a.put(&Key::Status, "{}", leading).await.unwrap();
+    a.put(&Key::Status, "{}", leading)
+        .await
+        .expect("the store answers");
     let worker = member("b", options("erased/3"));
     let always = Condition::ALWAYS;
-    worker.put(&Key::Config, "{}", always).await.unwrap();
+    worker
+        .put(&Key::Config, "{}", always)
+        .await
+        .expect("the store answers");
     let operator = ZooKeeper::connect(options("erased"), None, Wake::new());
     assert_eq!(operator.groups().await, Ok(vec![3]));
-    operator.erase().await.unwrap();
+    operator.erase().await.expect("the store answers");
     assert_eq!(operator.load().await, Ok(ClusterView::default()));
-    operator.erase().await.unwrap();
+    operator.erase().await.expect("the store answers");
     assert_eq!(
         a.put(&Key::Status, "{}", leading).await,
         Ok(Written::Refused)
     );
-    assert_eq!(a.renew().await.unwrap().leading, Leading::Nobody);
+    assert_eq!(
+        a.renew().await.expect("the store answers").leading,
+        Leading::Nobody
+    );
     assert_eq!(a.acquire_leader().await, Ok(Acquisition::Mine));
     let again = a.put(&Key::Status, "{}", leading).await;
     assert!(matches!(again, Ok(Written::Done(_))), "{again:?}");
