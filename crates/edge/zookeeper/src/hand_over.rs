@@ -12,11 +12,12 @@ use pgherd_domain::MemberName;
 use pgherd_ports::{DcsError, HandOver};
 use tokio::time::{Instant, sleep};
 
+use crate::answer::{Outcome, barrier, data, node, outcome};
 use crate::leader::ROUNDS_MAX;
 use crate::pace::Pace;
 use crate::reign::Reign;
 use crate::request::{Op, Request};
-use crate::store::{Outcome, Standing, Store, barrier, data, node, outcome};
+use crate::store::{Standing, Store};
 
 /// How long a successor is waited for: it is asked by a watch, and needs two transactions.
 const PATIENCE: Duration = Duration::from_secs(2);

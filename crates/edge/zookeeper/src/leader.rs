@@ -3,12 +3,13 @@
 use pgherd_domain::MemberName;
 use pgherd_ports::{Acquisition, DcsError};
 
+use crate::answer::{Outcome, barrier, data, node, outcome};
 use crate::lease::Lease;
 use crate::login::Session;
 use crate::pace::Pace;
 use crate::reign::Reign;
 use crate::request::{Op, Request, Stat};
-use crate::store::{Outcome, Standing, Store, barrier, data, node, outcome};
+use crate::store::{Standing, Store};
 
 /// How often the session may turn out to be gone, or the key to change, within one operation.
 pub(crate) const ROUNDS_MAX: usize = 4;

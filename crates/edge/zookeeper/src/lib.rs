@@ -1,12 +1,14 @@
 //! The DCS port on ZooKeeper (contract §4.6, "zookeeper" and "exhibitor").
 //!
 //! Read in this order: `options` (what it is told), `store` (one cluster's prefix, and the port), `reign` (how a
-//! transaction proves who leads), then what a store does: `view` reads, `write` writes, `leader` and `hand_over`
+//! transaction proves who leads), then what a store does: `view` reads, `write` writes (by `attempt`), `leader` and `hand_over`
 //! move the leader key, `renew` and `ttl` keep the lease, `watch` wakes the loop. Below them `lease` is the session
 //! that the keys hang on, `ensemble` asks one server after the other, and `link` is one connection, in the words of
 //! `request` and `wire`. Why it is its own client and not a ready one:
 //! [docs/decisions/2026-11-27-zookeeper.md](../../../../docs/decisions/2026-11-27-zookeeper.md).
 
+mod answer;
+mod attempt;
 mod ensemble;
 mod exhibitor;
 mod fault;

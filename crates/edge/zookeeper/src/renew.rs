@@ -6,11 +6,12 @@
 
 use pgherd_ports::{DcsError, Leading, Renewal};
 
+use crate::answer::{Outcome, barrier, data, node, of_others, outcome};
 use crate::lease::Lease;
 use crate::pace::Pace;
 use crate::reign::Reign;
 use crate::request::Request;
-use crate::store::{Outcome, Standing, Store, barrier, data, node, of_others, outcome};
+use crate::store::{Standing, Store};
 
 impl Store {
     /// Renews once.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pgherd_domain::{ClusterView, MemberName};
 use pgherd_ports::{
-    Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, OperatorDcs, Renewal, Wake,
-    Written,
+    Acquisition, Condition, Dcs, DcsError, HandOver, Key, OperatorDcs, Renewal, Wake, Written,
 };
 use tokio::task::JoinSet;
 
+use crate::attempt::Change;
 use crate::ensemble::{Ensemble, Exchange};
 use crate::exhibitor;
 use crate::fault::explain;
@@ -21,9 +21,8 @@ use crate::options::ZooKeeperOptions;
 use crate::pace::Pace;
 use crate::paths::Paths;
 use crate::reign::Reign;
-use crate::request::{ANY_VERSION, Node, Op, Part, Reply, Request, Stat, code};
+use crate::request::{Request, code};
 use crate::watch;
-use crate::write::Change;
 
 /// Connections that are kept for the next operation; more are made when more run at once.
 const IDLE_MAX: usize = 3;
@@ -253,72 +252,6 @@ fn exists(path: String) -> Request {
     Request::Exists { path, watch: false }
 }
 
-/// The value of a node, read once.
-pub(crate) fn data(path: String) -> Request {
-    Request::Data { path, watch: false }
-}
-
-/// A transaction that changes nothing. It passes through ZooKeeper's leader and a majority, so a read behind it on the
-/// same connection is linearizable; `sync` would ask only who believes to be the leader.
-pub(crate) fn barrier() -> Request {
-    Request::Multi(vec![Op::Check {
-        path: "/".into(),
-        version: ANY_VERSION,
-    }])
-}
-
-/// The node that a read found.
-pub(crate) fn node(answer: Option<&Answer>) -> Result<Option<&Node>, DcsError> {
-    match answer {
-        Some(Ok(Reply::Node(node))) => Ok(Some(node)),
-        Some(Err(code::NO_NODE)) => Ok(None),
-        Some(Err(code)) => Err(DcsError::Answered(explain(*code))),
-        Some(Ok(_)) | None => Err(unexpected()),
-    }
-}
-
-/// What came of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// All of it was done.
-    Done(Vec<Option<Stat>>),
-    /// Nothing of it was done, because of this part.
-    Failed { at: usize, code: i32 },
-}
-
-/// What came of a transaction, out of its answer.
-pub(crate) fn outcome(answer: Option<&Answer>) -> Result<Outcome, DcsError> {
-    let parts = match answer {
-        Some(Ok(Reply::Multi(parts))) => parts,
-        Some(Err(code)) => return Err(DcsError::Answered(explain(*code))),
-        Some(Ok(_)) | None => return Err(unexpected()),
-    };
-    let mut done = Vec::with_capacity(parts.len());
-    for (at, part) in parts.iter().enumerate() {
-        match part {
-            Part::Done(stat) => done.push(*stat),
-            // A part that would have been done, had not another failed.
-            Part::Failed(0) => {}
-            Part::Failed(code::NO_AUTH) => return Err(DcsError::Denied(explain(code::NO_AUTH))),
-            Part::Failed(code) => return Ok(Outcome::Failed { at, code: *code }),
-        }
-    }
-    Ok(Outcome::Done(done))
-}
-
-fn unexpected() -> DcsError {
-    DcsError::Answered("the answer does not fit the question".into())
-}
-
-/// Somebody else's leader key, or nobody's.
-pub(crate) fn of_others(leader: Option<&Node>) -> Leading {
-    // A value that names no member is nobody's (contract §4.1).
-    match leader.map(|leader| MemberName::new(&leader.value)) {
-        Some(Ok(name)) => Leading::Other(name),
-        Some(Err(_)) | None => Leading::Nobody,
-    }
-}
-
 #[async_trait]
 impl Dcs for ZooKeeper {
     async fn load(&self) -> Result<ClusterView, DcsError> {
@@ -349,7 +282,11 @@ impl Dcs for ZooKeeper {
     }
 
     async fn delete(&self, key: &Key, when: Condition) -> Result<Written, DcsError> {
-        self.store.write(key, Change::Delete, when).await
+        let change = match key {
+            Key::Sync => Change::Clear,
+            _ => Change::Delete,
+        };
+        self.store.write(key, change, when).await
     }
 
     fn set_ttl(&self, ttl: Duration) {

@@ -6,6 +6,7 @@
 use pgherd_domain::MemberName;
 use pgherd_ports::{DcsError, Key};
 
+use crate::answer::{Outcome, barrier, data, node, outcome};
 use crate::ensemble::Exchange;
 use crate::leader::{ROUNDS_MAX, term_of};
 use crate::lease::Lease;
@@ -14,7 +15,7 @@ use crate::login::Session;
 use crate::pace::Pace;
 use crate::reign::Reign;
 use crate::request::{ANY_VERSION, Node, Op, Request};
-use crate::store::{Outcome, Standing, Store, barrier, data, node, outcome};
+use crate::store::{Standing, Store};
 
 impl Store {
     /// When ttl has changed: another session, and the keys on it. While it is not known whether the keys have moved

@@ -10,10 +10,11 @@ use pgherd_domain::ClusterView;
 use pgherd_ports::DcsError;
 use pgherd_ports::keyspace::{Item, cluster};
 
+use crate::answer::{barrier, data, node};
 use crate::fault::explain;
 use crate::link::Answer;
 use crate::request::{Node, Reply, Request, code};
-use crate::store::{Store, barrier, data, node};
+use crate::store::Store;
 
 /// The keys that are read beside the members.
 const KEYS: [&str; 10] = [

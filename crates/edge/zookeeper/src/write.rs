@@ -6,49 +6,15 @@
 //! `initialize` after a bootstrap that failed, and all of them by `patronictl remove`; both would have to fall, with
 //! the key made anew and written as often as before, into the milliseconds between the read and the transaction.
 
-use pgherd_domain::{MemberName, Revision};
+use pgherd_domain::MemberName;
 use pgherd_ports::{Condition, DcsError, Key, Written};
 
+use crate::answer::{barrier, data, node};
+use crate::attempt::{Attempt, Change, Next, ROUNDS_MAX, created, delete};
 use crate::lease::Lease;
-use crate::link::Answer;
 use crate::pace::Pace;
-use crate::request::{ANY_VERSION, Node, Op, Request, code};
-use crate::store::{Outcome, Store, barrier, data, node, outcome};
-
-/// How often somebody else may be faster.
-const ROUNDS_MAX: usize = 6;
-
-/// What happens to a key.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Change<'a> {
-    /// It gets this value.
-    Put(&'a str),
-    /// It goes away.
-    Delete,
-}
-
-/// One write under way.
-#[derive(Debug)]
-struct Attempt<'a> {
-    path: String,
-    change: Change<'a>,
-    when: Condition,
-    /// Fails unless I lead; empty where I need not.
-    proof: Vec<Op>,
-    /// A transaction was sent whose answer did not come.
-    perhaps: bool,
-    /// Sent once at most: being equal does not make it mine.
-    once: bool,
-}
-
-/// What to do after a look at the key.
-#[derive(Debug)]
-enum Next {
-    Done(Written),
-    /// Look again, behind a barrier.
-    Look,
-    Send(Vec<Op>),
-}
+use crate::request::{ANY_VERSION, Node, Op, Request};
+use crate::store::Store;
 
 impl Store {
     /// Writes a key that stays, if `when` holds.
@@ -109,7 +75,7 @@ impl Store {
     fn count(&self, change: Change<'_>, own: &Node) -> Op {
         let (path, version) = (self.paths.own(), own.stat.version);
         match change {
-            Change::Put(_) => Op::Check { path, version },
+            Change::Put(_) | Change::Clear => Op::Check { path, version },
             Change::Delete => Op::Set {
                 path,
                 value: String::new(),
@@ -228,157 +194,9 @@ impl Store {
     }
 }
 
-impl Attempt<'_> {
-    /// What to do about the key as found; `current`: no older than this call.
-    fn next(&self, there: Option<&Node>, current: bool) -> Next {
-        let revision = there.map_or(0, |there| there.stat.mzxid);
-        let wanted = self.when.revision.is_none_or(|wanted| wanted == revision);
-        match (self.change, there) {
-            // Deleting what is not there is done at once; who must lead still proves it.
-            (Change::Delete, None) if self.proof.is_empty() && current => {
-                Next::Done(Written::Done(0))
-            }
-            (Change::Delete, None) if current => Next::Send(Vec::new()),
-            (Change::Put(value), Some(there))
-                if !wanted && current && self.perhaps && !self.once && there.value == value =>
-            {
-                Next::Done(Written::Done(revision))
-            }
-            _ if !wanted && current => Next::Done(Written::Refused),
-            (Change::Delete, None) => Next::Look,
-            _ if !wanted => Next::Look,
-            (Change::Delete, Some(there)) => {
-                Next::Send(vec![delete(&self.path, there.stat.version)])
-            }
-            (Change::Put(value), None) => Next::Send(created(&self.path, value, false).to_vec()),
-            (Change::Put(value), Some(there)) => Next::Send(vec![Op::Set {
-                path: self.path.clone(),
-                value: value.to_owned(),
-                version: there.stat.version,
-            }]),
-        }
-    }
-
-    /// What came of the transaction; `None`: look again.
-    fn read(&mut self, answers: &[Answer], pace: &Pace) -> Result<Option<Written>, DcsError> {
-        self.perhaps |= pace.repeated;
-        Ok(match outcome(answers.first())? {
-            Outcome::Done(stats) => {
-                let written = |revision: Revision| Some(Written::Done(revision));
-                match self.change {
-                    Change::Put(_) => {
-                        // The key is the last that was set.
-                        let stat = stats.iter().rev().find_map(|stat| *stat);
-                        written(stat.map_or(0, |stat| stat.mzxid))
-                    }
-                    Change::Delete => written(0),
-                }
-            }
-            // Not leading.
-            Outcome::Failed { at, .. } if at < self.proof.len() => Some(Written::Refused),
-            Outcome::Failed {
-                code: code::NODE_EXISTS,
-                ..
-            } if self.once => Some(Written::Refused),
-            Outcome::Failed { .. } => None,
-        })
-    }
-
-    fn gave_up(&self) -> DcsError {
-        DcsError::Answered(format!(
-            "`{}` or the session changed between {ROUNDS_MAX} attempts; try again",
-            self.path
-        ))
-    }
-}
-
-fn delete(path: &str, version: i32) -> Op {
-    Op::Delete {
-        path: path.to_owned(),
-        version,
-    }
-}
-
-/// A new node, written twice: Patroni takes version 0 for no version at all and would not compare with it
-/// (contract §4.6), and only the second part says what the node is like.
-fn created(path: &str, value: &str, ephemeral: bool) -> [Op; 2] {
-    [
-        Op::Create {
-            path: path.to_owned(),
-            value: value.to_owned(),
-            ephemeral,
-        },
-        Op::Set {
-            path: path.to_owned(),
-            value: value.to_owned(),
-            version: 0,
-        },
-    ]
-}
-
 /// Whether this creates `initialize`, by which one member claims the right to bootstrap. Two members write the
 /// same value there, so a write whose answer was lost can not be recognised as ours: it is sent once, and when
 /// its outcome is unknown that is said.
 fn is_a_claim(key: &Key, when: Condition) -> bool {
     *key == Key::Initialize && when.revision == Some(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::Stat;
-
-    fn at(revision: Revision, value: &str) -> Node {
-        Node {
-            value: value.into(),
-            stat: Stat {
-                mzxid: revision,
-                version: 3,
-                ..Stat::default()
-            },
-        }
-    }
-
-    fn attempt(change: Change<'_>, when: Condition) -> Attempt<'_> {
-        Attempt {
-            path: "/k".into(),
-            change,
-            when,
-            proof: Vec::new(),
-            perhaps: false,
-            once: false,
-        }
-    }
-
-    #[test]
-    fn a_read_that_may_be_old_refuses_nothing() {
-        let put = attempt(Change::Put("x"), Condition::unchanged(Some(7)));
-        let there = at(6, "w");
-        assert!(matches!(put.next(Some(&there), false), Next::Look));
-        assert!(matches!(
-            put.next(Some(&there), true),
-            Next::Done(Written::Refused)
-        ));
-        assert!(matches!(put.next(Some(&at(7, "w")), false), Next::Send(_)));
-    }
-
-    #[test]
-    fn only_who_may_have_written_takes_an_equal_value_for_its_own() {
-        let mut put = attempt(Change::Put("x"), Condition::unchanged(Some(7)));
-        let there = at(8, "x");
-        assert!(matches!(
-            put.next(Some(&there), true),
-            Next::Done(Written::Refused)
-        ));
-        put.perhaps = true;
-        assert!(matches!(
-            put.next(Some(&there), true),
-            Next::Done(Written::Done(8))
-        ));
-        put.once = true;
-        assert!(matches!(
-            put.next(Some(&there), true),
-            Next::Done(Written::Refused)
-        ));
-    }
 }

@@ -60,10 +60,10 @@ pub type Rule = for<'a> fn(&'a dyn Ground) -> Running<'a>;
 #[macro_export]
 macro_rules! dcs_contract {
     ($run:path) => {
-        $crate::dcs_contract! { @all each $run }
+        $crate::dcs_contract!(@rules each $run);
     };
-    (@all $what:ident $run:path) => {
-        $crate::dcs_contract! { @$what $run;
+    (@rules $then:ident $($run:path)?) => {
+        $crate::dcs_contract! { @$then $($run)?;
             the_leader_key_is_created_once
             taking_the_key_again_changes_nothing
             a_released_key_is_free_at_once
@@ -91,11 +91,11 @@ macro_rules! dcs_contract {
             garbage_counts_as_absent
         }
     };
-    (@list $run:path; $($rule:ident)*) => {
-        [$((stringify!($rule), {
-            let rule: $run = |ground| ::std::boxed::Box::pin($crate::contract::$rule(ground));
-            rule
-        })),*]
+    (@list; $($rule:ident)*) => {
+        [$((
+            stringify!($rule),
+            (|ground| ::std::boxed::Box::pin($crate::contract::$rule(ground))) as $crate::contract::Rule,
+        )),*]
     };
     (@each $run:path; $($rule:ident)*) => {
         $(
@@ -107,10 +107,9 @@ macro_rules! dcs_contract {
     };
 }
 
-/// All rules with their names, for a store that takes so long to start that all of them share one. They do not disturb
-/// each other when each has a prefix of its own.
+/// Every rule with its name, for a ground that can be shared by all of them at once.
 pub fn rules() -> Vec<(&'static str, Rule)> {
-    crate::dcs_contract!(@all list Rule).to_vec()
+    dcs_contract!(@rules list).to_vec()
 }
 
 /// A member document as a running replica writes it.

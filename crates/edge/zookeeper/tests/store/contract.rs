@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pgherd_ports::Dcs;
+use pgherd_domain::ClusterView;
 use pgherd_ports::contract::{Ground, rules};
+use pgherd_ports::{Acquisition, Condition, Dcs, Key, Leading, OperatorDcs as _, Wake, Written};
 use pgherd_settings::HostPort;
+use pgherd_zookeeper::ZooKeeper;
 use tokio::task::JoinSet;
 
 use crate::server::{Servers, is_there};
@@ -60,4 +62,38 @@ async fn the_contract_of_the_port_is_kept() {
         }
     }
     assert_eq!(broken, [""; 0], "rules that were broken, see above");
+    a_cluster_is_erased_whole_and_may_begin_again(servers.hosts()).await;
+}
+
+/// Also by an operator who has no lease, and while somebody leads, who leads no more then.
+async fn a_cluster_is_erased_whole_and_may_begin_again(hosts: Vec<HostPort>) {
+    let options = |scope: &str| options(hosts.clone(), scope);
+    let a = member("a", options("erased"));
+    a.acquire_leader().await.expect("the store answers");
+    let leading = Condition::LEADING;
+    a.put(&Key::Status, "{}", leading)
+        .await
+        .expect("the store answers");
+    let worker = member("b", options("erased/3"));
+    let always = Condition::ALWAYS;
+    worker
+        .put(&Key::Config, "{}", always)
+        .await
+        .expect("the store answers");
+    let operator = ZooKeeper::connect(options("erased"), None, Wake::new());
+    assert_eq!(operator.groups().await, Ok(vec![3]));
+    operator.erase().await.expect("the store answers");
+    assert_eq!(operator.load().await, Ok(ClusterView::default()));
+    operator.erase().await.expect("the store answers");
+    assert_eq!(
+        a.put(&Key::Status, "{}", leading).await,
+        Ok(Written::Refused)
+    );
+    assert_eq!(
+        a.renew().await.expect("the store answers").leading,
+        Leading::Nobody
+    );
+    assert_eq!(a.acquire_leader().await, Ok(Acquisition::Mine));
+    let again = a.put(&Key::Status, "{}", leading).await;
+    assert!(matches!(again, Ok(Written::Done(_))), "{again:?}");
 }
