@@ -141,6 +141,7 @@ fn sequence(items: &[Value], indent: usize, out: &mut Out) {
 /// A scalar, or an empty list or mapping. What is folded goes on at `indent`.
 fn leaf(value: &Value, indent: usize, out: &mut Out) {
     match value {
+        Value::String(text) if indent == 0 && marks_document(text) => out.push(&escaped(text)),
         Value::String(text) if plain::is_plain(text, false) => folded(text, indent, out),
         Value::String(text) if plain::needs_escapes(text) => out.push(&escaped(text)),
         Value::String(text) => single_quoted(text, indent, out),
@@ -149,6 +150,12 @@ fn leaf(value: &Value, indent: usize, out: &mut Out) {
         Value::Null | Value::Bool(_) => out.push(&value.to_string()),
         Value::Number(number) => out.push(&self::number(number)),
     }
+}
+
+/// Whether a line of the text may begin with what begins or ends a document, where nothing is before it.
+fn marks_document(text: &str) -> bool {
+    let mut words = text.split([' ', '\n', '\t']).skip(1);
+    words.any(|word| word == "---" || word == "...")
 }
 
 /// A plain text; a line that is too long ends at the next single space.

@@ -52,6 +52,15 @@ fn what_reads_as_itself_is_not_quoted() {
 }
 
 #[test]
+fn a_text_that_stands_alone_is_no_end_of_a_document() {
+    for text in ["a\n--- b", "a\n...", "a ---", "--- b", "a\n---b"] {
+        let printed = block(&json!(text));
+        let back = pgherd_settings::read_yaml(&printed);
+        assert_eq!(back, Ok(json!(text)), "{printed}");
+    }
+}
+
+#[test]
 fn every_text_reads_back_as_itself() {
     for text in [
         "it's",
