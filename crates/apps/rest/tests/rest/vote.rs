@@ -53,7 +53,7 @@ impl LocalPostgres for StillPostgres {
     }
 
     async fn exited(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn carry_out(&self, _: &Work, _: &Progress) -> Result<(), WorkError> {

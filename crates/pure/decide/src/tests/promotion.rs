@@ -190,12 +190,8 @@ fn votes_are_asked_for_and_enough_of_them_are_not_waited_for() {
     assert_eq!(votes, [name("b")], "who answers leaves its upstream first");
     let another = |world: World| {
         world.other("d", PgRole::Replica, 1).view(|view| {
-            view.sync
-                .as_mut()
-                .unwrap()
-                .value
-                .standbys
-                .extend([name("d")])
+            let sync = view.sync.as_mut().unwrap();
+            sync.value.standbys.extend([name("d")]);
         })
     };
     let decision = another(elected()).answered("c", |_| {}).decide();
