@@ -116,6 +116,9 @@ pub async fn host_loss(options: &HerdOptions, runs: usize) -> Result<Vec<Figure>
     let mut back = Figure::new(name, "s", Must::AtMost(5.0));
     let mut herd = Herd::start("host-loss", options).await?;
     for run in 1..=runs {
+        if options.synchronous != "off" {
+            has_a_successor(&herd).await?;
+        }
         let (gap, rejoin) = lose_and_return(&mut herd)
             .await
             .with_context(|| herd.bed().report())?;
