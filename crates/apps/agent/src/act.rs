@@ -112,7 +112,11 @@ impl Agent {
 
     async fn begin(&mut self, work: Work) {
         let votes = self.votes.clone();
-        let _held = votes.hold().await;
+        // Only what is to stream from somebody waits for a vote that is being cast: a stop never does.
+        let _held = match work.upstream() {
+            Some(_) => Some(votes.hold().await),
+            None => None,
+        };
         if let Some(to) = self.voted_against(work.upstream()) {
             let kind = work.kind();
             return info!("{kind} is put off: this member has voted for {to} a moment ago");

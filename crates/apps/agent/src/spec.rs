@@ -5,7 +5,6 @@ use pgherd_domain::{
     ClusterSpec, IgnoredSlots, LogicalSlot, RemoteCluster, SlotName, Tags, Upstream,
 };
 use pgherd_settings::{HostPort, PermanentSlot, Settings, SlotKind, SlotMatcher};
-
 use serde_json::Value;
 
 use crate::settings::SettingsSource;
