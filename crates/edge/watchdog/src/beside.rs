@@ -53,15 +53,19 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what is known now. The loop is woken when that is something else, and not only a later reset.
+    /// Shows what is known now that the device has answered. The loop is woken when that is something else, and not only a later
+    /// reset; whoever it wakes must find nothing that waits any more, or it would take an answer for silence and sleep again.
     fn show(&self, now: WatchdogSeen) {
         let mut wakes = false;
+        let mut waits_since = self.waits_since();
         self.seen.send_if_modified(|seen| {
             let changed = *seen != now;
             wakes = changed && !(seen.counts() && now.counts());
             *seen = now;
             changed
         });
+        *waits_since = None;
+        drop(waits_since);
         if wakes {
             self.wake.wake();
         }
@@ -113,8 +117,10 @@ impl Watchdog for WatchdogBeside {
     }
 
     fn seen(&self) -> WatchdogSeen {
+        let waiting = self.shared.waits_since();
+        let waits_since = *waiting;
         let seen = self.shared.seen.borrow().clone();
-        let waits_since = *self.shared.waits_since();
+        drop(waiting);
         let now = self.shared.clock.now();
         match waits_since.map(|since| now.since(since)) {
             // What counts goes on counting, and its moment is known.
@@ -139,7 +145,6 @@ fn listen(mut keeping: Keeping, said: &Receiver<Say>, shared: &Shared) {
                 // From here on what comes waits by itself.
                 *shared.waits_since() = Some(shared.clock.now());
                 shared.show(keeping.obey(&order));
-                *shared.waits_since() = None;
                 last = Some(order);
                 if let Some(done) = retire {
                     return end(keeping, &done);
@@ -184,9 +189,12 @@ mod tests {
     use super::*;
     use crate::device::Device;
 
-    /// A driver whose devices hang until the test lets them go.
+    /// A driver whose devices hang until the test lets them go. It tells when one is being opened.
     #[derive(Debug)]
-    struct Hanging(Mutex<Receiver<()>>);
+    struct Hanging {
+        opens: Sender<()>,
+        let_go: Mutex<Receiver<()>>,
+    }
 
     impl Driver for Hanging {
         fn check(&self, _: &str) -> io::Result<()> {
@@ -194,7 +202,8 @@ mod tests {
         }
 
         fn open(&self, _: &str, _: bool) -> io::Result<Box<dyn Device>> {
-            self.0.lock().unwrap().recv().ok();
+            self.opens.send(()).ok();
+            self.let_go.lock().unwrap().recv().ok();
             Err(io::ErrorKind::NotFound.into())
         }
     }
@@ -203,7 +212,11 @@ mod tests {
     async fn a_device_that_hangs_hangs_nobody_and_is_told_of() {
         let folder = tempfile::tempdir().unwrap();
         let (let_go, hangs) = mpsc::channel();
-        let driver = Box::new(Hanging(Mutex::new(hangs)));
+        let (opens, opened) = mpsc::channel();
+        let driver = Box::new(Hanging {
+            opens,
+            let_go: Mutex::new(hangs),
+        });
         let trace = Trace::beside(&folder.path().join("main"));
         let wake = Wake::new();
         let watchdog = WatchdogBeside::with(driver, trace, wake.clone()).unwrap();
@@ -220,6 +233,8 @@ mod tests {
             want: WatchdogWant::Alive { good_until },
         });
         assert_eq!(watchdog.seen(), WatchdogSeen::Off, "not known yet");
+        // From here on the thread does not touch what the test sets back.
+        opened.recv_timeout(Duration::from_secs(20)).unwrap();
         *watchdog.shared.waits_since() = Some(now.minus(HANGS * 2));
         let seen = watchdog.seen();
         assert!(
