@@ -32,6 +32,7 @@ if grep -rqE '^ *//[/!] ```(rust|no_run|should_panic)' crates --include='*.rs'; 
 fi
 step "4/4 unit, scenario, contract, simulator and end-to-end tests"
 if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --workspace --locked --profile ci
+    # One more than there are cores: two clusters that mostly wait (.config/nextest.toml) leave room for a test that reckons.
+    exec cargo nextest run --workspace --locked --profile ci --test-threads $(($(nproc) + 1))
 fi
 exec cargo test --workspace --all-targets --locked --no-fail-fast -- --test-threads=1
