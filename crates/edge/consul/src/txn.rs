@@ -16,8 +16,13 @@ pub(crate) enum Step<'a> {
     HeldBy { key: &'a str, session: &'a str },
     /// The key must be at this revision; 0: must not exist.
     At { key: &'a str, revision: Revision },
-    /// Writes the key, whoever holds it.
-    Set { key: &'a str, value: &'a str },
+    /// Writes the key, whoever holds it. Consul leaves a key that is written as it is at its revision; the revision that it had, as its
+    /// flags, makes every write another one. Patroni neither reads nor sets them.
+    Set {
+        key: &'a str,
+        value: &'a str,
+        was_at: Revision,
+    },
     /// Writes the key and takes it onto a session. Fails when another one holds it.
     Lock {
         key: &'a str,
@@ -57,8 +62,8 @@ impl Step<'_> {
             Self::At { key, revision } => {
                 json!({"Verb": "check-index", "Key": key, "Index": revision})
             }
-            Self::Set { key, value } => {
-                json!({"Verb": "set", "Key": key, "Value": in_base64(value)})
+            Self::Set { key, value, was_at } => {
+                json!({"Verb": "set", "Key": key, "Value": in_base64(value), "Flags": was_at})
             }
             Self::Lock {
                 key,

@@ -201,7 +201,11 @@ impl Wish<'_> {
             // What is not there is not deleted.
             (Change::Delete, _) if self.expected == 0 => {}
             (Change::Delete, _) => steps.push(Step::Delete { key }),
-            (Change::Put(value), None) => steps.push(Step::Set { key, value }),
+            (Change::Put(value), None) => steps.push(Step::Set {
+                key,
+                value,
+                was_at: self.expected,
+            }),
             (Change::Put(value), Some(session)) => {
                 if !self.held_by.is_empty() {
                     steps.push(Step::Unlock {

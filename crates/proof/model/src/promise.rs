@@ -54,6 +54,7 @@ fn orderly() -> impl Iterator<Item = Step> {
     let each = |make: fn(usize) -> Step| (0..MEMBERS).map(make);
     [Step::Heal, Step::Expire]
         .into_iter()
+        .chain(each(Step::Arrive))
         .chain(each(Step::Thaw))
         .chain(each(Step::Return))
         .chain(each(Step::Promote))

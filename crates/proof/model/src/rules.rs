@@ -3,7 +3,9 @@
 use stateright::{Model, Property};
 
 use crate::promise;
-use crate::state::{MEMBERS, Renewal, Role, State, TTL, has, with, without};
+use crate::state::{
+    MEMBERS, Member, Renewal, Role, Set, State, SyncWrite, TTL, has, with, without,
+};
 use crate::step::Step;
 
 /// The ingredient that is left out, to see that it is needed.
@@ -25,6 +27,12 @@ pub enum Without {
     SyncShrinksFirst,
     /// A standby enters `/sync` before it has caught up.
     CaughtUp,
+    /// `/sync` is written whoever has written it since it was read.
+    SyncUnchanged,
+    /// Commits wait for less while a write of `/sync` may still arrive.
+    Overtaking,
+    /// Who has taken the key, and is named as the leader in `/sync` already, does not write that anew.
+    SyncOfThisReign,
     /// A promise does not keep anybody from racing.
     BindingPromise,
     /// A promise is forgotten when the agent dies.
@@ -42,6 +50,11 @@ pub struct Bounds {
     pub promises: bool,
     /// A renewal, the store's answer to it and its arrival are steps of their own; else they are one.
     pub slow_renewals: bool,
+    /// A write of `/sync` is sent in one step and arrives in another, and the store can not see whether its author leads (Kubernetes, etcd's
+    /// API v2); else it is one step of who leads.
+    pub slow_sync: bool,
+    /// So many times a standby enters or leaves `/sync` in slow writes.
+    pub upkeep: u8,
 }
 
 /// The herd, with or without one of its ingredients.
@@ -75,6 +88,8 @@ impl Model for Herd {
                 Step::Promise(it),
                 Step::Acquire(it),
                 Step::WriteSync(it),
+                Step::Arrive(it),
+                Step::Overtake(it),
                 Step::Promote(it),
                 Step::Write(it),
                 Step::Acknowledge(it),
@@ -145,6 +160,12 @@ impl Herd {
             Step::Acquire(it) | Step::WriteSync(it) | Step::Promote(it) => {
                 self.promotion_may(state, it, step)
             }
+            Step::Arrive(it) => state.members[it].sync_write.is_some(),
+            Step::Overtake(it) => {
+                let member = &state.members[it];
+                let mine = state.sync_leader == it && member.role == Role::Primary;
+                mine && member.leads() && !member.frozen && member.may_still_write()
+            }
             Step::Write(it) => {
                 state.members[it].role == Role::Primary && state.written < self.bounds.commits
             }
@@ -155,6 +176,11 @@ impl Herd {
             | Step::DropSync(it, other)
             | Step::DropName(it, other) => self.sync_may(state, it, other, step),
         }
+    }
+
+    /// Whether it has written `/sync` since it took the key; only a store that sees who leads makes that needless.
+    fn wrote(&self, member: &Member) -> bool {
+        !self.bounds.slow_sync || member.wrote_sync || !self.keeps(Without::SyncOfThisReign)
     }
 
     fn lease_may(&self, state: &State, it: usize, step: Step) -> bool {
@@ -198,14 +224,20 @@ impl Herd {
                 state.leader != Some(it) && free && !bound && may
             }
             Step::WriteSync(_) => {
-                let mine = state.sync_leader == it && state.sync == 0;
-                holds && !mine && !self.is_asynchronous()
+                let mine = state.sync_leader == it && state.sync == 0 && self.wrote(member);
+                let slow = self.bounds.slow_sync;
+                let sent = member.sync_write.is_some();
+                // What let it take the key may be another's by now.
+                let named = !slow || state.sync_names(it);
+                let believes = holds || (slow && member.leads());
+                believes && !mine && !sent && named && !self.is_asynchronous()
             }
             // It looks at its own count only: the store may say otherwise meanwhile.
             Step::Promote(_) => {
-                let written = self.is_asynchronous()
-                    || state.sync_leader == it
-                    || !self.keeps(Without::SyncBeforePromotion);
+                let waits = state.sync & !member.names == 0;
+                let mine = state.sync_leader == it && waits && self.wrote(member);
+                let written =
+                    self.is_asynchronous() || mine || !self.keeps(Without::SyncBeforePromotion);
                 member.leads() && written
             }
             _ => false,
@@ -221,7 +253,11 @@ impl Herd {
         {
             return false;
         }
-        let leads_there = state.leader == Some(it) && state.sync_leader == it;
+        // By its own count it leads, and the store looks where it can.
+        let leads_there = (state.leader == Some(it) || self.bounds.slow_sync)
+            && state.sync_leader == it
+            && member.sync_write.is_none()
+            && (!self.bounds.slow_sync || state.upkeep < self.bounds.upkeep);
         let waited_for = has(member.names, other);
         let listed = has(state.sync, other) && state.sync_leader == it;
         let streams = state.members[other].role == Role::Replica;
@@ -233,7 +269,11 @@ impl Herd {
                 leads_there && waited_for && !listed && proven
             }
             Step::DropSync(..) => leads_there && listed,
-            Step::DropName(..) => waited_for && (!listed || !self.keeps(Without::SyncShrinksFirst)),
+            Step::DropName(..) => {
+                let gone = !listed || !self.keeps(Without::SyncShrinksFirst);
+                let settled = !member.may_still_write() || !self.keeps(Without::Overtaking);
+                waited_for && gone && settled
+            }
             _ => false,
         }
     }
@@ -281,12 +321,14 @@ impl Herd {
                 state.cut_off = false;
                 state.members[it].good_for = Some(TTL);
                 state.members[it].renewal = None;
+                state.members[it].wrote_sync = false;
             }
             Step::WriteSync(it) => {
-                state.sync_leader = it;
-                state.sync = 0;
                 state.members[it].names = 0;
+                self.write_sync(state, it, 0);
             }
+            Step::Arrive(it) => self.arrive(state, it),
+            Step::Overtake(_) => overtake(state),
             Step::Promote(it) => state.members[it].role = Role::Primary,
             Step::Write(it) => {
                 let commit = usize::from(state.written);
@@ -298,8 +340,8 @@ impl Herd {
             Step::AddName(it, other) => {
                 state.members[it].names = with(state.members[it].names, other);
             }
-            Step::AddSync(_, other) => state.sync = with(state.sync, other),
-            Step::DropSync(_, other) => state.sync = without(state.sync, other),
+            Step::AddSync(it, other) => self.write_sync(state, it, with(state.sync, other)),
+            Step::DropSync(it, other) => self.write_sync(state, it, without(state.sync, other)),
             Step::DropName(it, other) => {
                 state.members[it].names = without(state.members[it].names, other);
             }
@@ -340,6 +382,31 @@ impl Herd {
         }
     }
 
+    /// Member `it` has read `/sync` and writes it.
+    fn write_sync(&self, state: &mut State, it: usize, standbys: Set) {
+        state.upkeep += u8::from(self.bounds.slow_sync && state.members[it].role == Role::Primary);
+        state.members[it].sync_write = Some(SyncWrite {
+            standbys,
+            unchanged: true,
+        });
+        if !self.bounds.slow_sync {
+            self.arrive(state, it);
+        }
+    }
+
+    /// The store carries out what it was sent, if `/sync` is still what its author has read.
+    fn arrive(&self, state: &mut State, it: usize) {
+        let Some(write) = state.members[it].sync_write.take() else {
+            return;
+        };
+        if write.unchanged || !self.keeps(Without::SyncUnchanged) {
+            state.sync_leader = it;
+            state.sync = write.standbys;
+            state.members[it].wrote_sync = self.bounds.slow_sync && state.members[it].leads();
+            overtake(state);
+        }
+    }
+
     fn crash(&self, state: &mut State, it: usize) {
         let member = &mut state.members[it];
         member.role = Role::Stopped;
@@ -375,6 +442,15 @@ impl Herd {
         };
         // Never shorter than what was proven before.
         member.good_for = member.good_for.max(Some(counted));
+    }
+}
+
+/// `/sync` is at another revision: nothing that was made of the former one changes it any more.
+fn overtake(state: &mut State) {
+    for member in &mut state.members {
+        if let Some(write) = &mut member.sync_write {
+            write.unchanged = false;
+        }
     }
 }
 

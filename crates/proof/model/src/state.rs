@@ -26,6 +26,15 @@ pub struct Renewal {
     pub(crate) done: bool,
 }
 
+/// A write of `/sync` on its way, made of what its author has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SyncWrite {
+    /// The standbys that it names beside its author.
+    pub(crate) standbys: Set,
+    /// Nobody has written `/sync` since it was read.
+    pub(crate) unchanged: bool,
+}
+
 /// A set of members, or of commits, as bits.
 pub(crate) type Set = u8;
 
@@ -57,6 +66,10 @@ pub struct Member {
     pub(crate) good_for: Option<u8>,
     /// The renewal that it waits for.
     pub(crate) renewal: Option<Renewal>,
+    /// What it has sent to the store for `/sync`. It may arrive whenever it likes, also when the lease is over, or its host dead.
+    pub(crate) sync_write: Option<SyncWrite>,
+    /// It has written `/sync` since it took the key.
+    pub(crate) wrote_sync: bool,
     /// For so many ticks it promised somebody not to race.
     pub(crate) bound_for: u8,
     /// Its agent stands still.
@@ -71,6 +84,8 @@ impl Member {
             names: 0,
             good_for: None,
             renewal: None,
+            sync_write: None,
+            wrote_sync: false,
             bound_for: 0,
             frozen: false,
         }
@@ -79,6 +94,11 @@ impl Member {
     /// Whether the lease is good by its own count.
     pub(crate) fn leads(&self) -> bool {
         self.good_for.is_some_and(|ticks| ticks > 0)
+    }
+
+    /// Whether what it has sent for `/sync` would still be carried out.
+    pub(crate) fn may_still_write(&self) -> bool {
+        self.sync_write.is_some_and(|write| write.unchanged)
     }
 }
 
@@ -102,6 +122,8 @@ pub struct State {
     pub(crate) acknowledged: Set,
     /// How many faults there have been.
     pub(crate) faults: u8,
+    /// How often a standby has entered or left `/sync` in slow writes.
+    pub(crate) upkeep: u8,
 }
 
 impl State {
@@ -122,6 +144,7 @@ impl State {
             written: 0,
             acknowledged: 0,
             faults: 0,
+            upkeep: 0,
         }
     }
 

@@ -31,6 +31,10 @@ pub enum Step {
     Acquire(usize),
     /// It writes itself into `/sync`.
     WriteSync(usize),
+    /// A write of `/sync` that was sent comes to the store.
+    Arrive(usize),
+    /// The same is written to `/sync` once more, so that nothing arrives any more that was sent before.
+    Overtake(usize),
     /// It is promoted.
     Promote(usize),
     /// A client commits at a primary; the commit is flushed there.

@@ -9,6 +9,8 @@ const WRITERS: Bounds = Bounds {
     faults: 2,
     promises: false,
     slow_renewals: true,
+    slow_sync: false,
+    upkeep: 0,
 };
 /// What is lost: commits and `/sync`, and renewals at once.
 const COMMITS: Bounds = Bounds {
@@ -16,12 +18,23 @@ const COMMITS: Bounds = Bounds {
     faults: 2,
     promises: false,
     slow_renewals: false,
+    slow_sync: false,
+    upkeep: 0,
+};
+/// The same with a store that compares one key at a time. Leases end and writes are late without any fault.
+const ONE_KEY: Bounds = Bounds {
+    faults: 0,
+    slow_sync: true,
+    upkeep: 3,
+    ..COMMITS
 };
 const PROMISES: Bounds = Bounds {
     commits: 0,
     faults: 2,
     promises: true,
     slow_renewals: false,
+    slow_sync: false,
+    upkeep: 0,
 };
 
 fn checked(without: Without, bounds: Bounds, until: HasDiscoveries) -> impl Checker<Herd> {
@@ -43,6 +56,13 @@ fn nobody_writes_beside_another() {
 #[test]
 fn no_commit_is_lost() {
     let checker = checked(Without::Nothing, COMMITS, HasDiscoveries::AnyFailures);
+    checker.assert_properties();
+    println!("{} states", checker.unique_state_count());
+}
+
+#[test]
+fn no_commit_is_lost_where_the_store_can_not_see_who_leads() {
+    let checker = checked(Without::Nothing, ONE_KEY, HasDiscoveries::AnyFailures);
     checker.assert_properties();
     println!("{} states", checker.unique_state_count());
 }
@@ -94,6 +114,21 @@ fn sync_shrinks_before_the_setting() {
 #[test]
 fn sync_grows_only_by_who_has_caught_up() {
     breaks(Without::CaughtUp, COMMITS, LOST);
+}
+
+#[test]
+fn a_write_of_sync_that_was_overtaken_must_fail() {
+    breaks(Without::SyncUnchanged, ONE_KEY, LOST);
+}
+
+#[test]
+fn a_write_of_sync_that_may_still_arrive_is_overtaken_first() {
+    breaks(Without::Overtaking, ONE_KEY, LOST);
+}
+
+#[test]
+fn who_has_the_key_writes_sync_also_when_it_is_its_own() {
+    breaks(Without::SyncOfThisReign, ONE_KEY, LOST);
 }
 
 #[test]

@@ -193,6 +193,10 @@ impl Turn<'_> {
             self.wake_in(Duration::from_millis(200));
             return false;
         }
+        if self.memory.sync_in_doubt {
+            self.write_sync_again();
+            return false;
+        }
         let wanted = self.names_for_promotion(view.sync_state());
         let running = self
             .live()

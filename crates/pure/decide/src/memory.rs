@@ -111,6 +111,8 @@ pub struct Memory {
     pub(crate) key_since: Option<Moment>,
     /// Synchronous mode was turned off: synchronous_standby_names is still to be given back.
     pub(crate) give_sync_back: bool,
+    /// A write of `/sync` may still be on its way to the store: one without an answer, or one from before this agent took the key.
+    pub(crate) sync_in_doubt: bool,
     /// Since when this standby asks to be taken out of `/sync`, because it is about to stop.
     pub(crate) leaving_sync_since: Option<Moment>,
     /// Since when this server has run as a primary without a lease.
@@ -192,6 +194,7 @@ impl Memory {
             connecting_until: None,
             key_since: None,
             give_sync_back: false,
+            sync_in_doubt: true,
             leaving_sync_since: None,
             primary_without_lease_since: None,
             section: None,

@@ -13,6 +13,8 @@ use crate::turn::Turn;
 impl Turn<'_> {
     /// What came of the last turn's writes, where the next step depends on it.
     pub(crate) fn note_effects(&mut self) {
+        // Whoever led meanwhile may have sent something for `/sync` as it is.
+        self.memory.sync_in_doubt |= !self.seen.lease.is_mine(self.now());
         for Effect { action, outcome } in &self.seen.effects {
             match (action, outcome) {
                 (Action::TakeInitialize, Outcome::Done) => self.memory.bootstrap = Bootstrap::Mine,
@@ -26,6 +28,13 @@ impl Turn<'_> {
                         Some(_) => "Synchronous replication key updated by someone else.",
                     };
                     self.notices.insert(Notice::warn(text));
+                }
+                // Done is done at the revision that was expected: whatever else was sent for that one comes too late.
+                (Action::WriteSync { .. } | Action::DeleteSync { .. }, Outcome::Done) => {
+                    self.memory.sync_in_doubt = false;
+                }
+                (Action::WriteSync { .. } | Action::DeleteSync { .. }, Outcome::Unknown(_)) => {
+                    self.memory.sync_in_doubt = true;
                 }
                 (Action::HandOver { to, .. }, Outcome::Done) => {
                     self.memory.switching = None;

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use pgherd_domain::MemberName;
+use pgherd_domain::{MemberName, NOBODY};
 
 use crate::quorum::Waits;
-
-/// Nobody's name: with it in synchronous_standby_names commits wait (contract §6.1).
-const PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder__";
 
 /// `synchronous_standby_names` for these standbys: nothing, `a`, or `2 (a,b)`; with nobody in strict
 /// mode the placeholder (contract §6.1).
 pub fn names_setting(names: &BTreeSet<MemberName>, strict: bool) -> String {
     let quoted: Vec<String> = names.iter().map(|name| quote(name.as_str())).collect();
     match quoted.as_slice() {
-        [] if strict => PLACEHOLDER.to_owned(),
+        [] if strict => NOBODY.to_owned(),
         [] => String::new(),
         [one] => one.clone(),
         several => format!("{} ({})", several.len(), several.join(",")),
@@ -35,13 +32,13 @@ pub(crate) fn exact_setting(waits: &Waits, strict: bool) -> String {
 fn held_list(waits: &Waits) -> Option<String> {
     let held = waits.count > waits.names.len();
     let mut quoted: Vec<String> = waits.names.iter().map(|it| quote(it.as_str())).collect();
-    quoted.push(PLACEHOLDER.to_owned());
+    quoted.push(NOBODY.to_owned());
     held.then(|| quoted.join(","))
 }
 
 /// Whether nobody acknowledges a commit by this setting: it waits for nobody's name.
 pub(crate) fn holds(setting: &str) -> bool {
-    setting.contains(PLACEHOLDER)
+    setting.contains(NOBODY)
 }
 
 /// Quoted unless it is a plain word that is none of the grammar's own.
@@ -70,7 +67,7 @@ pub(crate) fn quorum_setting(waits: &Waits, strict: bool) -> String {
         .map(|name| quote(name.as_str()))
         .collect();
     match (waits.count, quoted.as_slice()) {
-        (_, []) | (0, _) if strict => format!("ANY 1 ({PLACEHOLDER})"),
+        (_, []) | (0, _) if strict => format!("ANY 1 ({NOBODY})"),
         (_, []) | (0, _) => String::new(),
         (count, _) => format!("ANY {count} ({})", quoted.join(",")),
     }
@@ -108,6 +105,15 @@ pub(crate) fn waits_of(setting: &str) -> Waits {
     Waits { count, names }
 }
 
+/// Whether some `/sync` that holds for the one setting does not hold for the other. None does when all names stay and every
+/// new one is waited for as well: |V ∪ S| grows by no more than N does. Where commits waited for nobody there is none to begin with.
+pub(crate) fn relaxes(before: &str, after: &str) -> bool {
+    let (before, after) = (waits_of(before), waits_of(after));
+    let new = after.names.difference(&before.names).count();
+    let stay = before.names.is_subset(&after.names);
+    before.count > 0 && (!stay || after.count < before.count + new)
+}
+
 /// Whom a setting makes every commit wait for: all its names when their number is the whole of them,
 /// nobody for certain when some of several are enough.
 pub(crate) fn waited_for(setting: &str) -> BTreeSet<MemberName> {
@@ -131,7 +137,7 @@ mod tests {
     #[test]
     fn the_setting_follows_the_contract() {
         assert_eq!(names_setting(&names(&[]), false), "");
-        assert_eq!(names_setting(&names(&[]), true), PLACEHOLDER);
+        assert_eq!(names_setting(&names(&[]), true), NOBODY);
         assert_eq!(names_setting(&names(&["a"]), true), "a");
         assert_eq!(names_setting(&names(&["b", "a-1"]), false), "2 (\"a-1\",b)");
         assert_eq!(names_setting(&names(&["any"]), false), "\"any\"");
@@ -151,7 +157,7 @@ mod tests {
         assert_eq!(quorum_setting(&of(0, &[]), false), "");
         assert_eq!(
             quorum_setting(&of(0, &[]), true),
-            format!("ANY 1 ({PLACEHOLDER})")
+            format!("ANY 1 ({NOBODY})")
         );
         for setting in ["ANY 1 (b,c)", "FIRST 1 (b,c)", "1 (b, c)", "b, c"] {
             assert_eq!(waits_of(setting), of(1, &["b", "c"]), "{setting}");
@@ -167,16 +173,40 @@ mod tests {
             names: names(list),
         };
         let held = of(3, &["b", "c"]);
-        let any = format!("ANY 3 (b,c,{PLACEHOLDER})");
-        let all = format!("3 (b,c,{PLACEHOLDER})");
+        let any = format!("ANY 3 (b,c,{NOBODY})");
+        let all = format!("3 (b,c,{NOBODY})");
         assert_eq!(quorum_setting(&held, false), any);
         assert_eq!(exact_setting(&held, false), all);
         assert_eq!(waits_of(&any), held);
         assert_eq!(waits_of(&all), held);
         assert_eq!(waited_for(&all), names(&["b", "c"]));
-        assert_eq!(exact_setting(&of(1, &[]), false), PLACEHOLDER);
+        assert_eq!(exact_setting(&of(1, &[]), false), NOBODY);
         assert_eq!(exact_setting(&of(2, &["b", "c"]), false), "2 (b,c)");
         assert!(holds(&any) && holds(&all) && !holds("2 (b,c)"));
+    }
+
+    #[test]
+    fn a_setting_relaxes_another_when_it_lets_a_commit_through_that_waited() {
+        for (before, after) in [
+            ("", "b"),
+            ("", "ANY 1 (b,c)"),
+            ("b", "2 (b,c)"),
+            ("ANY 1 (b,c)", "2 (b,c)"),
+            ("ANY 1 (b,c)", "ANY 2 (b,c,d)"),
+            ("b", "b"),
+        ] {
+            assert!(!relaxes(before, after), "{before} to {after}");
+        }
+        for (before, after) in [
+            ("b", ""),
+            ("b", "c"),
+            ("2 (b,c)", "b"),
+            ("2 (b,c)", "ANY 1 (b,c)"),
+            ("ANY 1 (b,c)", "ANY 1 (b,c,d)"),
+            ("b", NOBODY),
+        ] {
+            assert!(relaxes(before, after), "{before} to {after}");
+        }
     }
 
     #[test]
@@ -196,7 +226,7 @@ mod tests {
             "a, b",
             "*",
             "",
-            PLACEHOLDER,
+            NOBODY,
         ] {
             assert_eq!(waited_for(setting), names(&[]), "{setting}");
         }

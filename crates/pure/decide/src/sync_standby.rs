@@ -12,7 +12,7 @@ use pgherd_domain::{Action, Adjustment, LiveSeen, Lsn, MemberName, Reason, SyncM
 
 use crate::memory::SyncNames;
 use crate::quorum::Waits;
-use crate::sync_names::{exact_setting, waited_for};
+use crate::sync_names::{exact_setting, relaxes, waited_for};
 use crate::sync_silent::position_of;
 use crate::turn::Turn;
 
@@ -172,11 +172,32 @@ impl Turn<'_> {
         }
     }
 
-    /// Has synchronous_standby_names changed.
+    /// Has synchronous_standby_names changed. A write of `/sync` that is still on its way would arrive at the revision that it was
+    /// made of, and name a standby for which commits wait no longer: before they wait for less, `/sync` is at another revision.
     pub(crate) fn order_names(&mut self, wanted: String) {
+        let running = self.live().map(|live| &live.synchronous_standby_names);
+        let relaxes = running.is_some_and(|running| relaxes(running, &wanted));
+        if self.memory.sync_in_doubt && relaxes {
+            return self.write_sync_again();
+        }
         self.memory.ordered_names = Some(wanted.clone());
         let change = Adjustment::SetSynchronousStandbyNames(Some(wanted));
         self.actions.push(Action::Adjust(change));
+        self.wake_in(Duration::from_millis(100));
+    }
+
+    /// The same once more, at another revision.
+    pub(crate) fn write_sync_again(&mut self) {
+        let Some(sync) = self.view().and_then(|view| view.sync.clone()) else {
+            return;
+        };
+        self.say(Reason::Sync(
+            "Writing /sync once more, so that no earlier write of it arrives any more".into(),
+        ));
+        self.actions.push(Action::WriteSync {
+            doc: sync.value,
+            expected: Some(sync.revision),
+        });
         self.wake_in(Duration::from_millis(100));
     }
 

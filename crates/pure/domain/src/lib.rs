@@ -32,7 +32,7 @@ pub use entry::Entry;
 pub use hook::{Hook, HookEnd, HookRun, HooksSeen};
 pub use hung::HungCommand;
 pub use lsn::{Lsn, ParseLsnError, WalBytes};
-pub use name::{MemberName, NameError, SlotName};
+pub use name::{MemberName, NOBODY, NameError, SlotName};
 pub use notice::{Notice, NoticeLevel};
 pub use observation::{
     Effect, Fact, LeaseSeen, Observation, Operation, Outcome, PeerSeen, PeerStatus, Request,

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// The name that synchronous replication reserves for "nobody" (contract §6.1).
-const STRICT_PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder__";
+/// Nobody's name: with it among those that `synchronous_standby_names` needs commits wait (contract §6.1).
+pub const NOBODY: &str = "__patroni_strict_sync_replica_placeholder__";
 
 /// A member's name: unique in its cluster, never empty.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +20,7 @@ pub enum NameError {
     #[error("a member's name must not contain `/`, and `{0}` does")]
     Slash(String),
     /// The name that means "nobody" in synchronous_standby_names.
-    #[error("`{STRICT_PLACEHOLDER}` is reserved and can not be a member's name")]
+    #[error("`{NOBODY}` is reserved and can not be a member's name")]
     Reserved,
 }
 
@@ -32,7 +32,7 @@ impl MemberName {
     pub fn new(text: &str) -> Result<Self, NameError> {
         match text {
             "" => Err(NameError::Empty),
-            STRICT_PLACEHOLDER => Err(NameError::Reserved),
+            NOBODY => Err(NameError::Reserved),
             text if text.contains('/') => Err(NameError::Slash(text.to_owned())),
             text => Ok(Self(text.into())),
         }
@@ -122,9 +122,6 @@ mod tests {
     fn names_that_break_a_key_are_refused() {
         assert_eq!(MemberName::new(""), Err(NameError::Empty));
         assert!(matches!(MemberName::new("a/b"), Err(NameError::Slash(_))));
-        assert_eq!(
-            MemberName::new(STRICT_PLACEHOLDER),
-            Err(NameError::Reserved)
-        );
+        assert_eq!(MemberName::new(NOBODY), Err(NameError::Reserved));
     }
 }

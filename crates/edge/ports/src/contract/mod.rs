@@ -81,6 +81,7 @@ macro_rules! dcs_contract {
             a_shorter_ttl_ends_the_lease_sooner
             an_absent_key_is_created_once
             a_stale_writer_is_refused
+            the_same_once_more_overtakes
             an_unconditional_write_overwrites
             who_does_not_lead_is_refused
             who_led_before_is_refused

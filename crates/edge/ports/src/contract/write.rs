@@ -29,6 +29,20 @@ pub async fn a_stale_writer_is_refused(ground: &dyn Ground) {
     put(&b, &Key::Sync, "{}", Condition::unchanged(Some(second))).await;
 }
 
+/// A write that changes nothing leaves another revision behind all the same: what was sent before and comes later is refused.
+pub async fn the_same_once_more_overtakes(ground: &dyn Ground) {
+    let a = ground.member("a").await;
+    join(&a, "a").await;
+    acquire(&a).await;
+    let document = r#"{"leader":"a","quorum":0,"sync_standby":null}"#;
+    let first = put(&a, &Key::Sync, document, Condition::ABSENT.and_leading()).await;
+    let unchanged = Condition::unchanged(Some(first)).and_leading();
+    let second = put(&a, &Key::Sync, document, unchanged).await;
+    assert!(second > first, "{second} after {first}");
+    let late = r#"{"leader":"a","quorum":0,"sync_standby":"b"}"#;
+    put_refused(&a, &Key::Sync, late, unchanged).await;
+}
+
 /// Without a condition the last writer wins, whoever wrote before.
 pub async fn an_unconditional_write_overwrites(ground: &dyn Ground) {
     let (a, b) = (ground.member("a").await, ground.member("b").await);

@@ -110,7 +110,7 @@ fn synchronous_mode_writes_sync_then_the_setting_then_promotes() {
             expected: Some(REVISION),
         }]
     );
-    let mut world = world.sync("b", &[]);
+    let mut world = world.sync("b", &[]).effect(written(&[]), Outcome::Done);
     let decision = world.turn();
     assert_eq!(
         decision.effects(),
@@ -122,6 +122,27 @@ fn synchronous_mode_writes_sync_then_the_setting_then_promotes() {
     assert!(promotes(&world.turn()));
 }
 
+fn written(standbys: &[&str]) -> Action {
+    Action::WriteSync {
+        doc: sync_doc(standbys),
+        expected: Some(REVISION),
+    }
+}
+
+/// `/sync` names this member already, from a former reign: somebody who led in between may have sent a write for that revision.
+#[test]
+fn sync_is_written_anew_by_who_has_taken_the_key() {
+    let mut world = winner()
+        .sync("b", &["c"])
+        .live(|live| live.synchronous_standby_names = "c".into());
+    assert_eq!(world.turn().effects(), [written(&["c"])]);
+    let unknown = Outcome::Unknown("timed out".into());
+    let mut world = world.effect(written(&["c"]), unknown);
+    assert_eq!(world.turn().effects(), [written(&["c"])]);
+    let world = world.effect(written(&["c"]), Outcome::Done);
+    assert!(promotes(&world.decide()));
+}
+
 #[test]
 fn strict_mode_keeps_waiting_for_the_former_members() {
     let mut world = winner()
@@ -131,6 +152,7 @@ fn strict_mode_keeps_waiting_for_the_former_members() {
     let doc = sync_doc(&["a", "c"]);
     let expected = Some(REVISION);
     assert!(decision.does(&Action::WriteSync { doc, expected }));
+    let world = world.effect(written(&["a", "c"]), Outcome::Done);
     let decision = world.sync("b", &["a", "c"]).decide();
     assert_eq!(
         decision.effects(),
@@ -144,6 +166,7 @@ fn strict_mode_keeps_waiting_for_the_former_members() {
 fn strict_mode_with_nobody_left_waits_for_the_placeholder() {
     let decision = winner()
         .sync("b", &[])
+        .effect(written(&[]), Outcome::Done)
         .spec(|spec| spec.synchronous_mode_strict = true)
         .decide();
     assert_eq!(
@@ -228,6 +251,7 @@ fn the_former_leader_and_voters_go_on_voting_under_the_new_leader() {
     let mut world = elected()
         .sync("b", &["a", "c"])
         .spec(|spec| spec.synchronous_mode = SyncMode::Quorum)
+        .effect(written(&["a", "c"]), Outcome::Done)
         .view(|view| view.sync.as_mut().unwrap().value.quorum = 1);
     let names = Adjustment::SetSynchronousStandbyNames(Some("ANY 1 (a,c)".into()));
     assert_eq!(world.turn().effects(), [Action::Adjust(names)]);

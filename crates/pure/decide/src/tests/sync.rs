@@ -17,7 +17,8 @@ fn leader(setting: &str) -> World {
         .sender("b", "sync", END)
         .sender("c", "async", END)
         .spec(|spec| spec.synchronous_mode = SyncMode::On)
-        .live(|live| live.synchronous_standby_names = setting.into());
+        .live(|live| live.synchronous_standby_names = setting.into())
+        .memory(|memory| memory.sync_in_doubt = false);
     world.turn();
     world.later(secs(1))
 }
@@ -83,6 +84,54 @@ fn a_standby_enters_the_setting_first_and_sync_when_it_has_everything() {
             .says()
             .contains("Synchronous standby status assigned to ['b']")
     );
+}
+
+/// `b` is waited for and has entered `/sync` by a write of which nothing was heard; now it is gone.
+fn in_doubt() -> World {
+    let expected = Some(REVISION);
+    let doc = SyncDoc {
+        leader: Some(name("a")),
+        quorum: 0,
+        standbys: [name("b")].into(),
+    };
+    let write = Action::WriteSync { doc, expected };
+    leader("b")
+        .sync("a", &[])
+        .effect(write, Outcome::Unknown("timed out".into()))
+        .live(|live| live.replication.clear())
+}
+
+#[test]
+fn a_write_of_sync_that_may_still_arrive_is_overtaken_before_commits_wait_for_less() {
+    let mut world = in_doubt();
+    let decision = world.turn();
+    assert_eq!(steps(&decision), [sync("null")], "{}", decision.says());
+    let is_write = |action: &Action| {
+        matches!(
+            action,
+            Action::WriteSync {
+                expected: Some(REVISION),
+                ..
+            }
+        )
+    };
+    let write = decision.actions.into_iter().find(is_write).unwrap();
+    // Not before that write is answered.
+    let unknown = || Outcome::Unknown("timed out".into());
+    let mut world = world.effect(write.clone(), unknown());
+    assert_eq!(steps(&world.turn()), [sync("null")]);
+    let mut world = world.effect(write, Outcome::Done);
+    assert_eq!(steps(&world.turn()), [r#"set Some("")"#]);
+}
+
+#[test]
+fn an_agent_that_was_started_again_does_not_know_what_is_on_its_way() {
+    let gone = |world: World| world.live(|live| live.replication.clear());
+    let again = leader("b").sync("a", &[]);
+    let mut world = gone(again.memory(|it| it.sync_in_doubt = true));
+    assert_eq!(steps(&world.turn()), [sync("null")]);
+    let mut world = gone(leader("b").sync("a", &[]));
+    assert_eq!(steps(&world.turn()), [r#"set Some("")"#]);
 }
 
 #[test]

@@ -30,7 +30,8 @@ fn leader(mode: SyncMode, setting: &str, standbys: &[&str]) -> World {
                 degrade_after: Some(secs(30)),
             });
         })
-        .live(|live| live.synchronous_standby_names = setting.into());
+        .live(|live| live.synchronous_standby_names = setting.into())
+        .memory(|memory| memory.sync_in_doubt = false);
     for (of, zone) in [("b", "x"), ("c", "y"), ("d", "z")] {
         let state = if setting.contains(of) { state } else { "async" };
         world = world
