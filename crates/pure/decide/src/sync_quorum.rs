@@ -71,7 +71,13 @@ impl Turn<'_> {
                     self.wake_in(SETTLED);
                 }
             }
-            None => self.wake_in(SETTLED),
+            None => {
+                // What was ordered last has not come about, and need not: it may have been held back. The setting as it is settles that.
+                if self.memory.ordered_names.is_some() {
+                    self.order_waits(&now.waits, live);
+                }
+                self.wake_in(SETTLED);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Synchronous mode: `/sync` never names who may miss an acknowledged commit.
 
 use pgherd_domain::documents::SyncDoc;
-use pgherd_domain::{ClusterSpec, MemberName, Observation, PeerSeen, SyncMode};
+use pgherd_domain::{ClusterSpec, MemberName, NOBODY, Observation, PeerSeen, SyncMode};
 
 use crate::{Note, note};
 
@@ -133,7 +133,7 @@ fn meets(setting: &str, doc: &SyncDoc) -> bool {
     doc.standbys.is_empty() || all <= doc.quorum.saturating_add(count)
 }
 
-/// G-14: as long as `/sync` names a standby of mine, commits wait for it.
+/// G-14: as long as `/sync` names a standby of mine, commits wait for it, or nobody acknowledges any.
 pub(crate) fn setting_fault(
     spec: &ClusterSpec,
     seen: &Observation,
@@ -144,6 +144,9 @@ pub(crate) fn setting_fault(
         return None;
     }
     let setting = setting.unwrap_or_default();
+    if waits_for_nobody(setting) {
+        return None;
+    }
     if sync.quorum > 0 {
         return (!meets(setting, sync)).then(|| {
             let text = format!("waits by '{setting}', too little for the votes in /sync");
@@ -160,10 +163,20 @@ pub(crate) fn setting_fault(
     ))
 }
 
-/// Whether commits wait for `name` under this setting: it is named, and all that are named are needed.
+/// Whether no commit is acknowledged under this setting: it waits for nobody's name.
+fn waits_for_nobody(setting: &str) -> bool {
+    needs(setting, |other| other.trim() == NOBODY)
+}
+
+/// Whether commits wait for `name` under this setting.
 fn waits_for(setting: &str, name: &MemberName) -> bool {
+    needs(setting, |other| is(other, name))
+}
+
+/// Whether one that is meant is named, and all that are named are needed.
+fn needs(setting: &str, is_meant: impl Fn(&str) -> bool) -> bool {
     let Some((count, rest)) = setting.split_once('(') else {
-        return is(setting, name);
+        return is_meant(setting);
     };
     let names: Vec<&str> = rest.trim_end().trim_end_matches(')').split(',').collect();
     let all = count
@@ -171,7 +184,7 @@ fn waits_for(setting: &str, name: &MemberName) -> bool {
         .last()
         .and_then(|count| count.parse().ok())
         == Some(names.len());
-    all && names.iter().any(|other| is(other, name))
+    all && names.into_iter().any(is_meant)
 }
 
 fn is(text: &str, name: &MemberName) -> bool {

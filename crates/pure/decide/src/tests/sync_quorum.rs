@@ -1,6 +1,6 @@
 //! Quorum mode on the leader: what is written to `/sync` and to the setting, and in which order (contract §6.4, §6.6).
 
-use pgherd_domain::{Action, Adjustment, Lsn, PgRole, SyncMode};
+use pgherd_domain::{Action, Adjustment, Lsn, NOBODY, PgRole, SyncMode};
 
 use super::build::{END, World, member, secs};
 use crate::Decision;
@@ -15,7 +15,8 @@ fn leader(setting: &str) -> World {
         .sender("b", "quorum", END)
         .sender("c", "quorum", END)
         .live(|live| live.synchronous_standby_names = setting.into())
-        .voters(0, &[]);
+        .voters(0, &[])
+        .memory(|memory| memory.sync_in_doubt = false);
     world.turn();
     world.memory.ordered_names = None;
     world.later(secs(1))
@@ -57,6 +58,25 @@ fn the_first_standbys_are_waited_for_and_vote_when_one_has_everything() {
     let mut world = world.live(|live| live.synchronous_standby_names = "ANY 1 (b,c)".into());
     assert!(steps(&world.turn()).is_empty(), "not at once");
     assert_eq!(steps(&world.later(secs(1)).decide()), ["/sync 1 of b,c"]);
+}
+
+#[test]
+fn an_order_that_was_never_carried_out_is_not_waited_for() {
+    // c alone votes, and commits wait for nobody's name beside it; b is to take the place of c, which is gone.
+    let running = format!("ANY 2 (c,{NOBODY})");
+    let stuck = |ordered: Option<&str>| {
+        let ordered = ordered.map(str::to_owned);
+        let mut world = leader(&running).voters(0, &["c"]).without("c");
+        world.turn();
+        let world = world.later(secs(2)).lease(secs(25));
+        world.memory(move |memory| memory.ordered_names = ordered)
+    };
+    let free = steps(&stuck(None).decide());
+    assert_eq!(free, ["/sync 0 of "]);
+    let mut world = stuck(Some("ANY 4 (b,d,e)"));
+    assert_eq!(steps(&world.turn()), [format!("set {running}")]);
+    world.turn();
+    assert_eq!(steps(&world.decide()), free);
 }
 
 #[test]

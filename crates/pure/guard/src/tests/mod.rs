@@ -4,8 +4,8 @@ mod world;
 
 use pgherd_domain::documents::{FailoverDoc, StatusDoc};
 use pgherd_domain::{
-    Action, Adjustment, ControlState, DataDirectory, Fact, Lsn, PeerSeen, PeerStatus, PgRole,
-    Promise, Standing, StartAs, StopMode, SyncMode, Upstream, Versioned, WatchdogMode,
+    Action, Adjustment, ControlState, DataDirectory, Fact, Lsn, NOBODY, PeerSeen, PeerStatus,
+    PgRole, Promise, Standing, StartAs, StopMode, SyncMode, Upstream, Versioned, WatchdogMode,
     WatchdogSeen, Work,
 };
 
@@ -381,6 +381,12 @@ fn g14_commits_wait_for_everybody_in_sync() {
     for setting in [Some("b"), Some("2 (b,c)"), Some("\"B\"")] {
         assert_eq!(world().breaks(standby_names(setting)), NOTHING);
     }
+    // Under these nobody acknowledges anything.
+    for setting in [NOBODY.to_owned(), format!("ANY 3 (c,d,{NOBODY})")] {
+        assert_eq!(world().breaks(standby_names(Some(&setting))), NOTHING);
+    }
+    let some = format!("ANY 2 (c,d,{NOBODY})");
+    assert_eq!(world().breaks(standby_names(Some(&some))), ["G-14"]);
     let not_mine = leader().running(true, "").sync("b", &["a"]);
     assert_eq!(not_mine.breaks(standby_names(Some(""))), NOTHING);
 }
