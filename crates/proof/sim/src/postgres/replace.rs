@@ -69,10 +69,13 @@ pub(super) fn end_rewind(
         return Err(failed("the source has no data directory"));
     };
     let (wal, checkpoint) = (theirs.wal.clone(), theirs.checkpoint);
+    // pg_rewind takes the source's pg_wal and removes what is not there: what had begun late may begin early again.
+    let oldest = theirs.oldest;
     let Some(mine) = state.host_mut(me).server.cluster_mut() else {
         return Err(failed("there is no data directory"));
     };
     mine.wal.become_like(&wal);
+    mine.oldest = oldest;
     mine.replayed = wal.end();
     mine.min_recovery = (wal.end(), wal.timeline);
     mine.checkpoint = checkpoint;
