@@ -20,7 +20,7 @@ const INDEX_CLEARED: u32 = 401;
 #[derive(Debug)]
 pub(crate) enum Said {
     /// It was done; the node as it is now, or was before it was deleted.
-    Done(Answer),
+    Done(Box<Answer>),
     /// There is no such key; the store's index at that moment.
     Absent(u64),
     /// The key is not as the request said that it must be, or is there although it must not be.
@@ -65,7 +65,7 @@ pub(crate) fn meaning(status: u16, index: u64, body: &[u8]) -> Result<Said, Faul
             Fault::answered(format!("its answer is not what etcd answers: {error}"))
         })?;
         answer.index = index;
-        return Ok(Said::Done(answer));
+        return Ok(Said::Done(Box::new(answer)));
     }
     match serde_json::from_slice::<Refusal>(body) {
         Ok(refusal) => refused(status, refusal),

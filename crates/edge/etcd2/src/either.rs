@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use pgherd_domain::{ClusterView, MemberName};
-use pgherd_etcd::shared::{Fault, connecting};
+use pgherd_etcd::shared::Pace;
 use pgherd_etcd::{Api, Etcd, EtcdOptions};
 use pgherd_ports::{
     Acquisition, Condition, Dcs, DcsError, HandOver, Key, OperatorDcs, Renewal, Wake, Written,
@@ -16,7 +15,8 @@ use pgherd_ports::{
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::choice::{Choice, Old, choose};
+use crate::choice::Choice;
+use crate::scouts::Scouts;
 use crate::store::OldEtcd;
 
 /// The DCS port on whichever of etcd's APIs a cluster is in. Until that is known every call is an error that says why; once
@@ -41,20 +41,6 @@ struct Told {
 struct Chosen {
     api: Api,
     dcs: Arc<dyn OperatorDcs>,
-}
-
-struct Scouts {
-    old: OldEtcd,
-    today: Etcd,
-}
-
-/// What an endpoint says of the old API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Offer {
-    On,
-    Off,
-    /// It does not tell; the text says why.
-    Silent(String),
 }
 
 impl EitherEtcd {
@@ -89,7 +75,25 @@ impl EitherEtcd {
 
     async fn choose(&self) -> Result<Chosen, DcsError> {
         let scouts = self.scouts();
-        let Choice { api, agreed } = scouts.look(&self.options).await?;
+        let pace = Pace::of_operation(self.options.ttl, self.options.retry_timeout);
+        // There is no lease yet that would not stand a longer wait, and what is wrong can be told.
+        let patience = pace.total() * 2;
+        let choosing = timeout(patience, self.choose_by(&scouts, pace));
+        let api = choosing.await.unwrap_or_else(|_| {
+            let why = "it is not known yet whether this cluster is in its API v2 or v3";
+            Err(DcsError::TimedOut(patience, why.to_owned()))
+        })?;
+        let (options, me, wake) = (self.options.clone(), self.me.clone(), self.wake.clone());
+        let dcs: Arc<dyn OperatorDcs> = match api {
+            Api::V2 => Arc::new(OldEtcd::connect(options, me, wake)),
+            Api::V3 => Arc::new(Etcd::connect(options, me, wake)),
+        };
+        *self.scouts.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(Chosen { api, dcs })
+    }
+
+    async fn choose_by(&self, scouts: &Scouts, pace: Pace) -> Result<Api, DcsError> {
+        let Choice { api, agreed } = scouts.look(pace).await?;
         // Who is no member looks, and leaves it to members to agree.
         if !agreed && self.me.is_some() {
             let counts = scouts.today.agree(api).await?;
@@ -103,25 +107,12 @@ impl EitherEtcd {
         if self.me.is_some() {
             tell(api);
         }
-        let (options, me, wake) = (self.options.clone(), self.me.clone(), self.wake.clone());
-        let dcs: Arc<dyn OperatorDcs> = match api {
-            Api::V2 => Arc::new(OldEtcd::connect(options, me, wake)),
-            Api::V3 => Arc::new(Etcd::connect(options, me, wake)),
-        };
-        *self.scouts.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        Ok(Chosen { api, dcs })
+        Ok(api)
     }
 
     fn scouts(&self) -> Arc<Scouts> {
         let mut scouts = self.scouts.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || {
-            let (old, today) = (self.options.clone(), self.options.clone());
-            Arc::new(Scouts {
-                old: OldEtcd::connect(old, None, Wake::new()),
-                today: Etcd::connect(today, None, Wake::new()),
-            })
-        };
-        Arc::clone(scouts.get_or_insert_with(made))
+        Arc::clone(scouts.get_or_insert_with(|| Arc::new(Scouts::send(&self.options))))
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -136,92 +127,6 @@ fn tell(api: Api) {
             "this cluster is in etcd's API v3, although the section is `etcd`: its servers have v2 switched off, or it has \
              been there before. Patroni's section for it is `etcd3`"
         ),
-    }
-}
-
-impl Scouts {
-    async fn look(&self, options: &EtcdOptions) -> Result<Choice, DcsError> {
-        let (old, today) = tokio::join!(self.old(options), self.today.traces());
-        let old = old?;
-        match today {
-            Ok(today) => choose(&old, today).map_err(DcsError::Answered),
-            // Whoever may not use today's API can not have been there, and has the same user as the other members.
-            Err(DcsError::Denied(why)) if matches!(old, Old::On { .. }) => {
-                tracing::info!(why, "etcd's API v3 is not for this user");
-                Ok(Choice::alone(Api::V2))
-            }
-            Err(_) if matches!(old, Old::On { .. }) && self.is_etcd_2().await => {
-                Ok(Choice::alone(Api::V2))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// What there is of the old API: each endpoint is asked on its own.
-    async fn old(&self, options: &EtcdOptions) -> Result<Old, DcsError> {
-        let store = self.old.store();
-        store
-            .pool
-            .wait_for_endpoints(store.operation().deadline)
-            .await;
-        let patience = connecting(options.ttl);
-        let key = store.prefix.key(&Key::Initialize);
-        let key = &key;
-        let asked = store.pool.order().into_iter().map(|endpoint| async move {
-            let asking = endpoint.run(|client| async move { client.offers(key).await });
-            let offer = match timeout(patience, asking).await {
-                Ok(Ok(true)) => Offer::On,
-                Ok(Ok(false)) => Offer::Off,
-                Ok(Err(fault)) => Offer::Silent(why(fault)),
-                Err(_) => Offer::Silent(format!("no answer within {patience:?}")),
-            };
-            (endpoint.url().to_owned(), offer)
-        });
-        let offers = join_all(asked).await;
-        if offers.iter().any(|(_, offer)| *offer == Offer::On) {
-            let view = store.read_all().await?;
-            return Ok(Old::On {
-                initialized: view.initialize.is_some(),
-                led: view.leader.is_some(),
-            });
-        }
-        let off = offers.iter().any(|(_, offer)| *offer == Offer::Off);
-        let silent: Vec<String> = offers
-            .into_iter()
-            .filter_map(|(url, offer)| match offer {
-                Offer::Silent(why) => Some(format!("{url}: {why}")),
-                Offer::On | Offer::Off => None,
-            })
-            .collect();
-        match (off, silent.is_empty()) {
-            (true, true) => Ok(Old::Off),
-            (true, false) => Ok(Old::Unknown(silent.join("; "))),
-            (false, _) if silent.is_empty() => {
-                Err(DcsError::Unreachable("no endpoint is known yet".to_owned()))
-            }
-            (false, _) => Err(DcsError::Unreachable(silent.join("; "))),
-        }
-    }
-
-    /// Whether the servers are of a version that has nothing but the old API.
-    async fn is_etcd_2(&self) -> bool {
-        let store = self.old.store();
-        let asked = |client: crate::http::Client, _| async move { client.get("version").await };
-        let answer = store.pool.ask(store.operation(), asked).await;
-        answer.is_ok_and(|(_, body)| {
-            let said: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-            let version = said
-                .as_ref()
-                .and_then(|said| said.get("etcdserver")?.as_str());
-            version.is_some_and(|version| version.starts_with("2."))
-        })
-    }
-}
-
-fn why(fault: Fault) -> String {
-    match fault.settle("") {
-        Ok(why) => why,
-        Err(error) => error.to_string(),
     }
 }
 

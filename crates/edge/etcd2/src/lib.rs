@@ -22,6 +22,7 @@ mod members;
 mod node;
 mod promised;
 mod renew;
+mod scouts;
 mod store;
 mod watch;
 mod write;

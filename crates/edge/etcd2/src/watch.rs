@@ -101,7 +101,7 @@ async fn step(store: &Store, client: &Client, next: Option<u64>) -> Result<Step,
         }),
         Ok(Some(Said::Done(answer))) => Ok(Step {
             now: answer.node.modified_index,
-            event: Some(answer),
+            event: Some(*answer),
         }),
         Ok(Some(Said::Forgotten)) => Err(Ended::Said("too much happened meanwhile".to_owned())),
         Ok(Some(Said::Absent(_) | Said::Changed)) => {

@@ -144,7 +144,6 @@ async fn what_is_not_certain_is_not_chosen() {
     dcs.set_ttl(crate::TTL * 2);
     let said = text(dcs.load().await);
     assert!(said.contains("refused") && dcs.api().is_none(), "{said}");
-    assert!(dcs.acquire_leader().await.is_err());
 
     // One has no such API, and of the other nothing is known: a cluster of which nothing is known either may be there.
     servers.start_all();

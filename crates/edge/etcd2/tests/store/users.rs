@@ -5,7 +5,7 @@ use pgherd_ports::{Acquisition, Condition, Dcs as _, DcsError, Key};
 use pgherd_settings::{Secret, Store};
 
 use crate::server::Servers;
-use crate::{http, member, options, ready};
+use crate::{TTL, http, member, options, ready};
 
 async fn said(servers: &Servers, path: &str, body: &str) {
     let url = format!("{}/v2/auth/{path}", servers.urls()[0]);
@@ -19,6 +19,8 @@ async fn said(servers: &Servers, path: &str, body: &str) {
 
 fn as_user(servers: &Servers, user: &str, password: &str) -> EtcdOptions {
     let mut options = options(servers.urls());
+    // etcd hashes the password with each request, which takes long on a busy machine.
+    options.ttl = TTL * 10;
     options.etcd.username = Some(user.to_owned());
     options.etcd.password = Some(Secret::new(password));
     options
