@@ -3,17 +3,17 @@
 //! Six names are asked in a fixed order, and the first that has records counts. Records of clients name endpoints;
 //! records of servers name members, each of which can be asked for the endpoints of all.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::RData;
-use pgherd_settings::Discovery;
+use pgherd_settings::{Discovery, EtcdTls};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::store::Store;
+use crate::connect::Connect;
+use crate::pool::Pool;
 use crate::tls::http_client;
 
 /// The services, in the order asked.
@@ -40,20 +40,25 @@ pub(crate) trait Lookup: Send + Sync {
     async fn members(&self, url: &str) -> Result<Value, String>;
 }
 
-/// Looks now, and again every ten ttl.
-pub(crate) async fn refresh(store: Arc<Store>, discovery: Discovery) {
-    let lookup = match System::new(&store) {
+/// Looks now, and again every ten `ttl`, and tells `pool` what is found. For ever.
+pub async fn refresh<C: Connect>(
+    pool: &Pool<C>,
+    tls: &EtcdTls,
+    discovery: &Discovery,
+    ttl: impl Fn() -> Duration + Send,
+) {
+    let lookup = match System::new(tls) {
         Ok(lookup) => lookup,
         Err(why) => return tracing::error!("etcd can not be looked for in DNS: {why}"),
     };
     loop {
-        let found = endpoints(&lookup, &discovery).await;
+        let found = endpoints(&lookup, discovery).await;
         if found.is_empty() {
             tracing::warn!("Can not resolve SRV for {}", discovery.domain);
             sleep(PAUSE).await;
         } else {
-            store.pool.configure(&found);
-            sleep(store.leases.ttl() * 10).await;
+            pool.configure(&found);
+            sleep(ttl() * 10).await;
         }
     }
 }
@@ -123,10 +128,10 @@ struct System {
 }
 
 impl System {
-    fn new(store: &Store) -> Result<Self, String> {
+    fn new(tls: &EtcdTls) -> Result<Self, String> {
         let dns = TokioResolver::builder_tokio().and_then(|builder| builder.build());
         let dns = dns.map_err(|error| format!("read how DNS is set up: {error}"))?;
-        let http = http_client(store.pool.login(), PATIENCE)?;
+        let http = http_client(tls, PATIENCE)?;
         Ok(Self { dns, http })
     }
 }

@@ -4,54 +4,60 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use etcd_client::Client;
 use tokio::time::Instant;
 
+use crate::connect::Connect;
 use crate::fault::Fault;
-use crate::tls::Login;
 
 /// One etcd member, or a proxy in front of some.
-pub(crate) struct Endpoint {
+pub struct Endpoint<C: Connect> {
     url: String,
-    login: Arc<Login>,
-    state: Mutex<State>,
+    login: Arc<C>,
+    state: Mutex<State<C::Client>>,
     /// Held while logging in, so that many callers log in once.
     connecting: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
-struct State {
-    client: Option<Client>,
+struct State<T> {
+    client: Option<T>,
     /// Counts connections, so that a late complaint about an old one does not hit its successor.
     number: u64,
     heard: Option<Instant>,
     avoid_until: Option<Instant>,
 }
 
-impl Endpoint {
-    pub(crate) fn new(url: String, login: Arc<Login>) -> Self {
+impl<C: Connect> Endpoint<C> {
+    pub(crate) fn new(url: String, login: Arc<C>) -> Self {
         Self {
             url,
             login,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                client: None,
+                number: 0,
+                heard: None,
+                avoid_until: None,
+            }),
             connecting: tokio::sync::Mutex::default(),
         }
     }
 
     /// `scheme://host:port`.
-    pub(crate) fn url(&self) -> &str {
+    pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Runs one attempt. Credentials that are refused get one more try after a new login.
-    pub(crate) async fn run<T, F, Fut>(&self, attempt: F) -> Result<T, Fault>
+    ///
+    /// # Errors
+    /// What the attempt met, or why there is no connection.
+    pub async fn run<T, F, Fut>(&self, attempt: F) -> Result<T, Fault>
     where
-        F: Fn(Client) -> Fut,
+        F: Fn(C::Client) -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
         let (client, number) = self.client().await?;
         let mut result = attempt(client).await;
-        if matches!(result, Err(Fault::Denied(_))) && self.login.user.is_some() {
+        if matches!(result, Err(Fault::Denied(_))) && self.login.logs_in() {
             self.hang_up(number);
             let (client, _) = self.client().await?;
             result = attempt(client).await;
@@ -69,7 +75,10 @@ impl Endpoint {
     }
 
     /// The client, with its number; made now if there is none.
-    pub(crate) async fn client(&self) -> Result<(Client, u64), Fault> {
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn client(&self) -> Result<(C::Client, u64), Fault> {
         if let Some(ready) = self.ready() {
             return Ok(ready);
         }
@@ -85,7 +94,7 @@ impl Endpoint {
     }
 
     /// Drops the connection if it is still the one with this number.
-    pub(crate) fn hang_up(&self, number: u64) {
+    pub fn hang_up(&self, number: u64) {
         let mut state = self.state();
         if state.number == number {
             state.client = None;
@@ -93,7 +102,7 @@ impl Endpoint {
     }
 
     /// Drops the connection if nothing was heard over it since `since`: it may lead into a black hole.
-    pub(crate) fn hang_up_if_silent(&self, since: Instant) {
+    pub fn hang_up_if_silent(&self, since: Instant) {
         let mut state = self.state();
         if state.heard.is_none_or(|heard| heard < since) {
             state.client = None;
@@ -101,12 +110,12 @@ impl Endpoint {
     }
 
     /// Asks this endpoint after the others until then.
-    pub(crate) fn avoid_until(&self, until: Instant) {
+    pub fn avoid_until(&self, until: Instant) {
         self.state().avoid_until = Some(until);
     }
 
     /// It answered: no reason to avoid it.
-    pub(crate) fn forgive(&self) {
+    pub fn forgive(&self) {
         self.state().avoid_until = None;
     }
 
@@ -115,17 +124,17 @@ impl Endpoint {
         self.state().avoid_until.is_some_and(|until| now < until)
     }
 
-    fn ready(&self) -> Option<(Client, u64)> {
+    fn ready(&self) -> Option<(C::Client, u64)> {
         let state = self.state();
         Some((state.client.clone()?, state.number))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<C::Client>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Endpoint {
+impl<C: Connect> fmt::Debug for Endpoint<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("url", &self.url)

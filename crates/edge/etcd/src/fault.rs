@@ -31,7 +31,7 @@ const UNAUTHENTICATED: i32 = 16;
 
 /// One attempt on one endpoint that came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Another endpoint, or the same a little later, may answer.
     Passing {
         /// What was wrong.
@@ -49,7 +49,8 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// A passing fault that the endpoint told itself.
-    pub(crate) const fn answered(why: String) -> Self {
+    #[must_use]
+    pub const fn answered(why: String) -> Self {
         Self::Passing {
             why,
             answered: true,
@@ -57,7 +58,8 @@ impl Fault {
     }
 
     /// A passing fault of the connection.
-    pub(crate) const fn silent(why: String) -> Self {
+    #[must_use]
+    pub const fn silent(why: String) -> Self {
         Self::Passing {
             why,
             answered: false,
@@ -65,7 +67,10 @@ impl Fault {
     }
 
     /// The error that the caller of the port gets, or what is to be noted before others are asked.
-    pub(crate) fn settle(self, endpoint: &str) -> Result<String, DcsError> {
+    ///
+    /// # Errors
+    /// When asking others is of no use.
+    pub fn settle(self, endpoint: &str) -> Result<String, DcsError> {
         match self {
             Self::Passing { why, .. } => Ok(why),
             Self::Denied(why) => Err(DcsError::Denied(format!("{endpoint}: {why}"))),

@@ -51,7 +51,8 @@ async fn list(store: &Store) -> Result<MemberListResponse, DcsError> {
 }
 
 /// Advertised addresses that this host can use: of a kind with the configured ones.
-fn usable(configured: &[String], mut advertised: Vec<String>) -> Vec<String> {
+#[must_use]
+pub fn usable(configured: &[String], mut advertised: Vec<String>) -> Vec<String> {
     let remote = configured.iter().any(|url| !is_local(url));
     advertised.retain(|url| {
         let scheme_fits = configured.iter().any(|one| scheme(one) == scheme(url));

@@ -21,7 +21,7 @@ impl Store {
     /// # Errors
     /// When somebody leads this cluster by the old API.
     pub(crate) async fn nobody_leads_by_the_old_api(&self) -> Result<(), DcsError> {
-        let http = match http_client(self.pool.login(), PATIENCE) {
+        let http = match http_client(&self.pool.login().tls, PATIENCE) {
             Ok(http) => http,
             Err(why) => {
                 tracing::debug!(why, "ask etcd's old API for a leader");

@@ -6,39 +6,39 @@ use tokio::time::Instant;
 
 /// Deadlines of one operation on the store. All follow from ttl and `retry_timeout`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// When the operation began.
-    pub(crate) begun: Instant,
+    pub begun: Instant,
     /// When it ends, answered or not.
-    pub(crate) deadline: Instant,
+    pub deadline: Instant,
     /// How long an endpoint may be silent before the next is asked too; also the pause before one that
     /// failed is asked again.
-    pub(crate) hedge: Duration,
+    pub hedge: Duration,
     /// How long an endpoint may be silent before it is asked again over a new connection.
-    pub(crate) again: Duration,
+    pub again: Duration,
     /// Ask one endpoint once. For writes that must not happen twice.
-    pub(crate) once: bool,
+    pub once: bool,
 }
 
 impl Pace {
     /// A renewal: over within a quarter of ttl, so that several fit into a lease.
-    pub(crate) fn of_renewal(ttl: Duration, retry_timeout: Duration) -> Self {
+    pub fn of_renewal(ttl: Duration, retry_timeout: Duration) -> Self {
         Self::within(ttl, (ttl / 4).min(retry_timeout))
     }
 
     /// Everything else: over within a third of ttl, at least a second, at most `retry_timeout`.
-    pub(crate) fn of_operation(ttl: Duration, retry_timeout: Duration) -> Self {
+    pub fn of_operation(ttl: Duration, retry_timeout: Duration) -> Self {
         let total = (ttl / 3).max(Duration::from_secs(1)).min(retry_timeout);
         Self::within(ttl, total)
     }
 
     /// The same, with one endpoint asked once.
-    pub(crate) const fn once(self) -> Self {
+    pub const fn once(self) -> Self {
         Self { once: true, ..self }
     }
 
     /// How long it may take in all.
-    pub(crate) fn total(&self) -> Duration {
+    pub fn total(&self) -> Duration {
         self.deadline - self.begun
     }
 
@@ -55,17 +55,17 @@ impl Pace {
 }
 
 /// A healthy etcd answers within some milliseconds; a disk that is busy for a moment is worth a short wait.
-pub(crate) fn hedge(ttl: Duration) -> Duration {
+pub fn hedge(ttl: Duration) -> Duration {
     (ttl / 20).clamp(Duration::from_millis(100), Duration::from_millis(500))
 }
 
 /// How long a failing endpoint is asked after the others.
-pub(crate) fn penalty(ttl: Duration) -> Duration {
+pub fn penalty(ttl: Duration) -> Duration {
     (ttl / 2).max(Duration::from_secs(1))
 }
 
 /// How long connecting and logging in may take.
-pub(crate) fn connecting(ttl: Duration) -> Duration {
+pub fn connecting(ttl: Duration) -> Duration {
     (ttl / 10).clamp(Duration::from_millis(500), Duration::from_secs(3))
 }
 

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use etcd_client::Client;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use pgherd_ports::DcsError;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::connect::Connect;
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
 use crate::pace::{Pace, penalty};
@@ -24,18 +24,18 @@ const ENDPOINTS_MAX: usize = 16;
 
 /// All endpoints of one etcd cluster.
 #[derive(Debug)]
-pub(crate) struct Pool {
-    login: Arc<Login>,
+pub struct Pool<C: Connect = Login> {
+    login: Arc<C>,
     seed: String,
-    state: Mutex<State>,
+    state: Mutex<State<C>>,
     /// Told when endpoints were found.
     found: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct State<C: Connect> {
     /// The configured ones first.
-    endpoints: Vec<Arc<Endpoint>>,
+    endpoints: Vec<Arc<Endpoint<C>>>,
     configured: usize,
     /// The one that answered last is asked first.
     sticky: String,
@@ -43,18 +43,18 @@ struct State {
 
 /// Counts the attempts of one operation. With more than one, a conflict may be with ourselves.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tries(Arc<AtomicU32>);
+pub struct Tries(Arc<AtomicU32>);
 
 impl Tries {
     /// Whether some other attempt of the same operation may have reached etcd.
-    pub(crate) fn repeated(&self) -> bool {
+    pub fn repeated(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 1
     }
 }
 
-impl Pool {
+impl<C: Connect> Pool<C> {
     /// Endpoints as configured. `seed` spreads clients over them: each begins with another one.
-    pub(crate) fn new(urls: &[String], login: Login, seed: &str) -> Self {
+    pub fn new(urls: &[String], login: C, seed: &str) -> Self {
         let pool = Self {
             login: Arc::new(login),
             seed: seed.to_owned(),
@@ -71,7 +71,7 @@ impl Pool {
 
     /// Takes `urls` in the place of the addresses that were configured before; what is known of one that stays
     /// is kept.
-    pub(crate) fn configure(&self, urls: &[String]) {
+    pub fn configure(&self, urls: &[String]) {
         let mut state = self.state();
         let configured = state.configured;
         let learned = state.endpoints.split_off(configured);
@@ -102,12 +102,12 @@ impl Pool {
     }
 
     /// How connections are made.
-    pub(crate) fn login(&self) -> &Login {
+    pub fn login(&self) -> &C {
         &self.login
     }
 
     /// The one of `known` with this address, or a new one.
-    fn endpoint(&self, known: &[Arc<Endpoint>], url: &str) -> Arc<Endpoint> {
+    fn endpoint(&self, known: &[Arc<Endpoint<C>>], url: &str) -> Arc<Endpoint<C>> {
         let found = known.iter().find(|there| there.url() == url);
         found.map_or_else(
             || Arc::new(Endpoint::new(url.to_owned(), Arc::clone(&self.login))),
@@ -116,7 +116,7 @@ impl Pool {
     }
 
     /// Waits until there is somebody to ask, no longer than until `deadline`: endpoints may still be looked for.
-    async fn wait_for_endpoints(&self, deadline: Instant) {
+    pub async fn wait_for_endpoints(&self, deadline: Instant) {
         let found = self.found.notified();
         if self.state().endpoints.is_empty() {
             tokio::time::timeout_at(deadline, found).await.ok();
@@ -124,7 +124,7 @@ impl Pool {
     }
 
     /// The addresses that were configured.
-    pub(crate) fn configured(&self) -> Vec<String> {
+    pub fn configured(&self) -> Vec<String> {
         let state = self.state();
         let configured = state.endpoints.iter().take(state.configured);
         configured
@@ -134,7 +134,7 @@ impl Pool {
 
     /// Takes the addresses that etcd names itself in use, after the configured ones; others learned before
     /// are dropped.
-    pub(crate) fn learn(&self, urls: &[String]) {
+    pub fn learn(&self, urls: &[String]) {
         let mut state = self.state();
         let configured = state.configured;
         let known = state.endpoints.split_off(configured);
@@ -150,7 +150,7 @@ impl Pool {
 
     /// Endpoints in the order in which to ask them: the last that answered, the others as listed, and those
     /// that failed lately at the end.
-    pub(crate) fn order(&self) -> Vec<Arc<Endpoint>> {
+    pub fn order(&self) -> Vec<Arc<Endpoint<C>>> {
         let now = Instant::now();
         let state = self.state();
         let mut order = state.endpoints.clone();
@@ -162,14 +162,17 @@ impl Pool {
 
     /// How long a failing endpoint is asked last.
     fn penalty(&self) -> Duration {
-        penalty(self.login.ttl)
+        penalty(self.login.ttl())
     }
 
     /// Runs `attempt` on one endpoint after another, and beside one another, until one answers or the
     /// deadline passes (see `race`). Attempts that lost are dropped.
-    pub(crate) async fn ask<T, F, Fut>(&self, pace: Pace, attempt: F) -> Result<T, DcsError>
+    ///
+    /// # Errors
+    /// When nobody answered in time, and at once for what every endpoint would say.
+    pub async fn ask<T, F, Fut>(&self, pace: Pace, attempt: F) -> Result<T, DcsError>
     where
-        F: Fn(Client, Tries) -> Fut + Sync,
+        F: Fn(C::Client, Tries) -> Fut + Sync,
         Fut: Future<Output = Result<T, Fault>> + Send,
         T: Send,
     {
@@ -205,7 +208,7 @@ impl Pool {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use pgherd_ports::DcsError;
 use tokio::time::Instant;
 
+use crate::connect::Connect;
 use crate::endpoint::Endpoint;
 use crate::pace::Pace;
 
@@ -18,15 +19,15 @@ const HANGING_MAX: u8 = 2;
 
 /// One operation's attempts.
 #[derive(Debug)]
-pub(crate) struct Race {
-    lanes: Vec<Lane>,
+pub(crate) struct Race<C: Connect> {
+    lanes: Vec<Lane<C>>,
     pace: Pace,
     penalty: Duration,
 }
 
 #[derive(Debug)]
-struct Lane {
-    endpoint: Arc<Endpoint>,
+struct Lane<C: Connect> {
+    endpoint: Arc<Endpoint<C>>,
     /// When it may be asked next.
     at: Instant,
     /// When it was first asked.
@@ -35,10 +36,10 @@ struct Lane {
     said: Option<String>,
 }
 
-impl Race {
+impl<C: Connect> Race<C> {
     /// A race over `endpoints`, best first, that begins at `now`.
     pub(crate) fn new(
-        mut endpoints: Vec<Arc<Endpoint>>,
+        mut endpoints: Vec<Arc<Endpoint<C>>>,
         pace: Pace,
         penalty: Duration,
         now: Instant,
@@ -66,7 +67,7 @@ impl Race {
     }
 
     /// The next lane that is to be asked now, with its endpoint; counts it as asked.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<(usize, Arc<Endpoint>)> {
+    pub(crate) fn due(&mut self, now: Instant) -> Option<(usize, Arc<Endpoint<C>>)> {
         if now >= self.pace.deadline {
             return None;
         }
@@ -164,7 +165,7 @@ impl Race {
     }
 }
 
-impl Lane {
+impl<C: Connect> Lane<C> {
     const fn may_be_asked(&self, once: bool) -> bool {
         if once {
             return self.since.is_none();
@@ -180,7 +181,7 @@ mod tests {
 
     const TTL: Duration = Duration::from_secs(30);
 
-    fn race(size: usize, once: bool) -> (Race, Pace) {
+    fn race(size: usize, once: bool) -> (Race<Login>, Pace) {
         let login = Arc::new(Login {
             tls: pgherd_settings::EtcdTls::default(),
             user: None,
@@ -196,7 +197,7 @@ mod tests {
     }
 
     /// The lanes that are asked at `now`.
-    fn asked(race: &mut Race, now: Instant) -> Vec<usize> {
+    fn asked(race: &mut Race<Login>, now: Instant) -> Vec<usize> {
         std::iter::from_fn(|| race.due(now).map(|(lane, _)| lane)).collect()
     }
 

@@ -35,6 +35,11 @@ pub struct Etcd {
 }
 
 impl Etcd {
+    /// What all operations share.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Takes up one cluster's prefix. `me` is the member whose lease this is; `None` for a client that only
     /// reads and writes, which has no lease and watches nothing. `wake` is called on changes that a loop
     /// must look at (contract §4.8). To be called within a tokio runtime.
@@ -46,7 +51,11 @@ impl Etcd {
             tasks.spawn(members::refresh(Arc::clone(&store)));
         }
         if let Some(discovery) = discovery {
-            tasks.spawn(discovery::refresh(Arc::clone(&store), discovery));
+            let store = Arc::clone(&store);
+            tasks.spawn(async move {
+                let (pool, tls) = (&store.pool, &store.pool.login().tls);
+                discovery::refresh(pool, tls, &discovery, || store.leases.ttl()).await;
+            });
         }
         if store.me.is_some() {
             tasks.spawn(watch::follow(Arc::clone(&store), wake));
@@ -156,7 +165,7 @@ impl Store {
         known.insert(path, revision);
     }
 
-    async fn read_all(&self) -> Result<ClusterView, DcsError> {
+    pub(crate) async fn read_all(&self) -> Result<ClusterView, DcsError> {
         let prefix = self.prefix.as_str();
         let found = self
             .pool
@@ -223,6 +232,7 @@ impl Dcs for Etcd {
     async fn load(&self) -> Result<ClusterView, DcsError> {
         let view = self.store.read_all().await?;
         if view.leader.is_none() && view.initialize.is_none() {
+            self.members_are_not_in_the_old_api().await?;
             self.store.nobody_leads_by_the_old_api().await?;
         }
         Ok(view)

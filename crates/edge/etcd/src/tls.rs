@@ -10,6 +10,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::timeout;
 
+use crate::connect::Connect;
 use crate::fault::{Fault, needs_no_login};
 use crate::pace::connecting;
 
@@ -20,7 +21,7 @@ const PING_PATIENCE: Duration = Duration::from_secs(4);
 
 /// How connections are made: the same for every endpoint.
 #[derive(Debug, Clone)]
-pub(crate) struct Login {
+pub struct Login {
     /// Certificates and key.
     pub(crate) tls: EtcdTls,
     /// User and password of etcd's own authentication.
@@ -29,10 +30,11 @@ pub(crate) struct Login {
     pub(crate) ttl: Duration,
 }
 
-impl Login {
-    /// A client for one endpoint. Without a user this touches no network: the first request connects.
-    /// Certificates are read again each time, so that renewed ones need no restart.
-    pub(crate) async fn connect(&self, url: &str) -> Result<Client, Fault> {
+impl Connect for Login {
+    type Client = Client;
+
+    /// Without a user this touches no network: the first request connects.
+    async fn connect(&self, url: &str) -> Result<Client, Fault> {
         let patience = connecting(self.ttl);
         let options = self.options(url)?;
         let Some((user, password)) = &self.user else {
@@ -52,6 +54,16 @@ impl Login {
         }
     }
 
+    fn logs_in(&self) -> bool {
+        self.user.is_some()
+    }
+
+    fn ttl(&self) -> Duration {
+        self.ttl
+    }
+}
+
+impl Login {
     fn options(&self, url: &str) -> Result<ConnectOptions, Fault> {
         let options = ConnectOptions::new()
             .with_connect_timeout(connecting(self.ttl))
@@ -77,22 +89,36 @@ impl Login {
     }
 }
 
-/// A client for what etcd's members say over HTTP, which checks and shows the certificates of `login`.
-pub(crate) fn http_client(login: &Login, patience: Duration) -> Result<reqwest::Client, String> {
+/// A client for what etcd's members say over HTTP.
+pub(crate) fn http_client(tls: &EtcdTls, patience: Duration) -> Result<reqwest::Client, String> {
+    let builder = http_builder(tls, true)?.timeout(patience);
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// A client of HTTP that checks and shows the certificates that are given, read from their files as they are now. The
+/// host's own authorities count where none is given and connections are to be `encrypted`.
+///
+/// # Errors
+/// When a file can not be read, or has no certificate.
+pub fn http_builder(tls: &EtcdTls, encrypted: bool) -> Result<reqwest::ClientBuilder, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     let mut roots = rustls::RootCertStore::empty();
-    match &login.tls.cacert {
-        Some(path) => roots.add_parsable_certificates(certificates(path)?),
-        None => roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+    match (&tls.cacert, encrypted) {
+        (Some(path), _) => roots.add_parsable_certificates(certificates(path)?),
+        // Reading the host's own takes a while.
+        (None, true) => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)
+        }
+        (None, false) => (0, 0),
     };
     let builder = builder.with_root_certificates(roots);
-    let config = match &login.tls.cert {
+    let config = match &tls.cert {
         None => builder.with_no_client_auth(),
         Some(cert) => {
-            let path = login.tls.key.as_ref().unwrap_or(cert);
+            let path = tls.key.as_ref().unwrap_or(cert);
             let key =
                 PrivateKeyDer::from_pem_file(path).map_err(|error| format!("{path}: {error}"))?;
             builder
@@ -100,11 +126,7 @@ pub(crate) fn http_client(login: &Login, patience: Duration) -> Result<reqwest::
                 .map_err(|error| error.to_string())?
         }
     };
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(config)
-        .timeout(patience)
-        .build()
-        .map_err(|error| error.to_string())
+    Ok(reqwest::Client::builder().tls_backend_preconfigured(config))
 }
 
 fn certificates(path: &Utf8Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -16,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::fault::Fault;
 use crate::pace::{connecting, hedge, penalty};
 use crate::store::Store;
+use crate::tls::Login;
 
 /// Watches for ever.
 pub(crate) async fn follow(store: Arc<Store>, wake: Wake) {
@@ -34,7 +35,7 @@ pub(crate) async fn follow(store: Arc<Store>, wake: Wake) {
 }
 
 /// One watch on one endpoint, until it ends; the text says why.
-async fn watch(store: &Store, endpoint: &Endpoint, wake: &Wake) -> Result<(), String> {
+async fn watch(store: &Store, endpoint: &Endpoint<Login>, wake: &Wake) -> Result<(), String> {
     let begun = Instant::now();
     let patience = connecting(store.leases.ttl());
     let mut stream = match timeout(patience, open(store, endpoint)).await {
@@ -72,7 +73,7 @@ async fn watch(store: &Store, endpoint: &Endpoint, wake: &Wake) -> Result<(), St
     }
 }
 
-async fn open(store: &Store, endpoint: &Endpoint) -> Result<WatchStream, Fault> {
+async fn open(store: &Store, endpoint: &Endpoint<Login>) -> Result<WatchStream, Fault> {
     endpoint
         .run(|mut client| async move {
             let options = WatchOptions::new().with_prefix().with_prev_key();

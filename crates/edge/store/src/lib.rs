@@ -6,6 +6,7 @@ use std::time::Duration;
 use pgherd_consul::{Consul, ConsulOptions};
 use pgherd_domain::MemberName;
 use pgherd_etcd::{Etcd, EtcdOptions};
+use pgherd_etcd2::EitherEtcd;
 use pgherd_ports::{OperatorDcs, Wake};
 use pgherd_settings::Store;
 use pgherd_zookeeper::{ZooKeeper, ZooKeeperOptions};
@@ -38,6 +39,7 @@ pub fn open(options: StoreOptions, me: Option<MemberName>, wake: Wake) -> Arc<dy
     } = options;
     match store {
         Store::Etcd(etcd) => {
+            let old_api = etcd.old_api;
             let options = EtcdOptions {
                 etcd,
                 namespace,
@@ -45,7 +47,10 @@ pub fn open(options: StoreOptions, me: Option<MemberName>, wake: Wake) -> Arc<dy
                 ttl,
                 retry_timeout,
             };
-            Arc::new(Etcd::connect(options, me, wake))
+            match old_api {
+                true => Arc::new(EitherEtcd::connect(options, me, wake)),
+                false => Arc::new(Etcd::connect(options, me, wake)),
+            }
         }
         Store::Consul(consul) => {
             let options = ConsulOptions {

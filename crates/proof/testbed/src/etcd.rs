@@ -22,6 +22,7 @@ const ASK: Duration = Duration::from_secs(1);
 pub struct Etcd {
     hosts: Vec<Host>,
     token: String,
+    old_api: bool,
     running: Vec<Option<Process>>,
 }
 
@@ -39,11 +40,20 @@ impl Etcd {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_named(bed: &Testbed, name: &str, size: usize) -> Result<Self> {
+        Self::start_with(bed, name, size, false).await
+    }
+
+    /// The same, with or without etcd's API v2.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(bed: &Testbed, name: &str, size: usize, old_api: bool) -> Result<Self> {
         let hosts = bed.hosts(name, size)?;
         let running = hosts.iter().map(|_| None).collect();
         let mut etcd = Self {
             hosts,
             token: format!("{}-{name}", bed.id()),
+            old_api,
             running,
         };
         etcd.start_all()?;
@@ -174,6 +184,29 @@ impl Etcd {
         Ok(value.trim().to_owned())
     }
 
+    /// What API v2 answers for a key: its node, also when that is a folder.
+    ///
+    /// # Errors
+    /// When there is no such key, or no such API.
+    pub async fn old_node(&self, key: &str) -> Result<Value> {
+        let host = self.hosts.first().context("etcd has no host")?;
+        let path = format!("/v2/keys{key}?recursive=true&quorum=true");
+        let reply = http::get(host.at(Port::EtcdClient), &path).await?;
+        ensure!(reply.status == 200, "{path}: {}", reply.body);
+        let mut answer = reply.json()?;
+        Ok(answer["node"].take())
+    }
+
+    /// The names of all keys that begin with `prefix`, one a line.
+    ///
+    /// # Errors
+    /// When etcd does not tell.
+    pub async fn keys(&self, prefix: &str) -> Result<String> {
+        let words = ["get", "--prefix", "--keys-only", prefix];
+        let keys = self.etcdctl(&words).await?;
+        Ok(keys.trim().to_owned())
+    }
+
     async fn etcdctl(&self, words: &[&str]) -> Result<String> {
         let host = self.hosts.first().context("etcd has no host")?;
         let end = format!("--endpoints={}", self.endpoints().join(","));
@@ -237,6 +270,9 @@ impl Etcd {
                 .iter()
                 .flat_map(|(key, value)| [key.to_string(), value.to_string()]),
         );
+        if self.old_api {
+            argv.push("--enable-v2=true".to_owned());
+        }
         argv
     }
 }

@@ -29,6 +29,8 @@ pub struct HerdOptions {
     pub members: usize,
     /// etcd members, each on its own host.
     pub stores: usize,
+    /// etcd has its API v2, and the members use it: their section is `etcd`, as with Patroni.
+    pub old_api: bool,
     /// ZooKeeper servers, each on its own host; more than none: the members use them and not etcd.
     pub zookeepers: usize,
     /// Consul servers, each on its own host, in the place of etcd; 0: etcd it is.
@@ -63,6 +65,7 @@ impl Default for HerdOptions {
         Self {
             members: 3,
             stores: 3,
+            old_api: false,
             zookeepers: 0,
             consuls: 0,
             ttl: 5,
@@ -123,7 +126,7 @@ impl Herd {
             0 => options.stores,
             _ => 0,
         };
-        let etcd = Etcd::start_named(&bed, &format!("{prefix}etcd"), stores)
+        let etcd = Etcd::start_with(&bed, &format!("{prefix}etcd"), stores, options.old_api)
             .await
             .with_context(|| bed.report())?;
         let consul = match options.consuls {
@@ -144,6 +147,7 @@ impl Herd {
         let store = |at: usize| match (&consul, &zookeeper) {
             (Some(consul), _) => yaml::consul(&consul.endpoints(), at),
             (None, Some(zookeeper)) => yaml::hosts("zookeeper", &zookeeper.endpoints()),
+            (None, None) if options.old_api => yaml::hosts("etcd", &etcd.endpoints()),
             (None, None) => yaml::hosts("etcd3", &etcd.endpoints()),
         };
         if options.archive {

@@ -118,12 +118,13 @@ fn from_url(url: &str) -> Result<(Store, Option<String>), String> {
         HostPort::parse(place.unwrap_or_default(), port)
     };
     let (store, path) = match scheme.as_deref().unwrap_or_else(by_port) {
-        "etcd" | "etcd3" => {
+        which @ ("etcd" | "etcd3") => {
             let endpoint = Endpoint::parse(&rest, "http", 2379)?;
             let etcd = Etcd {
                 hosts: vec![endpoint.url],
                 username: endpoint.username,
                 password: endpoint.password,
+                old_api: which == "etcd",
                 ..Etcd::default()
             };
             (Store::Etcd(etcd), endpoint.path)

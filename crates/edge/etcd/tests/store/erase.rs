@@ -1,10 +1,10 @@
 //! Erasing a cluster: all of its keys go, whoever wrote them, and nobody else's.
 
-use pgherd_etcd::{Etcd, EtcdOptions};
+use pgherd_etcd::EtcdOptions;
 use pgherd_ports::{Condition, Dcs as _, Key, OperatorDcs as _, Wake};
 
 use crate::server::Servers;
-use crate::{member, name, options, ready};
+use crate::{Etcd, member, name, options, ready};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_keys_of_a_cluster_go_and_no_others() {

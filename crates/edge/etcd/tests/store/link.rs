@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tokio::io::{copy, sink};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -77,17 +77,24 @@ impl Link {
 
 async fn pass(mut stream: TcpStream, target: u16, state: watch::Receiver<State>) {
     let accepted = state.borrow().healed;
+    let is_bad = move |now: &State| now.cut || now.healed != accepted;
     let mut watched = state.clone();
     tokio::select! {
         biased;
-        _ = watched.wait_for(|now| now.cut || now.healed != accepted) => {}
-        () = forward(&mut stream, target, state) => return,
+        _ = watched.wait_for(is_bad) => {}
+        () = forward(&mut stream, target, state, is_bad) => return,
     }
     // Held open until the test is over.
     std::future::pending::<()>().await;
 }
 
-async fn forward(stream: &mut TcpStream, target: u16, mut state: watch::Receiver<State>) {
+async fn forward(
+    stream: &mut TcpStream,
+    target: u16,
+    mut state: watch::Receiver<State>,
+    is_bad: impl Fn(&State) -> bool,
+) {
+    let now = state.clone();
     let Ok(mut server) = TcpStream::connect((address(), target)).await else {
         return;
     };
@@ -103,8 +110,20 @@ async fn forward(stream: &mut TcpStream, target: u16, mut state: watch::Receiver
         drop(copy(&mut from_server, &mut sink()).await);
         std::future::pending::<()>().await;
     };
+    let requests = async {
+        let mut bytes = [0; 8192];
+        while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
+            // What was read in the moment of the cut does not pass either.
+            if is_bad(&now.borrow()) {
+                std::future::pending::<()>().await;
+            }
+            if to_server.write_all(&bytes[..length]).await.is_err() {
+                return;
+            }
+        }
+    };
     tokio::select! {
-        _ = copy(&mut from_client, &mut to_server) => {}
+        () = requests => {}
         () = answers => {}
     }
 }

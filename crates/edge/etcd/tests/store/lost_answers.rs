@@ -1,8 +1,8 @@
 //! Requests that were carried out while their answer was lost: sent again, they are recognised as done.
 
-use pgherd_etcd::Etcd;
 use pgherd_ports::{Acquisition, Condition, Dcs as _, HandOver, Key, Leading, Written};
 
+use crate::Etcd;
 use crate::link::Link;
 use crate::server::Servers;
 use crate::{member, name, options, ready};

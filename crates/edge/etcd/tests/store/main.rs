@@ -1,4 +1,5 @@
-//! The DCS port on real etcd servers, started for each test on loopback addresses of its own.
+//! The DCS port on real etcd servers, started for each test on loopback addresses of its own. What must hold on either of
+//! etcd's APIs is run by the store on the old one too.
 #![expect(
     clippy::expect_used,
     reason = "helpers of tests end the test where something is not as it must be"
@@ -24,6 +25,8 @@ use pgherd_domain::MemberName;
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_ports::{Dcs as _, DcsError, Wake};
 
+/// What every server is started with.
+const FLAGS: &[&str] = &[];
 /// Nothing here takes that long, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The ttl of most tests: deadlines are fractions of it and must leave room for a busy machine.

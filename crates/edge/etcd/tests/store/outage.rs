@@ -1,6 +1,6 @@
 //! Etcd is away: nothing is known, that is said, and everything goes on by itself afterwards.
 
-use pgherd_ports::{Condition, Dcs as _, DcsError, Key};
+use pgherd_ports::{Condition, Dcs as _, DcsError, Key, Leading};
 use tokio::time::Instant;
 
 use crate::server::Servers;
@@ -68,4 +68,46 @@ async fn connecting_needs_no_etcd() {
     assert!(said.contains(&servers.urls()[0]), "{said}");
     servers.start_all();
     ready(&dcs).await;
+}
+
+/// The leader of the etcd cluster dies; the lease is renewed in time all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renewals_go_on_when_the_etcd_leader_dies() {
+    let mut servers = Servers::start(3);
+    let dcs = member("a", options(servers.urls()));
+    ready(&dcs).await;
+    dcs.acquire_leader().await.unwrap();
+    until("etcd has a leader", async || {
+        leader(&servers).await.is_some()
+    })
+    .await;
+    let leader = leader(&servers).await.unwrap();
+    servers.kill(leader);
+    let begun = Instant::now();
+    let mut renewed = begun;
+    while begun.elapsed() < TTL * 5 / 4 {
+        let sent = Instant::now();
+        if let Ok(renewal) = dcs.renew().await {
+            assert_eq!((renewal.alive, renewal.leading), (true, Leading::Me));
+            renewed = sent;
+        }
+        assert!(renewed.elapsed() < TTL, "no renewal for a whole ttl");
+        tokio::time::sleep(TTL / 12).await;
+    }
+}
+
+/// The index of the member that leads the etcd cluster; `None` while nobody does.
+async fn leader(servers: &Servers) -> Option<usize> {
+    for (index, url) in servers.urls().iter().enumerate() {
+        let Ok(mut client) = etcd_client::Client::connect([url], None).await else {
+            continue;
+        };
+        let Ok(status) = client.status().await else {
+            continue;
+        };
+        if status.header().map(etcd_client::ResponseHeader::member_id) == Some(status.leader()) {
+            return Some(index);
+        }
+    }
+    None
 }

@@ -14,7 +14,8 @@ static NEXT_PORT: AtomicU16 = AtomicU16::new(12_000);
 pub(crate) struct Servers {
     members: Vec<Member>,
     dir: TempDir,
-    extra: Vec<String>,
+    /// Options of each, which count when it is started.
+    pub(crate) extra: Vec<Vec<String>>,
     scheme: &'static str,
 }
 
@@ -58,7 +59,7 @@ impl Servers {
         let mut servers = Self {
             members: members.collect(),
             dir,
-            extra: extra.to_vec(),
+            extra: vec![extra.to_vec(); size],
             scheme,
         };
         servers.start_all();
@@ -104,23 +105,6 @@ impl Servers {
             .collect()
     }
 
-    /// The index of the member that leads the etcd cluster; `None` while nobody does.
-    pub(crate) async fn leader(&self) -> Option<usize> {
-        for (index, url) in self.urls().iter().enumerate() {
-            let Ok(mut client) = etcd_client::Client::connect([url], None).await else {
-                continue;
-            };
-            let Ok(status) = client.status().await else {
-                continue;
-            };
-            if status.header().map(etcd_client::ResponseHeader::member_id) == Some(status.leader())
-            {
-                return Some(index);
-            }
-        }
-        None
-    }
-
     fn url(&self, scheme: &str, port: u16) -> String {
         format!("{scheme}://{}:{port}", address())
     }
@@ -155,7 +139,8 @@ impl Servers {
             .args(["--heartbeat-interval", heartbeat])
             .args(["--election-timeout", election])
             .args(["--logger", "zap"])
-            .args(&self.extra)
+            .args(crate::FLAGS)
+            .args(&self.extra[index])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.into_file());

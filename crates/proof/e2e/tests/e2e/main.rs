@@ -12,6 +12,7 @@ mod chaos_store;
 mod consul;
 mod crash;
 mod ctl;
+mod etcd2;
 mod failsafe;
 mod fence;
 mod formation;

@@ -26,7 +26,7 @@ pub(super) const KEYS: &[Key] = &[
     local("etcd3.discovery_srv", Text, "", "old name of `srv`"),
     local("etcd3.srv_domain", Text, "", "old name of `srv`"),
 
-    local("etcd", Section, "", "etcd under its old name; the v3 API is used all the same"),
+    local("etcd", Section, "", "etcd by its API v2, as with Patroni, where the servers have it switched on; else by v3, as `etcd3`"),
     local("etcd.hosts", List, "", "as `etcd3.hosts`"),
     local("etcd.host", Text, "", "as `etcd3.host`"),
     local("etcd.url", Text, "", "as `etcd3.url`"),

@@ -1,4 +1,4 @@
-//! `etcd3` and `etcd`: the DCS (contract §2.4). Both speak etcd's v3 API here.
+//! `etcd3` and `etcd`: the DCS (contract §2.4). The first is etcd's v3 API, the second v2 where the servers have it.
 
 use camino::Utf8PathBuf;
 
@@ -20,6 +20,8 @@ pub struct Etcd {
     pub password: Option<Secret>,
     /// Certificates and key.
     pub tls: EtcdTls,
+    /// The section is `etcd`, by which Patroni means etcd's old API (v2): it counts where the servers have it.
+    pub old_api: bool,
 }
 
 /// Endpoints that are looked for in DNS.
@@ -49,15 +51,6 @@ const PORT: u16 = 2379;
 impl Etcd {
     /// Reads the section of this name.
     pub(crate) fn read(reader: &mut Reader<'_>, section: &str) -> Self {
-        if section == "etcd" {
-            let problem = "is read with etcd's v3 API; where Patroni members still use the v2 \
-                           API, move them to section `etcd3` first";
-            reader.warn("etcd", problem);
-        }
-        Self::read_section(reader, section)
-    }
-
-    fn read_section(reader: &mut Reader<'_>, section: &str) -> Self {
         let key = |name: &str| format!("{section}.{name}");
         let domain = DOMAIN.iter().find_map(|name| reader.given(&key(name)));
         let suffix = reader.given(&key("srv_suffix"));
@@ -76,6 +69,7 @@ impl Etcd {
                 cert: reader.path(&key("cert")),
                 key: reader.path(&key("key")),
             },
+            old_api: section == "etcd",
         };
         let port = u16::try_from(reader.whole(&key("port"))).unwrap_or(PORT);
         let scheme = reader.choice(&key("protocol"));
