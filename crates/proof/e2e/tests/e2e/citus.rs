@@ -69,9 +69,14 @@ impl Groups<'_> {
             .collect())
     }
 
-    /// Exactly these calls were made since `since`, in one transaction.
-    fn made_in_one(&self, since: usize, wanted: &[String]) -> Result<()> {
-        let calls = self.calls(since)?;
+    /// Of the changes of addresses since `since` those of these nodes are `wanted`, all in one transaction. A server that is away
+    /// for longer than `loop_wait` is taken off and put on again besides.
+    fn moved_in_one(&self, since: usize, nodes: &[&str], wanted: &[String]) -> Result<()> {
+        let mut calls = self.calls(since)?;
+        calls.retain(|(call, _)| {
+            let mut nodes = nodes.iter();
+            nodes.any(|node| call.starts_with(&format!("citus_update_node({node},")))
+        });
         let made: Vec<&String> = calls.iter().map(|(call, _)| call).collect();
         ensure!(
             made.iter().copied().eq(wanted),
@@ -80,6 +85,20 @@ impl Groups<'_> {
         let one = calls.windows(2).all(|pair| pair[0].1 == pair[1].1);
         ensure!(one, "in more than one transaction: {calls:#?}");
         Ok(())
+    }
+
+    /// Waits until a replica streams, so that it may lead.
+    async fn streams(&self, primary: usize, replica: usize) -> Result<()> {
+        let name = self.member(replica).name();
+        let sql = format!(
+            "SELECT count(*)::text FROM pg_stat_replication WHERE state = 'streaming' AND application_name = '{name}'"
+        );
+        wait_for("the replica to stream", REJOIN, async || {
+            let streaming = self.member(primary).query(&sql).await?;
+            ensure!(streaming == "1", "{streaming} streams of {name}");
+            Ok(())
+        })
+        .await
     }
 
     async fn form(&mut self) -> Result<()> {
@@ -128,14 +147,9 @@ impl Groups<'_> {
         self.catalogue(&sql).await
     }
 
-    async fn switch_over(&self) -> Result<()> {
-        let since = self.server_log()?.len();
-        let [from, to] = [FIRST, SECOND].map(|at| self.member(at).sql());
-        let primary = self.id_of_primary(1).await?;
-        let sql = format!(
-            "SELECT nodeid::text FROM pg_dist_node WHERE groupid = 1 AND nodeid <> {primary}"
-        );
-        let secondary = self.catalogue(&sql).await?;
+    /// Switches group 1 over from the first to the second.
+    async fn order_switch(&self) -> Result<()> {
+        self.streams(FIRST, SECOND).await?;
         let candidate = self.member(SECOND).name();
         let order = [
             "switchover",
@@ -147,13 +161,26 @@ impl Groups<'_> {
         ];
         let said = self.herd.ctl(&order).await?;
         ensure!(said.contains("Successfully switched over to"), "{said}");
+        Ok(())
+    }
+
+    async fn switch_over(&self) -> Result<()> {
+        let since = self.server_log()?.len();
+        let [from, to] = [FIRST, SECOND].map(|at| self.member(at).sql());
+        let primary = self.id_of_primary(1).await?;
+        let sql = format!(
+            "SELECT nodeid::text FROM pg_dist_node WHERE groupid = 1 AND nodeid <> {primary}"
+        );
+        let secondary = self.catalogue(&sql).await?;
+        self.order_switch().await?;
         self.lists(SECOND, &[FIRST], REJOIN).await?;
         let update = |id: &str, host: &str, port: u16| {
             format!("citus_update_node({id}, {host}, {port}, t, 2000)")
         };
         let (old, new) = (from.ip().to_string(), to.ip().to_string());
-        self.made_in_one(
+        self.moved_in_one(
             since,
+            &[&primary, &secondary],
             &[
                 update(&primary, &format!("{old}-demoted"), from.port()),
                 update(&secondary, &old, from.port()),
@@ -184,7 +211,7 @@ impl Groups<'_> {
         };
         let wanted = [update("-demoted"), update("")];
         wait_for("the restart to be over for Citus", SOON, async || {
-            self.made_in_one(since, &wanted)
+            self.moved_in_one(since, &[&id], &wanted)
         })
         .await
     }
@@ -197,10 +224,7 @@ impl Groups<'_> {
             format!("{before}tags:\n  noloadbalance: true\n"),
         )?;
         member.signal_agent(Signal::HUP)?;
-        self.lists(SECOND, &[], SOON).await?;
-        fs_err::write(member.config(), before)?;
-        member.signal_agent(Signal::HUP)?;
-        self.lists(SECOND, &[FIRST], SOON).await
+        self.lists(SECOND, &[], SOON).await
     }
 
     async fn lose_the_primary(&mut self) -> Result<()> {
@@ -216,22 +240,12 @@ impl Groups<'_> {
         self.lists(FIRST, &[SECOND], REJOIN).await
     }
 
-    /// Without a coordinator a switchover goes on as any does; its next leader lists what came of it.
+    /// The first stays `noloadbalance`, so it is listed only as a primary. Without a coordinator a switchover goes on as any does; its next leader lists what came of it.
     async fn switch_over_alone(&mut self) -> Result<()> {
         self.member(COORDINATOR).host().kill_all()?;
-        let candidate = self.member(SECOND).name();
-        let order = [
-            "switchover",
-            "--group",
-            "1",
-            "--candidate",
-            candidate,
-            "--force",
-        ];
-        let said = self.herd.ctl(&order).await?;
-        ensure!(said.contains("Successfully switched over to"), "{said}");
+        self.order_switch().await?;
         self.herd.members[COORDINATOR].start()?;
-        self.lists(SECOND, &[FIRST], FAILOVER).await
+        self.lists(SECOND, &[], FAILOVER).await
     }
 
     async fn show(&self) -> Result<()> {
