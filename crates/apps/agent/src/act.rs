@@ -128,8 +128,9 @@ impl Agent {
         {
             return warn!("{} is put off: {to} was promised a moment ago", work.kind());
         }
+        let around = self.announce(&work);
         self.worker
-            .begin(work, &self.ports.postgres, now, &self.wake);
+            .begin((work, around), &self.ports.postgres, now, &self.wake);
     }
 
     /// What changes who leads, or lets a next step begin, is looked at again at once.

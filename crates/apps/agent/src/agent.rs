@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::act::{Then, needs_the_lease};
+use crate::citus::{CitusPorts, Part};
 use crate::fan::Fan;
 use crate::fence::Situation;
 use crate::inquiries::Inquiries;
@@ -53,6 +54,8 @@ pub struct Ports {
     pub watchdog: Arc<dyn Watchdog>,
     /// Where promises to other members are written down.
     pub promises: Arc<dyn PromiseStore>,
+    /// What a group of a Citus cluster needs besides.
+    pub citus: Option<CitusPorts>,
 }
 
 /// Why an agent ends with an error.
@@ -103,9 +106,11 @@ pub struct Agent {
     pub(crate) replies: BTreeMap<RequestId, oneshot::Sender<Answer>>,
     pub(crate) next_request: u64,
     pub(crate) shutdown: watch::Receiver<bool>,
+    /// This member's part in Citus.
+    pub(crate) citus: Part,
     memory: Memory,
     think: Think,
-    shown: watch::Sender<Option<Arc<Shown>>>,
+    pub(crate) shown: watch::Sender<Option<Arc<Shown>>>,
     pub(crate) situation: Fan<Situation>,
     plan: watch::Sender<WatchdogPlan>,
     reload: Wake,
@@ -161,6 +166,8 @@ impl Agent {
         let promises = PromiseBook::new(Arc::clone(&ports.promises));
         let votes = VoteBook::default();
         let plan = watchdog::plan(settings.in_force());
+        let group = settings.in_force().fixed.citus.as_ref();
+        let (citus, hears_citus) = Part::of(group.map(|citus| citus.group), ports.citus.as_ref());
         let desk = Desk {
             shown: shown.subscribe(),
             lease: board.subscribe(),
@@ -173,6 +180,7 @@ impl Agent {
             promises: promises.clone(),
             votes: votes.clone(),
             postgres: Arc::clone(&ports.postgres),
+            citus: hears_citus,
         };
         let agent = Self {
             ports,
@@ -195,6 +203,7 @@ impl Agent {
             replies: BTreeMap::new(),
             next_request: 1,
             shutdown,
+            citus,
             memory: Memory::new(now),
             think: Box::new(think),
             shown,
@@ -264,6 +273,7 @@ impl Agent {
             self.shown.subscribe(),
             Arc::clone(&self.ports.clock),
         ));
+        self.begin_citus(&mut beside);
         loop {
             match self.turn().await {
                 (Then::GoOn, wake_at) => self.sleep(wake_at).await,
@@ -304,6 +314,7 @@ impl Agent {
         self.memory = decision.memory;
         self.slots_told = decision.slots;
         self.place(&seen, &actions).await;
+        self.note_for_citus(&seen);
         self.call_the_roll(&seen, &actions);
         let then = self.act(actions).await;
         let ended = self.ports.clock.now();
@@ -489,6 +500,11 @@ impl Agent {
         self.ports
             .dcs
             .configure(&self.settings.in_force().fixed.store);
+        if let Some(citus) = &self.ports.citus {
+            citus
+                .groups
+                .configure(&self.settings.in_force().fixed.store);
+        }
         self.ports.peers.configure(self.settings.in_force());
     }
 

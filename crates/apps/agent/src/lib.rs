@@ -2,10 +2,11 @@
 //!
 //! Read in this order: `agent` (the loop), `observe`, `think`, `act`, then the tasks beside the loop: `keeper`
 //! (the lease), `fence` (the end of the lease), `worker` (the one long work), `inquiries` (questions to
-//! others); and `spec`, `settings`, `show` (what goes in and what is shown).
+//! others), `citus`; and `spec`, `settings`, `show` (what goes in and what is shown).
 
 mod act;
 mod agent;
+mod citus;
 mod fan;
 mod fence;
 mod inquiries;
@@ -21,5 +22,6 @@ mod watchdog;
 mod worker;
 
 pub use agent::{Agent, Fatal, OnTurn, Ports};
+pub use citus::CitusPorts;
 pub use settings::{ReadLocal, SettingsSource};
 pub use think::{Think, Thought, think};

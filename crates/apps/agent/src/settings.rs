@@ -93,12 +93,16 @@ impl SettingsSource {
                 for warning in &loaded.warnings {
                     warn!("{warning}");
                 }
-                if self.local.says_the_same_as(&loaded.local) {
+                let (local, same_group) = loaded.local.in_the_group_of(&self.local);
+                if !same_group {
+                    warn!("section citus has changed: that counts after a restart of the agent");
+                }
+                if self.local.says_the_same_as(&local) {
                     info!("No local configuration items changed.");
                     self.in_force = Arc::new(Settings::clone(&self.in_force));
                     return false;
                 }
-                self.local = loaded.local;
+                self.local = local;
                 self.merge()
             }
             Err(faults) => {
@@ -161,6 +165,37 @@ postgresql:
         assert!(!source.reload());
         let after = source.in_force();
         assert!(!Arc::ptr_eq(&before, after) && before == *after);
+    }
+
+    #[test]
+    fn another_group_of_citus_counts_after_a_restart_and_all_else_at_once() {
+        let read = |more: &str| {
+            let file = format!("{FILE}{more}");
+            pgherd_settings::load(&[("a.yml".to_owned(), file)], &BTreeMap::new())
+                .map_err(|faults| faults.to_string())
+        };
+        let citus = "citus: {group: 1, database: app}\n";
+        for (before, after) in [
+            (citus, ""),
+            ("", citus),
+            (citus, "citus: {group: 2, database: app}\n"),
+        ] {
+            let began = read(before).unwrap().local;
+            let tags = format!("{after}tags: {{zone: x}}\n");
+            let again: ReadLocal = Box::new(move || read(&tags));
+            let mut source = SettingsSource::new(began, Some(again));
+            let group = source.in_force().fixed.citus.clone();
+            let wal = |source: &SettingsSource| {
+                let controlled = &source.in_force().changing.postgresql.controlled;
+                controlled.command_line["wal_level"].clone()
+            };
+            let level = wal(&source);
+            assert!(source.reload());
+            assert_eq!(source.in_force().fixed.citus, group);
+            assert_eq!(wal(&source), level);
+            let tags = &source.in_force().changing.tags.published;
+            assert!(tags.contains_key("zone"));
+        }
     }
 
     #[test]

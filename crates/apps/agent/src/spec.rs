@@ -60,7 +60,7 @@ pub(crate) fn of_settings(source: &SettingsSource) -> ClusterSpec {
             .filter(|_| cluster.standby_cluster.is_none())
             .filter_map(logical)
             .collect(),
-        ignore_slots: cluster.ignore_slots.iter().map(ignored).collect(),
+        ignore_slots: ignore_slots(settings),
         slot_budget: postgresql.slot_budget,
         start_timeout: postgresql.pg_ctl_timeout,
         primary_stop_timeout: cluster.primary_stop_timeout,
@@ -151,9 +151,24 @@ fn logical((name, slot): (&String, &PermanentSlot)) -> Option<(String, LogicalSl
     }
 }
 
+/// What the operator leaves alone, and the slots through which Citus moves and splits shards.
+fn ignore_slots(settings: &Settings) -> Vec<IgnoredSlots> {
+    let given = settings.changing.cluster.ignore_slots.iter().map(ignored);
+    let citus = settings.fixed.citus.iter().flat_map(|citus| {
+        ["move", "split"].map(|work| IgnoredSlots {
+            prefix: Some(format!("citus_shard_{work}_slot_")),
+            logical: Some(true),
+            database: Some(citus.database.clone()),
+            ..IgnoredSlots::default()
+        })
+    });
+    given.chain(citus).collect()
+}
+
 fn ignored(pattern: &SlotMatcher) -> IgnoredSlots {
     IgnoredSlots {
         name: pattern.name.clone(),
+        prefix: None,
         logical: pattern.kind.as_ref().map(|kind| kind == "logical"),
         database: pattern.database.clone(),
         plugin: pattern.plugin.clone(),

@@ -7,6 +7,8 @@ use pgherd_ports::{LocalPostgres, Progress, Wake};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::citus::Around;
+
 /// Carries out at most one work at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Worker {
@@ -23,10 +25,10 @@ struct Running {
 }
 
 impl Worker {
-    /// Begins `work`; the guard has seen to it that none runs.
+    /// Begins `work`, once what goes first has ended; the guard has seen to it that none runs.
     pub(crate) fn begin(
         &mut self,
-        work: Work,
+        (work, around): (Work, Around),
         postgres: &Arc<dyn LocalPostgres>,
         now: Moment,
         wake: &Wake,
@@ -40,8 +42,17 @@ impl Worker {
         };
         self.running = Some(running);
         let postgres = Arc::clone(postgres);
-        self.tasks
-            .spawn(async move { postgres.carry_out(&work, &progress).await });
+        self.tasks.spawn(async move {
+            if let Some(first) = around.first {
+                progress.say("waiting for the Citus coordinator");
+                first.await;
+            }
+            let done = postgres.carry_out(&work, &progress).await;
+            if let (Ok(()), Some(then)) = (&done, around.then) {
+                then();
+            }
+            done
+        });
     }
 
     /// Calls the running work off and waits until its task is gone.

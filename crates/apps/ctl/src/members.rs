@@ -40,22 +40,94 @@ impl Role {
     }
 }
 
+/// A cluster as it was looked at: one prefix, or in a Citus cluster of which no group was named each group's.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    /// The cluster, whose name is said.
+    cluster: Cluster,
+    /// Each prefix with what it holds.
+    views: Vec<(Cluster, ClusterView)>,
+    /// What is seen of a cluster without groups.
+    nothing: ClusterView,
+    /// The views are groups, of which none was named.
+    in_groups: bool,
+}
+
+impl Looked {
+    /// One prefix.
+    pub(crate) fn one(cluster: Cluster, view: ClusterView) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            views: vec![(cluster, view)],
+            nothing: ClusterView::default(),
+            in_groups: false,
+        }
+    }
+
+    /// All groups of `cluster`.
+    pub(crate) fn groups(cluster: Cluster, views: Vec<(Cluster, ClusterView)>) -> Self {
+        Self {
+            cluster,
+            views,
+            nothing: ClusterView::default(),
+            in_groups: true,
+        }
+    }
+
+    /// Each prefix with what it holds.
+    pub(crate) fn views(&self) -> &[(Cluster, ClusterView)] {
+        &self.views
+    }
+
+    /// The members in a role, by group and name.
+    pub(crate) fn in_role(&self, role: Role) -> Vec<Member> {
+        let views = self.views.iter();
+        views.flat_map(|(_, view)| in_role(view, role)).collect()
+    }
+
+    /// The first group in which somebody is meant; the first of all where nobody is.
+    pub(crate) fn in_which(&self, is_meant: impl Fn(&ClusterView) -> bool) -> &ClusterView {
+        let found = self.views.iter().find(|(_, view)| is_meant(view));
+        let found = found.or_else(|| self.views.first());
+        found.map_or(&self.nothing, |(_, view)| view)
+    }
+
+    /// Prints it as a table.
+    pub(crate) fn show(&self, screen: &mut Screen) -> Result<(), Failure> {
+        screen.print(&self.table())
+    }
+
+    fn table(&self) -> String {
+        let (name, format) = (&self.cluster.name, Format::Pretty);
+        match &*self.views {
+            [(cluster, view)] if !self.in_groups => table(cluster, view),
+            views => {
+                let of_group =
+                    |(cluster, view): &(Cluster, ClusterView)| Some((cluster.group?, view.clone()));
+                let groups: Vec<_> = views.iter().filter_map(of_group).collect();
+                listing::groups(name, &groups, Style::default(), format)
+            }
+        }
+    }
+}
+
 /// Shows a cluster and gives the members in a role; of these the named ones when some are named. There must be
 /// somebody; a name that is nobody's is told and passed over.
 pub(crate) fn choose(
-    cluster: &Cluster,
-    view: &ClusterView,
+    looked: &Looked,
     role: Role,
     names: &[String],
     screen: &mut Screen,
 ) -> Result<Vec<Member>, Failure> {
-    if in_role(view, role).is_empty() {
+    let fitting = looked.in_role(role);
+    if fitting.is_empty() {
         return Err(Failure::Refused(format!(
-            "{cluster} cluster doesn't have any members"
+            "{} cluster doesn't have any members",
+            looked.cluster
         )));
     }
-    show(cluster, view, screen)?;
-    select(view, role, names, screen)
+    looked.show(screen)?;
+    select(&fitting, role, names, screen)
 }
 
 /// Prints the table of a cluster.
@@ -64,26 +136,24 @@ pub(crate) fn show(
     view: &ClusterView,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
+    screen.print(&table(cluster, view))
+}
+
+fn table(cluster: &Cluster, view: &ClusterView) -> String {
     let style = Style {
         group: cluster.group,
         ..Style::default()
     };
-    screen.print(&listing::members(
-        &cluster.name,
-        view,
-        style,
-        Format::Pretty,
-    ))
+    listing::members(&cluster.name, view, style, Format::Pretty)
 }
 
-/// The members in a role; of these the named ones when some are named.
+/// Of the members in a role the named ones, when some are named.
 pub(crate) fn select(
-    view: &ClusterView,
+    fitting: &[Member],
     role: Role,
     names: &[String],
     screen: &mut Screen,
 ) -> Result<Vec<Member>, Failure> {
-    let fitting = in_role(view, role);
     let chosen: Vec<Member> = fitting
         .iter()
         .filter(|(name, _)| names.is_empty() || names.iter().any(|given| given == name.as_str()))

@@ -9,12 +9,13 @@ use std::time::Duration;
 use pgherd_domain::ClusterView;
 use pgherd_peers::{Method, Reply, RestClient, SendError, endpoint};
 use pgherd_ports::{DcsError, OperatorDcs, Wake};
-use pgherd_settings::{ClientSettings, Restapi, ctl_settings, read_yaml};
-use pgherd_store::StoreOptions;
+use pgherd_settings::{ClientSettings, Restapi, ctl_settings};
+use pgherd_store::{StoreOptions, scope_of_group};
 use serde_json::Value;
 
 use crate::args::ClientArgs;
 use crate::failure::Failure;
+use crate::members::Looked;
 use crate::{Program, files};
 
 /// How long an operation on the DCS may take.
@@ -67,8 +68,8 @@ impl Session {
         if let Some(url) = &args.dcs_url {
             env.insert("DCS_URL".into(), url.clone());
         }
-        let own_group = citus_group(&files, &env);
         let (mut settings, _warnings) = ctl_settings(&files, &env)?;
+        let own_group = settings.citus.as_ref().map(|citus| citus.group);
         settings.ctl.insecure |= args.insecure;
         let rest = RestClient::of_operator(&settings.ctl, &Restapi::default())?;
         Ok(Self {
@@ -120,7 +121,7 @@ impl Session {
             group,
             // the keys of a group lie one step below those of a cluster (contract §4.1)
             dcs: match group {
-                Some(group) => self.store_of(&format!("{name}/{group}")),
+                Some(group) => self.store_of(&scope_of_group(name, group)),
                 None => self.store_of(name),
             },
         }
@@ -153,9 +154,35 @@ impl Session {
         Ok(Some(groups.into_iter().map(of).collect()))
     }
 
+    /// Reads a cluster for a command about its members: where none is named, those of all groups of a Citus cluster.
+    pub(crate) async fn look(&self, name: Option<&str>) -> Result<Looked, Failure> {
+        let cluster = self.cluster(name)?;
+        let Some(groups) = self.groups_of(&cluster).await? else {
+            let view = cluster.load().await?;
+            return Ok(Looked::one(cluster, view));
+        };
+        let mut views = Vec::new();
+        for group in groups {
+            let view = group.load().await?;
+            views.push((group, view));
+        }
+        Ok(Looked::groups(cluster, views))
+    }
+
+    /// A group of `cluster`, as an operator names it when asked.
+    pub(crate) fn group_of(&self, name: Option<&str>, group: u32) -> Result<Cluster, Failure> {
+        let cluster = self.cluster(name)?;
+        Ok(self.of_group(&cluster.name, Some(group)))
+    }
+
+    /// Whether a command that is about one group has to be told which.
+    pub(crate) fn needs_group(&self) -> bool {
+        self.own_group.is_some() && self.group.is_none()
+    }
+
     /// The same for a command that in a Citus cluster must be told the group.
     pub(crate) fn exact_cluster(&self, name: Option<&str>) -> Result<Cluster, Failure> {
-        if self.own_group.is_some() && self.group.is_none() {
+        if self.needs_group() {
             return Err(Failure::refused(
                 "For Citus clusters the --group must me specified",
             ));
@@ -214,19 +241,6 @@ impl Cluster {
         };
         self.dcs.load().await.map_err(failed)
     }
-}
-
-/// `citus.group`, of the last file that has one, or of the environment.
-fn citus_group(files: &[(String, String)], env: &BTreeMap<String, String>) -> Option<u32> {
-    let of_file = |text: &str| {
-        let document = read_yaml(text).ok()?;
-        let group = document.pointer("/citus/group")?.clone();
-        pgherd_settings::value::scalar(&group)?.parse().ok()
-    };
-    let of_env = env.get("PATRONI_CITUS_GROUP");
-    of_env
-        .and_then(|group| group.parse().ok())
-        .or_else(|| files.iter().rev().find_map(|(_, text)| of_file(text)))
 }
 
 /// The configuration: the file or folder named, else the operator's own file when there is one.

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use pgherd_agent::{Agent, Ports, ReadLocal, SettingsSource};
+use pgherd_agent::{Agent, CitusPorts, Ports, ReadLocal, SettingsSource};
 use pgherd_peers::HttpPeers;
 use pgherd_ports::{Clock, Dcs, LocalPostgres, Peers, PromiseFile, SystemClock, Wake};
-use pgherd_postgres::{Launcher, LocalServer};
+use pgherd_postgres::{CitusCatalogue, Launcher, LocalServer};
 use pgherd_rest::RestBeside;
 use pgherd_settings::Settings;
-use pgherd_store::StoreOptions;
+use pgherd_store::{OpenGroups, StoreOptions, scope_of_group};
 use pgherd_watchdog::WatchdogBeside;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -162,19 +162,36 @@ fn ports(
 ) -> Result<Ports, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let timing = &settings.changing.cluster.timing;
-    let options = StoreOptions {
+    let whole = StoreOptions {
         store: settings.fixed.store.clone(),
         namespace: settings.fixed.namespace.clone(),
         scope: settings.fixed.scope.clone(),
         ttl: timing.ttl,
         retry_timeout: timing.retry_timeout,
     };
+    let citus = settings.fixed.citus.as_ref();
+    // The keys of a group lie one step below those of a cluster (contract §4.1).
+    let options = match citus {
+        Some(citus) => StoreOptions {
+            scope: scope_of_group(&whole.scope, citus.group),
+            ..whole.clone()
+        },
+        None => whole.clone(),
+    };
     let name = settings.fixed.name.clone();
     let dcs: Arc<dyn Dcs> = pgherd_store::open(options, Some(name), wake.clone());
     let server = LocalServer::new(Arc::clone(settings), Arc::clone(&clock), wake.clone())
         .map_err(|error| chain(&error))?
         .launched_by(Launcher::Tether(tether::program()));
-    let postgres: Arc<dyn LocalPostgres> = Arc::new(server);
+    let server = Arc::new(server);
+    let citus = citus.map(|citus| CitusPorts {
+        groups: Arc::new(OpenGroups::new(whole)),
+        nodes: Arc::new(CitusCatalogue::new(
+            Arc::clone(&server),
+            citus.database.clone(),
+        )),
+    });
+    let postgres: Arc<dyn LocalPostgres> = server;
     let changing = &settings.changing;
     let peers = HttpPeers::new(&changing.ctl, &changing.restapi).map_err(|error| chain(&error))?;
     let peers: Arc<dyn Peers> = Arc::new(peers);
@@ -188,6 +205,7 @@ fn ports(
         promises: Arc::new(PromiseFile::beside(
             settings.fixed.place.data_dir.as_std_path(),
         )),
+        citus,
     })
 }
 

@@ -123,8 +123,8 @@ pub const ORDERS: &[Row] = &[
     order(("POST", "/failover"), "`candidate` (or `member`), `leader`", (r#"{"candidate": "nobody"}"#, 412), "as `/switchover`"),
     order(("POST", "/failsafe"), "`name`, `api_url`, `conn_url`, `slots`", ("{}", 502), "200 \"Accepted\"; 500 from a primary; 502 while failsafe mode is off"),
     order(("POST", "/vote"), "`name`", (r#"{"name": "b"}"#, 409), "200 and the status document of a replica that streams from nobody any more; 409 from a primary; 503 while there is no vote").ours("members of pgherd count votes of quorum mode with it"),
-    order(("POST", "/citus"), "`type`, `group`", (r#"{"type": "x"}"#, 200), "200, and nothing else").ours("Citus is not supported"),
-    order(("POST", "/mpp"), "`type`, `group`", (r#"{"type": "x"}"#, 200), "as `/citus`").ours("Citus is not supported"),
+    order(("POST", "/citus"), "`type`, `group`, `leader`, `timeout`, `cooldown`", (r#"{"type": "x"}"#, 200), "200 when the coordinator's leader has done it, or has nothing to do; 400 from it for what is no message").ours("400, where Patroni closes the connection"),
+    order(("POST", "/mpp"), "as `/citus`", (r#"{"type": "x"}"#, 200), "as `/citus`"),
 ];
 
 #[cfg(test)]

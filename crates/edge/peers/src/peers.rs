@@ -4,8 +4,8 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pgherd_api::{failsafe, peer};
-use pgherd_domain::{Accepted, MemberName, PeerStatus, Plea};
+use pgherd_api::{citus, failsafe, peer};
+use pgherd_domain::{Accepted, CitusEvent, MemberName, PeerStatus, Plea};
 use pgherd_ports::{PeerError, Peers};
 use pgherd_settings::{Ctl, Restapi, Settings};
 use reqwest::header::HeaderMap;
@@ -121,6 +121,28 @@ impl Peers for HttpPeers {
         self.get(&endpoint(api_url, "liveness"), patience)
             .await
             .is_ok()
+    }
+
+    async fn tell_coordinator(
+        &self,
+        api_url: &str,
+        event: &CitusEvent,
+        patience: Duration,
+    ) -> Result<(), PeerError> {
+        let url = endpoint(api_url, "citus");
+        let body = citus::body(event);
+        let reply = self
+            .client()
+            .send(Method::POST, &url, Some(&body), patience)
+            .await
+            .map_err(|error| PeerError::Unreachable(error.to_string()))?;
+        match reply.code {
+            200 => Ok(()),
+            code => {
+                let text = reply.text.trim();
+                Err(PeerError::NotUsable(format!("{url} answers {code} {text}")))
+            }
+        }
     }
 
     fn configure(&self, settings: &Settings) {

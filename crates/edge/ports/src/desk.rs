@@ -13,7 +13,8 @@ use pgherd_settings::Settings;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Clock, Dcs, LocalPostgres, Peers, PromiseBook, Unpromised, VoteBook, VoteRefused, Wake,
+    CitusAsked, Clock, Dcs, LocalPostgres, Peers, PromiseBook, Unpromised, VoteBook, VoteRefused,
+    Wake,
 };
 
 /// The longest promise.
@@ -90,6 +91,8 @@ pub struct Desk {
     pub votes: VoteBook,
     /// Its PostgreSQL.
     pub postgres: Arc<dyn LocalPostgres>,
+    /// Messages of workers of a Citus cluster, where this member is of the coordinator's group.
+    pub citus: Option<mpsc::Sender<CitusAsked>>,
 }
 
 impl Desk {

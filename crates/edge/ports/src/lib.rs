@@ -3,6 +3,7 @@
 //! Each is a trait with two implementations: the real one in a crate of its own beside this, and the
 //! simulated one in `crates/proof/sim`. What both must do is written here, and `contract` checks the DCS.
 
+mod citus;
 mod clock;
 pub mod contract;
 mod dcs;
@@ -17,6 +18,7 @@ mod votes;
 mod wake;
 mod watchdog;
 
+pub use citus::{CitusAsked, Groups, NodeCatalogue};
 pub use clock::{Clock, SystemClock};
 pub use dcs::{
     Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, OperatorDcs, Renewal, Written,

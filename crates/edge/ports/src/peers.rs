@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pgherd_domain::{Accepted, MemberName, PeerStatus, Plea};
+use pgherd_domain::{Accepted, CitusEvent, MemberName, PeerStatus, Plea};
 use pgherd_settings::Settings;
 
 /// A peer that gave no usable answer. For decisions it is unreachable, whatever the reason.
@@ -44,6 +44,17 @@ pub trait Peers: Send + Sync + fmt::Debug {
         plea: &Plea,
         patience: Duration,
     ) -> Result<Accepted, PeerError>;
+
+    /// `POST /citus` at `api_url`, once, within `patience`: tells the coordinator's leader of a change of this group's primary
+    /// (contract §20). Returns when it has done what the change needs.
+    async fn tell_coordinator(
+        &self,
+        api_url: &str,
+        _event: &CitusEvent,
+        _patience: Duration,
+    ) -> Result<(), PeerError> {
+        Err(PeerError::Unreachable(api_url.to_owned()))
+    }
 
     /// Takes changed settings in force: whose certificates are believed, and which one is shown. What can
     /// not be used is told in the log, and the old settings stay.

@@ -78,12 +78,7 @@ impl Door {
         let host = if pg.use_unix_socket {
             socket_folder(settings, running)
         } else {
-            let listens = |host: &str| matches!(host, "*" | "0.0.0.0" | "127.0.0.1" | "localhost");
-            let hosts = &pg.listen.hosts;
-            match hosts.first() {
-                Some(first) if !hosts.iter().any(|host| listens(host)) => first.clone(),
-                Some(_) | None => "localhost".to_owned(),
-            }
+            pg.listen.local_host().to_owned()
         };
         // A port that was changed counts from the next start on.
         let port = running.and_then(|file| file.port);

@@ -3,12 +3,13 @@
 //! Read in this order: `server` (the port), `place` and `owner` (where and whose), `setup` (what is checked
 //! before anything is touched); `process`, `control`, `query`, `live` and `observe` (looking); `files`,
 //! `configuration` with `parameters`, `passwords` and `backups`, and `aside` (what lies on disk); `run`, `launcher` and `connect` (child processes and SQL); `act`
-//! (one file for each thing done); `hooks` (the operator's callbacks and hooks).
+//! (one file for each thing done); `citus` (its catalogue of nodes); `hooks` (the operator's callbacks and hooks).
 
 mod act;
 mod aside;
 mod backups;
 mod changes;
+mod citus;
 mod configuration;
 mod connect;
 mod control;
@@ -32,6 +33,7 @@ mod setup;
 mod standbys;
 mod tls;
 
+pub use citus::CitusCatalogue;
 pub use dynamic::kept_dynamic;
 pub use launcher::Launcher;
 pub use owner::OwnerError;

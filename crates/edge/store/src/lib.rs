@@ -1,8 +1,11 @@
 //! The store that the settings name, opened behind its port. Nothing else tells one store from another.
 
+mod groups;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use groups::{OpenGroups, scope_of_group};
 use pgherd_consul::{Consul, ConsulOptions};
 use pgherd_domain::MemberName;
 use pgherd_etcd::{Etcd, EtcdOptions};

@@ -5,9 +5,11 @@ use pgherd_api::orders::{self, Rejection, SwitchKind, SwitchOrder};
 use pgherd_api::query::Query;
 use pgherd_api::wanted::Wanted;
 use pgherd_api::when::When;
-use pgherd_api::{failsafe, peer};
+use pgherd_api::{citus, failsafe, peer};
 use pgherd_domain::{ClusterView, WallTime};
 
+/// No message asks for more time.
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
 /// The moment of all requests.
 const NOW: WallTime = WallTime::from_micros(1_795_486_355_000_000);
 
@@ -28,6 +30,9 @@ pub fn requests(bytes: &[u8]) {
             sendable(checked.err());
         }
         orders::reinitialize(&body);
+        if let Some(event) = citus::parse(&body) {
+            assert!(event.timeout <= HOUR && event.cooldown <= HOUR, "{event:?}");
+        }
         failsafe::parse(&body.into(), Some(&text));
     }
     if let Err(why) = peer::parse(&text) {

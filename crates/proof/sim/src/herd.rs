@@ -203,6 +203,7 @@ impl Herd {
             fence: Arc::new(SimFence::new(process.clone())),
             watchdog: Arc::new(SimWatchdog::new(process.clone(), wake.clone())),
             promises: Arc::new(SimPromises::new(process.clone())),
+            citus: None,
         };
         if let Some(bug) = self.planted {
             ports = planted::in_ports(bug, ports, &dcs, &process);

@@ -55,6 +55,8 @@ pub struct HerdOptions {
     pub watchdog: bool,
     /// The agent; `None` finds the `pgherd` that was built.
     pub agent: Option<AgentProgram>,
+    /// The group of each member in a Citus cluster; the rest are in none.
+    pub citus: Vec<u32>,
     /// The PostgreSQL of the members; `None` is [`PostgresTools::find`].
     pub tools: Option<PostgresTools>,
 }
@@ -78,6 +80,7 @@ impl Default for HerdOptions {
             archive: false,
             watchdog: false,
             agent: None,
+            citus: Vec::new(),
             tools: None,
         }
     }
@@ -159,7 +162,12 @@ impl Herd {
             .hosts(&format!("{prefix}pg"), options.members)?
             .into_iter()
             .enumerate()
-            .map(|(at, host)| Member::new(host, story, &store(at), program.clone(), options))
+            .map(|(at, host)| {
+                let group = options.citus.get(at);
+                let citus = group.map_or(String::new(), |group| yaml::citus(*group));
+                let sections = format!("{}{citus}", store(at));
+                Member::new(host, story, &sections, program.clone(), options)
+            })
             .collect::<Result<_>>()?;
         Ok(Self {
             bed,

@@ -7,6 +7,7 @@
 
 mod bad_line;
 mod bed;
+mod citus;
 mod claim;
 mod command;
 mod consul;

@@ -279,8 +279,21 @@ impl Member {
     /// # Errors
     /// When the query fails or returns no text.
     pub async fn query(&self, sql: &str) -> Result<String> {
+        self.query_in(&Login::superuser().database, sql).await
+    }
+
+    /// The same in another database.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn query_in(&self, database: &str, sql: &str) -> Result<String> {
         use tokio_postgres::SimpleQueryMessage;
-        let messages = self.connect().await?.simple_query(sql).await?;
+        let login = Login {
+            database: database.to_owned(),
+            ..Login::superuser()
+        };
+        let client = connect(self.sql(), &login).await?;
+        let messages = client.simple_query(sql).await?;
         for message in &messages {
             if let SimpleQueryMessage::Row(row) = message {
                 return Ok(row.get(0).unwrap_or_default().to_owned());

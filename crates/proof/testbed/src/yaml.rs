@@ -81,6 +81,11 @@ pub(crate) fn consul(endpoints: &[String], at: usize) -> String {
     format!("consul:\n  host: {host}\n  register_service: true\n")
 }
 
+/// The section of a member of a Citus cluster.
+pub(crate) fn citus(group: u32) -> String {
+    format!("citus:\n  group: {group}\n  database: app\n")
+}
+
 /// What is written to the file would be written to the device.
 fn watchdog(host: &Host, options: &HerdOptions) -> String {
     if !options.watchdog {

@@ -8,6 +8,7 @@
 /// The version of Patroni whose interface this is; published in member keys and user agents.
 pub const COMPATIBLE_VERSION: &str = "4.1.5";
 
+pub mod citus;
 pub mod cluster;
 pub mod config;
 pub mod diff;

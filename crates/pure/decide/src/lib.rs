@@ -7,11 +7,12 @@
 //! `candidates` and `hand_over`, `following` with `cascade` and `wal_gone`, `standby`, `paused`, `operator` with `stop_before`, `shutdown`; and what every turn keeps in order: `sync_standby`
 //! with `sync_names`, `sync_quorum`, `sync_zones` and `sync_silent`, `entry`, `slots` with `wanted_slots`, `logical_slots`,
 //! `slot_parameters` and
-//! `slot_budget`, `hung`, `publish`.
+//! `slot_budget`, `hung`, `publish`; and beside the turns, `citus`.
 
 mod bootstrap;
 mod candidates;
 mod cascade;
+pub mod citus;
 mod clone_source;
 mod decision;
 mod divergence;

@@ -2,9 +2,10 @@
 //!
 //! Read in this order: `time`, `lsn`, `timeline`, `name` (the small words); `postgres` and `tags` (one
 //! member); `documents` and `cluster` (what the DCS holds); `entry` (whom a server lets in), `spec` (what is wanted), `observation` (what
-//! is seen), `watchdog`, `work` and `action` (what can be done), `reason` (why).
+//! is seen), `citus`, `watchdog`, `work` and `action` (what can be done), `reason` (why).
 
 mod action;
+mod citus;
 mod cluster;
 pub mod documents;
 mod entry;
@@ -27,6 +28,10 @@ mod work;
 mod zones;
 
 pub use action::{Action, Adjustment, Answer, Question, Refusal};
+pub use citus::{
+    COORDINATOR_GROUP, CitusEvent, CitusStep, DistNode, GroupNodes, NodeAddress, NodeChange,
+    NodeRole, address,
+};
 pub use cluster::{ClusterView, LeaderKey, Revision, Versioned};
 pub use entry::Entry;
 pub use hook::{Hook, HookEnd, HookRun, HooksSeen};

@@ -34,6 +34,8 @@ pub struct LogicalSlot {
 pub struct IgnoredSlots {
     /// Exact name.
     pub name: Option<String>,
+    /// How the name begins.
+    pub prefix: Option<String>,
     /// Logical ones, or physical ones.
     pub logical: Option<bool>,
     /// Exact database.
@@ -48,7 +50,9 @@ impl IgnoredSlots {
         let fits = |wanted: &Option<String>, is: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| Some(wanted) == is)
         };
+        let prefix = self.prefix.as_deref().unwrap_or_default();
         fits(&self.name, Some(name))
+            && name.starts_with(prefix)
             && self.logical.is_none_or(|logical| logical == slot.logical)
             && fits(&self.database, slot.database.as_deref())
             && fits(&self.plugin, slot.plugin.as_deref())

@@ -156,6 +156,7 @@ pub(crate) mod samples {
                     database: "postgres".into(),
                     krbsrvname: None,
                 },
+                citus: None,
             },
             changing: ChangingSettings::default(),
         }

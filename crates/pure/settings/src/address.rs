@@ -103,6 +103,18 @@ impl ListenHosts {
     }
 }
 
+impl ListenHosts {
+    /// By which name the host itself reaches PostgreSQL: `localhost` where it listens there, else its first address.
+    pub fn local_host(&self) -> &str {
+        let listens =
+            |host: &String| matches!(host.as_str(), "*" | "0.0.0.0" | "127.0.0.1" | "localhost");
+        match self.hosts.first() {
+            Some(first) if !self.hosts.iter().any(listens) => first,
+            Some(_) | None => "localhost",
+        }
+    }
+}
+
 impl Default for ListenHosts {
     fn default() -> Self {
         Self {

@@ -8,7 +8,9 @@ use crate::check;
 use crate::layers;
 use crate::load::{Gathered, gather, in_order, namespace};
 use crate::reader::Reader;
-use crate::sections::{Consul, Ctl, Endpoint, Etcd, Store, ZooKeeper, is_unsupported, unsupported};
+use crate::sections::{
+    Citus, Consul, Ctl, Endpoint, Etcd, Store, ZooKeeper, is_unsupported, unsupported,
+};
 use crate::{Fault, Faults, HostPort, Place, Warning};
 
 /// The settings of the command line client.
@@ -22,6 +24,8 @@ pub struct ClientSettings {
     pub store: Store,
     /// The REST client.
     pub ctl: Ctl,
+    /// The group of a Citus cluster that the file is of, where it is one.
+    pub citus: Option<Citus>,
 }
 
 /// Sections whose faults matter to the client, beside those of the stores.
@@ -82,6 +86,7 @@ pub fn ctl_settings(
                 namespace,
                 store,
                 ctl,
+                citus: Citus::read(&reader),
             },
             in_order(warnings),
         )),

@@ -30,9 +30,9 @@ pub use fault::{Fault, Faults, Place, Warning};
 pub use load::{Loaded, Local, load, of_environment, validate_dynamic};
 pub use secret::Secret;
 pub use sections::{
-    Authentication, Bootstrap, BootstrapUser, Callbacks, ClientLogin, Cluster, Consistency, Consul,
-    ConsulAccess, ConsulTls, Ctl, CustomBootstrap, Discovery, Etcd, EtcdTls, Exhibitor, Log,
-    LogFormat, LogType, Login, PermanentSlot, Postgresql, ProgramNames, ProgramOption,
+    Authentication, Bootstrap, BootstrapUser, Callbacks, Citus, ClientLogin, Cluster, Consistency,
+    Consul, ConsulAccess, ConsulTls, Ctl, CustomBootstrap, Discovery, Etcd, EtcdTls, Exhibitor,
+    Log, LogFormat, LogType, Login, PermanentSlot, Postgresql, ProgramNames, ProgramOption,
     ReplicaMethod, Restapi, RoleLists, RoleParameters, SafetyMargin, SlotKind, SlotMatcher,
     StandbyCluster, Store, StoreAddress, Timing, VerifyClient, Watchdog, ZooKeeper, ZooKeeperAcl,
     ZooKeeperTls, is_recovery_setting,

@@ -12,7 +12,9 @@ use crate::document::{Document, Places};
 use crate::environment;
 use crate::layers;
 use crate::reader::Reader;
-use crate::sections::{Bootstrap, Cluster, Ctl, Log, Postgresql, Restapi, Store, Watchdog, tags};
+use crate::sections::{
+    Bootstrap, Citus, Cluster, Ctl, Log, Postgresql, Restapi, Store, Watchdog, tags,
+};
 use crate::settings::{ChangingSettings, FixedSettings, PostgresPlace, Settings};
 use crate::value;
 use crate::{Fault, Faults, Place, Warning};
@@ -57,7 +59,6 @@ pub fn load(files: &[(String, String)], env: &BTreeMap<String, String>) -> Resul
     let fixed = read_fixed(&mut reader);
     // what is found wrong counts here; the values are read again when the dynamic layer is known
     let _without_dynamic = read_changing(&mut reader);
-    refuse_citus(&mut reader);
     faults.append(&mut reader.faults);
     warnings.append(&mut reader.warnings);
     match fixed {
@@ -170,6 +171,24 @@ impl Local {
         &self.fixed.bootstrap.dcs
     }
 
+    /// With the section `citus` of the settings that an agent began with: keys in the DCS and tasks hang on it. `false`: it was
+    /// another one.
+    #[must_use]
+    pub fn in_the_group_of(mut self, began: &Self) -> (Self, bool) {
+        let same = self.fixed.citus == began.fixed.citus;
+        if !same {
+            self.fixed.citus.clone_from(&began.fixed.citus);
+            match began.document.values.get("citus") {
+                Some(section) => self
+                    .document
+                    .values
+                    .insert("citus".to_owned(), section.clone()),
+                None => self.document.values.remove("citus"),
+            };
+        }
+        (self, same)
+    }
+
     /// Whether both say the same, whatever the spelling of scalars and the lines they stand in.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let all = |local: &Self| Value::Object(local.document.values.clone());
@@ -275,6 +294,8 @@ fn read_fixed(reader: &mut Reader<'_>) -> Option<FixedSettings> {
     let store = Store::read(reader);
     let bootstrap = Bootstrap::read(reader);
     let place = PostgresPlace::read(reader);
+    Citus::warn_of_half(reader);
+    let citus = Citus::read(reader);
     Some(FixedSettings {
         name: name?,
         scope: scope?,
@@ -282,6 +303,7 @@ fn read_fixed(reader: &mut Reader<'_>) -> Option<FixedSettings> {
         store: store?,
         bootstrap,
         place,
+        citus,
     })
 }
 
@@ -313,24 +335,18 @@ fn read_name(reader: &mut Reader<'_>) -> Option<MemberName> {
 }
 
 fn read_changing(reader: &mut Reader<'_>) -> ChangingSettings {
+    let mut postgresql = Postgresql::read(reader);
+    if Citus::read(reader).is_some() {
+        Citus::force(&mut postgresql);
+    }
     ChangingSettings {
         log: Log::read(reader),
         restapi: Restapi::read(reader),
         ctl: Ctl::read(reader),
-        postgresql: Postgresql::read(reader),
+        postgresql,
         watchdog: Watchdog::read(reader),
         tags: tags::read(reader),
         cluster: Cluster::read(reader),
-    }
-}
-
-/// A cluster that needs Citus handled must not be run without it.
-fn refuse_citus(reader: &mut Reader<'_>) {
-    if reader.has("citus.database") && reader.has("citus.group") {
-        reader.fault(
-            "citus",
-            "Citus is not supported by this version; remove the section",
-        );
     }
 }
 

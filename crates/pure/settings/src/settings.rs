@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use pgherd_domain::{MemberName, Tags};
 
 use crate::sections::{
-    Bootstrap, Cluster, Ctl, Log, Postgresql, ProgramNames, Restapi, Store, Watchdog,
+    Bootstrap, Citus, Cluster, Ctl, Log, Postgresql, ProgramNames, Restapi, Store, Watchdog,
 };
 
 /// Everything that is set, after merging all layers.
@@ -31,6 +31,8 @@ pub struct FixedSettings {
     pub bootstrap: Bootstrap,
     /// Where PostgreSQL and its files are.
     pub place: PostgresPlace,
+    /// The group of a Citus cluster that this is, where it is one.
+    pub citus: Option<Citus>,
 }
 
 /// Where PostgreSQL and its files are (contract §2.4, "postgresql").

@@ -159,10 +159,22 @@ fn a_section_that_is_no_mapping_never_shows_what_stands_there() {
 }
 
 #[test]
-fn citus_is_refused_because_running_it_unhandled_would_break_it() {
-    let faults = faults_of(&with(&["citus: {database: c, group: 0}"]));
-    assert!(faults[0].contains("Citus is not supported"), "{faults:?}");
-    assert_eq!(warnings_of(&with(&["citus: {group: 0}"])), [""; 0]);
+fn half_a_section_of_citus_is_left_out_and_told() {
+    assert_eq!(
+        warnings_of(&with(&["citus: {database: c, group: 0}"])),
+        [""; 0]
+    );
+    for (given, missing) in [("group: 0", "database"), ("database: c", "group")] {
+        let told = warnings_of(&with(&[&format!("citus: {{{given}}}")]));
+        assert!(
+            told[0].contains(&format!(
+                "citus: is left out, and this is no part of a Citus cluster: `{missing}` is missing"
+            )),
+            "{told:?}"
+        );
+    }
+    let faults = faults_of(&with(&["citus: {database: c, group: -1}"]));
+    assert!(faults[0].contains("citus.group"), "{faults:?}");
 }
 
 #[test]

@@ -514,3 +514,35 @@ fn a_reload_that_only_respells_changes_nothing() {
     assert!(one.says_the_same_as(&other));
     assert!(!one.says_the_same_as(&changed));
 }
+
+#[test]
+fn a_group_of_a_citus_cluster_has_what_citus_needs_whatever_the_dynamic_layer_says() {
+    let local = "citus: {group: 2, database: app}\nbootstrap: {dcs: {ttl: 40}}\n";
+    let dynamic = json!({"postgresql": {"parameters": {
+        "wal_level": "replica", "max_connections": 300, "shared_preload_libraries": "pg_stat_statements",
+    }}});
+    let (settings, _) = effective(local, &dynamic);
+    let citus = settings.fixed.citus.unwrap();
+    assert_eq!((citus.group, citus.database.as_str()), (2, "app"));
+    assert_eq!(
+        Value::Object(settings.fixed.bootstrap.dcs),
+        json!({"ttl": 40, "synchronous_mode": "quorum"})
+    );
+    let pg = settings.changing.postgresql;
+    let libraries = &pg.parameters["shared_preload_libraries"];
+    assert_eq!(libraries, "citus,pg_stat_statements");
+    assert!(pg.parameters.contains_key("citus.local_hostname"));
+    let controlled = &pg.controlled.command_line;
+    assert_eq!(controlled["wal_level"], "logical");
+    assert_eq!(controlled["max_prepared_transactions"], "600");
+
+    let named = "citus: {group: 2, database: app}\nbootstrap: {dcs: {synchronous_mode: false}}\n";
+    let mode = effective(named, &json!({})).0.fixed.bootstrap.dcs["synchronous_mode"].clone();
+    assert_eq!(mode, json!(false), "what is named stays");
+    let (neither, _) = effective("citus: {group: 2}\n", &dynamic);
+    assert_eq!(neither.fixed.citus, None);
+    assert_eq!(
+        neither.changing.postgresql.controlled.command_line["wal_level"],
+        "replica"
+    );
+}

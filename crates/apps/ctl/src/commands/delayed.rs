@@ -22,7 +22,7 @@ pub(super) async fn delayed(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(Some(&args.cluster))?;
+    let cluster = session.own_cluster(Some(&args.cluster))?;
     let view = cluster.load().await?;
     let found = view
         .members

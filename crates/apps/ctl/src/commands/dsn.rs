@@ -16,11 +16,13 @@ use crate::session::Session;
 /// `dsn`
 pub(super) async fn dsn(args: &Dsn, session: &Session, screen: &mut Screen) -> Result<(), Failure> {
     refuse_both(args.role, args.member.as_deref())?;
-    let view = session.cluster(args.cluster.as_deref())?.load().await?;
-    let found = candidates(&view, args.role, args.member.as_deref());
+    let looked = session.look(args.cluster.as_deref()).await?;
+    let meant = |view: &ClusterView| candidates(view, args.role, args.member.as_deref());
+    let view = looked.in_which(|view| !meant(view).is_empty());
+    let found = meant(view);
     let one = args.one || session.program == Program::Patronictl;
     if !one {
-        return match address(args, &view, &found) {
+        return match address(args, view, &found) {
             Some(address) => screen.say(&address),
             None => Err(Failure::refused("Can not find a suitable member")),
         };

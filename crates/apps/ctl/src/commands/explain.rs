@@ -11,7 +11,7 @@ pub(super) async fn explain(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(args.cluster.as_deref())?;
+    let cluster = session.own_cluster(args.cluster.as_deref())?;
     let view = cluster.load().await?;
     if view.members.is_empty() {
         return Err(Failure::Refused(format!(

@@ -17,13 +17,13 @@ pub(super) async fn flush(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(Some(&args.cluster))?;
-    let view = cluster.load().await?;
     match args.members_and_target.split_last() {
         Some((target, members)) if target == "restart" => {
-            restart(args, members, &cluster, &view, (session, screen)).await
+            restart(args, members, session, screen).await
         }
         Some((target, _)) if target == "switchover" => {
+            let cluster = session.own_cluster(Some(&args.cluster))?;
+            let view = cluster.load().await?;
             switchover(&cluster, &view, session, screen).await
         }
         Some((strange, _)) => Err(Failure::Usage(format!(
@@ -38,11 +38,11 @@ pub(super) async fn flush(
 async fn restart(
     args: &Flush,
     names_given: &[String],
-    cluster: &Cluster,
-    view: &ClusterView,
-    (session, screen): (&Session, &mut Screen),
+    session: &Session,
+    screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let chosen = choose(cluster, view, args.role, names_given, screen)?;
+    let looked = session.look(Some(&args.cluster)).await?;
+    let chosen = choose(&looked, args.role, names_given, screen)?;
     confirm("flush", &names(&chosen), args.force, screen)?;
     let mut all_reached = true;
     for member in &chosen {

@@ -48,7 +48,6 @@ pub(super) async fn query(
         true => Some(screen.ask_secret("Password")?),
         false => None,
     };
-    let cluster = session.cluster(args.cluster.as_deref())?;
     let asked = Asked {
         args,
         statement,
@@ -56,8 +55,10 @@ pub(super) async fn query(
     };
     let pause = every(&args.watch)?;
     loop {
-        let view = cluster.load().await?;
-        let rows = asked.rows(&view, session, screen).await;
+        let looked = session.look(args.cluster.as_deref()).await?;
+        let view =
+            looked.in_which(|view| !candidates(view, args.role, args.member.as_deref()).is_empty());
+        let rows = asked.rows(view, session, screen).await;
         let text = rows.print(args.format.into(), args.delimiter.as_deref());
         screen.print(&text)?;
         match pause {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{ANSWER_MAX, Said, confirm, failure, sort};
 use crate::args::{Reinit, Role};
 use crate::failure::Failure;
-use crate::members::{self, Member, names};
+use crate::members::{Member, names};
 use crate::screen::Screen;
 use crate::session::{Cluster, Session};
 
@@ -25,15 +25,15 @@ pub(super) async fn reinit(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(Some(&args.cluster))?;
-    let view = cluster.load().await?;
-    let replicas = members::in_role(&view, Role::Replica);
+    let looked = session.look(Some(&args.cluster)).await?;
+    let replicas = looked.in_role(Role::Replica);
     if replicas.is_empty() {
         return Err(Failure::Refused(format!(
-            "{cluster} cluster doesn't have any members"
+            "{} cluster doesn't have any members",
+            args.cluster
         )));
     }
-    members::show(&cluster, &view, screen)?;
+    looked.show(screen)?;
     let mut given = args.members.clone();
     if given.is_empty() {
         let question = format!(
@@ -66,7 +66,13 @@ pub(super) async fn reinit(
         }
     }
     if args.wait && !begun.is_empty() {
-        wait(begun, &cluster, screen).await?;
+        for (cluster, view) in looked.views() {
+            let here = begun.iter().filter(|name| view.members.contains_key(*name));
+            let here: Vec<MemberName> = here.cloned().collect();
+            if !here.is_empty() {
+                wait(here, cluster, screen).await?;
+            }
+        }
     }
     if all_reached {
         Ok(())

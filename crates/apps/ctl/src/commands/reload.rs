@@ -16,11 +16,12 @@ pub(super) async fn reload(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(Some(&args.cluster))?;
-    let view = cluster.load().await?;
-    let chosen = choose(&cluster, &view, args.role, &args.members, screen)?;
+    let looked = session.look(Some(&args.cluster)).await?;
+    let chosen = choose(&looked, args.role, &args.members, screen)?;
     confirm("reload", &names(&chosen), args.force, screen)?;
-    let seconds = Wanted::of(&view).loop_wait.as_secs();
+    let views = looked.views().iter();
+    let spans = views.map(|(_, view)| Wanted::of(view).loop_wait.as_secs());
+    let seconds = spans.max().unwrap_or_default();
     let mut all_reached = true;
     for member in &chosen {
         let (name, doc) = member;

@@ -24,12 +24,12 @@ pub(super) async fn restart(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(Some(&args.cluster))?;
-    let view = cluster.load().await?;
-    let mut chosen = choose(&cluster, &view, args.role, &args.members, screen)?;
+    let looked = session.look(Some(&args.cluster)).await?;
+    let mut chosen = choose(&looked, args.role, &args.members, screen)?;
     let question = "When should the restart take place (e.g. {}) ";
     let when = moment(args.scheduled.as_deref(), question, args.force, screen)?;
-    if when.is_some() && Wanted::of(&view).pause {
+    let mut views = looked.views().iter();
+    if when.is_some() && views.any(|(_, view)| Wanted::of(view).pause) {
         return Err(Failure::refused(
             "Can't schedule restart in the paused state",
         ));

@@ -75,7 +75,7 @@ pub(super) async fn demote(
         "restore_command",
         args.restore_command.clone().map(Value::from),
     );
-    let cluster = session.cluster(args.cluster.as_deref())?;
+    let cluster = session.own_cluster(args.cluster.as_deref())?;
     let change = Change {
         way: Way::Demote,
         section: section.into(),
@@ -90,7 +90,7 @@ pub(super) async fn promote(
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let cluster = session.cluster(args.cluster.as_deref())?;
+    let cluster = session.own_cluster(args.cluster.as_deref())?;
     let change = Change {
         way: Way::Promote,
         section: Value::Null,

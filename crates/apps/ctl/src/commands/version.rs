@@ -9,7 +9,7 @@ use super::ANSWER_MAX;
 use crate::Program;
 use crate::args::{Role, Version};
 use crate::failure::Failure;
-use crate::members::{self, Member};
+use crate::members::Member;
 use crate::screen::Screen;
 use crate::session::Session;
 
@@ -24,10 +24,9 @@ pub(super) async fn version(
         return Ok(());
     };
     screen.say("")?;
-    let cluster = session.cluster(Some(name))?;
-    let view = cluster.load().await?;
+    let looked = session.look(Some(name)).await?;
     let is_meant = |name: &str| args.members.is_empty() || args.members.iter().any(|n| n == name);
-    let all = members::in_role(&view, Role::Any);
+    let all = looked.in_role(Role::Any);
     for member in all.iter().filter(|(name, _)| is_meant(name.as_str())) {
         let line = match ask(session, member).await {
             Ok(versions) => format!("{}: {versions}", member.0),

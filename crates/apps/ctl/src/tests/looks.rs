@@ -173,7 +173,15 @@ async fn in_a_citus_cluster_some_commands_know_their_group_and_some_must_be_told
         };
         Session::open(&args, &BTreeMap::new(), Program::Patronictl).unwrap()
     };
+    let half = "scope: demo\netcd3: {hosts: '127.0.0.1:1'}\ncitus: {group: 3}\n";
+    fs_err::write(&path, half).unwrap();
+    assert!(
+        !session(None).needs_group(),
+        "without a database it is no Citus cluster"
+    );
+    fs_err::write(&path, text).unwrap();
     let unnamed = session(None);
+    assert!(unnamed.needs_group() && !session(Some(0)).needs_group());
     assert_eq!(unnamed.own_cluster(None).unwrap().group, Some(3));
     assert_eq!(unnamed.cluster(None).unwrap().group, None);
     let refused = unnamed.exact_cluster(None).unwrap_err().to_string();

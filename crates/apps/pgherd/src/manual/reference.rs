@@ -43,7 +43,8 @@ The end-to-end test `ctl` runs both on one cluster and compares what they say by
 - where the original shows a Python traceback, one line says what is wrong;
 - `query` shows PostgreSQL's own text for dates, intervals, arrays, JSON and bytes;
 - `demote-cluster` and `edit-config` refuse a `standby_cluster` that names a member of the cluster itself;
-- of a Citus cluster, `list` and `topology` show all groups; other commands mean one: `--group N`, or that of the file.
+- of a Citus cluster, commands that are not the original's (`explain`, `delayed` and so on) and `demote-cluster` mean one group: `--group N`, or that
+  of the file.
 
 ";
 

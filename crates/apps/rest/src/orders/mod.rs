@@ -1,5 +1,6 @@
 //! Orders: what changes something (contract §16.7).
 
+mod citus;
 mod config;
 mod failsafe;
 mod member;
@@ -102,11 +103,7 @@ pub(crate) async fn carry_out(app: &App, order: Order, letter: Letter<'_>) -> Re
         Order::Delayed => member::delayed(app, body).await,
         Order::Switch(kind) => switch::switch(app, kind, body).await,
         Order::CancelSwitchover => switch::cancel(app).await,
-        // an event for a coordinator, which this never is: heard, and nothing to do
-        Order::Citus => match pgherd_api::orders::required(body) {
-            Ok(_) => Ok(Reply::sentence(200, "OK")),
-            Err(rejection) => Err(rejection.into()),
-        },
+        Order::Citus => citus::hear(app, body).await,
         Order::Failsafe => failsafe::promise(app, letter).await,
         Order::Vote => vote::vote(app, body).await,
     };

@@ -1,7 +1,10 @@
 //! Orders: switchover, failover, restart, reinitialize, reload.
 
-use pgherd_domain::{Answer, LeaderKey, Operation, Refusal};
-use pgherd_ports::Key;
+use std::time::Duration;
+
+use pgherd_domain::{Answer, CitusStep, LeaderKey, Operation, Refusal};
+use pgherd_ports::{CitusAsked, Key};
+use tokio::sync::mpsc;
 
 use crate::stand::{LIMIT, Stand, fit, name};
 
@@ -171,12 +174,6 @@ async fn the_other_orders_to_a_member_need_no_body() {
         }
     );
 
-    for path in ["/citus", "/mpp"] {
-        assert_eq!(
-            stand.send("POST", path, r#"{"type": "x"}"#).await,
-            (200, "OK".to_owned())
-        );
-    }
     assert_eq!(
         stand.send("POST", "/reload", "").await,
         (202, "reload scheduled".to_owned())
@@ -184,6 +181,37 @@ async fn the_other_orders_to_a_member_need_no_body() {
     tokio::time::timeout(LIMIT, stand.reload.woken())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_message_of_a_citus_worker_is_for_the_leader_of_the_coordinator() {
+    let (ask, mut asked) = mpsc::channel(1);
+    let stand = Stand::start_for(|_| {}, Some(ask)).await;
+    let event =
+        r#"{"type": "before_demote", "group": 1, "leader": "w", "timeout": 30, "cooldown": 10}"#;
+    for path in ["/citus", "/mpp"] {
+        for body in [r#"{"type": "x"}"#, event] {
+            let answer = stand.send("POST", path, body).await;
+            assert_eq!(answer, (200, "OK".to_owned()), "nothing to do for {body}");
+        }
+    }
+    stand.hold_lease(Duration::from_secs(600));
+    for path in ["/citus", "/mpp"] {
+        let (code, text) = stand.send("POST", path, r#"{"type": "x"}"#).await;
+        assert!(
+            code == 400 && text.contains("group, leader"),
+            "{code} {text}"
+        );
+        assert_eq!(stand.send("POST", path, "{}").await.0, 400);
+        let heard = async {
+            let CitusAsked { event, done } = asked.recv().await.unwrap();
+            done.send(()).unwrap();
+            (event.step, event.group)
+        };
+        let (answer, heard) = tokio::join!(stand.send("POST", path, event), heard);
+        assert_eq!(answer, (200, "OK".to_owned()));
+        assert_eq!(heard, (CitusStep::BeforeDemote, 1));
+    }
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use pgherd_domain::{
     SyncMode, Tags, TimelineHistory, TimelineId, Versioned, WallTime,
 };
 use pgherd_ports::{
-    Asked, Clock, Desk, PeerError, Peers, PromiseBook, PromiseStore, Shown, SystemClock, VoteBook,
-    Wake,
+    Asked, CitusAsked, Clock, Desk, PeerError, Peers, PromiseBook, PromiseStore, Shown,
+    SystemClock, VoteBook, Wake,
 };
 use pgherd_rest::Server;
 use pgherd_settings::{Restapi, Settings, load};
@@ -134,6 +134,14 @@ impl Stand {
 
     /// A server whose `restapi` is adjusted first. Nothing is shown yet.
     pub async fn start_with(adjust: impl FnOnce(&mut Restapi)) -> Self {
+        Self::start_for(adjust, None).await
+    }
+
+    /// The same, of a member of Citus' coordinator when `citus` hears its messages.
+    pub async fn start_for(
+        adjust: impl FnOnce(&mut Restapi),
+        citus: Option<mpsc::Sender<CitusAsked>>,
+    ) -> Self {
         let mut settings = settings();
         settings.changing.restapi.listen.port = 0;
         adjust(&mut settings.changing.restapi);
@@ -161,6 +169,7 @@ impl Stand {
             promises: promises.clone(),
             votes: votes.clone(),
             postgres: postgres.clone(),
+            citus,
         };
         let server = Server::bind(Arc::clone(&settings)).await.unwrap();
         let scheme = settings.changing.restapi.scheme();

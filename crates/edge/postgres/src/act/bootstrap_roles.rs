@@ -16,7 +16,7 @@ use crate::server::LocalServer;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Passwords stay out of the log, and no standby is waited for.
-const SESSION: &str = "SET synchronous_commit = local; SET log_statement = none; \
+pub(super) const SESSION: &str = "SET synchronous_commit = local; SET log_statement = none; \
                        SET log_min_duration_statement = -1; SET log_min_error_statement = panic; \
                        SET statement_timeout = 0";
 
@@ -83,7 +83,7 @@ impl LocalServer {
             let options = user.options.join(" ").to_uppercase();
             set_role(&client, name, user.password.as_ref(), &options).await?;
         }
-        Ok(())
+        self.make_citus(settings, &client).await
     }
 
     async fn run_script(&self, script: &str, door: &Door) -> Result<(), WorkError> {

@@ -3,6 +3,7 @@
 
 mod archive;
 mod bootstrap;
+mod bootstrap_citus;
 mod bootstrap_roles;
 mod checkpoint;
 mod clone;

@@ -390,6 +390,7 @@ fn settings(name: &str, folder: &Utf8Path) -> Settings {
                 database: "postgres".into(),
                 krbsrvname: None,
             },
+            citus: None,
         },
         changing,
     }

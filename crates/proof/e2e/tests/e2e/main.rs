@@ -9,6 +9,7 @@ mod chaos_host;
 mod chaos_partitions;
 mod chaos_postgresql;
 mod chaos_store;
+mod citus;
 mod consul;
 mod crash;
 mod ctl;

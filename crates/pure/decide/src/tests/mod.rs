@@ -5,6 +5,7 @@ mod ask;
 mod bootstrap;
 mod build;
 mod cascade;
+mod citus;
 mod delayed;
 mod entry;
 mod enumeration;

@@ -240,14 +240,20 @@ fn ignored_slots_are_left_alone_when_every_given_property_matches() {
         plugin: Some("wal2json".into()),
         ..IgnoredSlots::default()
     };
-    for pattern in [named("cdc"), by_plugin.clone()] {
+    let by_prefix = |prefix: &str| IgnoredSlots {
+        prefix: Some(prefix.into()),
+        logical: Some(true),
+        database: Some("app".into()),
+        ..IgnoredSlots::default()
+    };
+    for pattern in [named("cdc"), by_plugin.clone(), by_prefix("cd")] {
         assert_eq!(slots(&ignoring(pattern).decide()), Vec::<String>::new());
     }
     let elsewhere = IgnoredSlots {
         database: Some("other".into()),
         ..by_plugin
     };
-    for pattern in [named("cd"), elsewhere] {
+    for pattern in [named("cd"), elsewhere, by_prefix("dc")] {
         assert_eq!(slots(&ignoring(pattern).decide()), ["drop cdc"]);
     }
 }

@@ -104,7 +104,7 @@ pub(super) const KEYS: &[Key] = &[
     local("tags.nostream", Flag, "off", "replicates from the archive only"),
     local("tags.*", Text, "", "published as it is; usable as `?tag_NAME=VALUE`"),
 
-    local("citus", Section, "", "Citus; not supported by this version"),
-    local("citus.database", Text, "", "Citus; not supported by this version").accepted(),
-    local("citus.group", Whole(0, U32_MAX), "", "Citus; not supported by this version").accepted(),
+    local("citus", Section, "", "this cluster is one group of a distributed database; both keys are needed"),
+    local("citus.database", Text, "", "the distributed database, the same in all groups"),
+    local("citus.group", Whole(0, U32_MAX), "", "0 is the coordinator, all others are workers"),
 ];

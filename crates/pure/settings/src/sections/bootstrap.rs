@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::ProgramOption;
+use super::{Citus, ProgramOption};
 use crate::reader::{Reader, texts};
 use crate::{Secret, check, value};
 
@@ -72,8 +72,14 @@ impl Bootstrap {
             reader.warn("bootstrap.dcs", problem);
         }
         let users = reader.mapping("bootstrap.users").into_iter().flatten();
+        let mut dcs = reader.mapping("bootstrap.dcs").cloned().unwrap_or_default();
+        if configured && Citus::read(reader).is_some() {
+            // A group that loses acknowledged rows would not fit the others any more.
+            dcs.entry("synchronous_mode")
+                .or_insert_with(|| "quorum".into());
+        }
         Self {
-            dcs: reader.mapping("bootstrap.dcs").cloned().unwrap_or_default(),
+            dcs,
             configured,
             initdb: reader.options("bootstrap.initdb"),
             custom: custom(reader),

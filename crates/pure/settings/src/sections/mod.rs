@@ -1,6 +1,7 @@
 //! One file per section of the YAML: its plain struct, and how it is read from the merged document.
 
 mod bootstrap;
+mod citus;
 mod cluster;
 mod consul;
 mod delay;
@@ -18,6 +19,7 @@ mod watchdog;
 mod zookeeper;
 
 pub use bootstrap::{Bootstrap, BootstrapUser, CustomBootstrap};
+pub use citus::Citus;
 pub use cluster::Cluster;
 pub use consul::{Consistency, Consul, ConsulAccess, ConsulTls};
 pub(crate) use etcd::Endpoint;

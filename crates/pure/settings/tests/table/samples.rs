@@ -147,6 +147,8 @@ pub(crate) fn context(path: &str) -> (Value, Value) {
             json!({"restapi": {"authentication": {"username": "u"}}})
         }
         "ctl.authentication.password" => json!({"ctl": {"authentication": {"username": "u"}}}),
+        "citus.group" => json!({"citus": {"database": "some"}}),
+        "citus.database" => json!({"citus": {"group": 1}}),
         "bootstrap.method" => json!({"bootstrap": {
             "dcs": {}, "some": {"command": "x"}, "other": {"command": "x"},
         }}),

@@ -51,7 +51,7 @@ impl<'a> Region<'a> {
         session: &'a Session,
         name: Option<&str>,
     ) -> Result<Self, Failure> {
-        let cluster = session.cluster(name)?;
+        let cluster = session.own_cluster(name)?;
         Ok(Self {
             word,
             cluster,

@@ -50,13 +50,7 @@ pub(super) async fn switchover(
         force,
         is_failover: false,
     };
-    switch(
-        &session.exact_cluster(cluster.as_deref())?,
-        wish,
-        session,
-        screen,
-    )
-    .await
+    switch(cluster.as_deref(), wish, session, screen).await
 }
 
 /// `failover`
@@ -77,24 +71,43 @@ pub(super) async fn failover(
         force,
         is_failover: true,
     };
-    switch(
-        &session.exact_cluster(cluster.as_deref())?,
-        wish,
-        session,
-        screen,
-    )
-    .await
+    switch(cluster.as_deref(), wish, session, screen).await
+}
+
+/// The group of a Citus cluster that is meant; asked for where nobody said it, and somebody is there to be asked.
+fn ask_group(
+    name: Option<&str>,
+    force: bool,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<Cluster, Failure> {
+    if force || !session.needs_group() {
+        return session.exact_cluster(name);
+    }
+    loop {
+        let answer = screen.ask("Citus group", None)?;
+        match answer.trim().parse() {
+            Ok(group) => return session.group_of(name, group),
+            Err(_) => screen.say(&format!("Error: '{answer}' is not a valid integer."))?,
+        }
+    }
 }
 
 async fn switch(
-    cluster: &Cluster,
+    name: Option<&str>,
     wish: Wish,
     session: &Session,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let view = cluster.load().await?;
+    let looked = session.look(name).await?;
     screen.say("Current cluster topology")?;
-    members::show(cluster, &view, screen)?;
+    looked.show(screen)?;
+    let cluster = ask_group(name, wish.force, session, screen)?;
+    let cluster = &cluster;
+    let view = match looked.views() {
+        [(_, view)] if !session.needs_group() => view.clone(),
+        _ => cluster.load().await?,
+    };
     let dialogue = Dialogue {
         cluster,
         view: &view,
