@@ -10,7 +10,12 @@ const PARTS: [(&str, &[&str]); 13] = [
     ("patroni.ctl", &["pgherd_ctl"]),
     (
         "patroni.dcs",
-        &["pgherd_etcd", "pgherd_consul", "pgherd_zookeeper"],
+        &[
+            "pgherd_etcd",
+            "pgherd_consul",
+            "pgherd_kubernetes",
+            "pgherd_zookeeper",
+        ],
     ),
     ("patroni.ha", &["pgherd_agent", "pgherd_decide"]),
     ("patroni.postgresql", &["pgherd_postgres"]),
@@ -24,7 +29,7 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Every part of ours. Libraries of others tell their warnings only.
-const OURS: [&str; 15] = [
+const OURS: [&str; 16] = [
     "pgherd",
     "pgherd_agent",
     "pgherd_companions",
@@ -34,6 +39,7 @@ const OURS: [&str; 15] = [
     "pgherd_etcd",
     "pgherd_fence",
     "pgherd_guard",
+    "pgherd_kubernetes",
     "pgherd_log",
     "pgherd_peers",
     "pgherd_postgres",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pgherd_consul::{Consul, ConsulOptions};
 use pgherd_domain::MemberName;
 use pgherd_etcd::{Etcd, EtcdOptions};
+use pgherd_kubernetes::{Kubernetes, KubernetesOptions, Surroundings};
 use pgherd_ports::{OperatorDcs, Wake};
 use pgherd_settings::Store;
 use pgherd_zookeeper::{ZooKeeper, ZooKeeperOptions};
@@ -66,6 +67,17 @@ pub fn open(options: StoreOptions, me: Option<MemberName>, wake: Wake) -> Arc<dy
                 retry_timeout,
             };
             Arc::new(ZooKeeper::connect(options, me, wake))
+        }
+        Store::Kubernetes(kubernetes) => {
+            // The namespace of keys counts for nothing there: objects have Kubernetes' own (contract §2.4).
+            let options = KubernetesOptions {
+                kubernetes,
+                surroundings: Surroundings::of_this_process(),
+                scope,
+                ttl,
+                retry_timeout,
+            };
+            Arc::new(Kubernetes::connect(options, me, wake))
         }
     }
 }
