@@ -11,6 +11,7 @@ use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::http;
+use crate::kube_api::KubeApi;
 use crate::member::Member;
 use crate::oracle::Endpoint;
 use crate::postgres::PostgresTools;
@@ -33,6 +34,8 @@ pub struct HerdOptions {
     pub zookeepers: usize,
     /// Consul servers, each on its own host, in the place of etcd; 0: etcd it is.
     pub consuls: usize,
+    /// Objects of Kubernetes are the store; the members have Endpoints.
+    pub kubernetes: bool,
     /// Seconds a lease lives.
     pub ttl: u32,
     /// Longest sleep between turns, seconds.
@@ -65,6 +68,7 @@ impl Default for HerdOptions {
             stores: 3,
             zookeepers: 0,
             consuls: 0,
+            kubernetes: false,
             ttl: 5,
             loop_wait: 1,
             retry_timeout: 2,
@@ -90,6 +94,8 @@ pub struct Herd {
     pub zookeeper: Option<ZooKeeper>,
     /// The store, where [`HerdOptions::consuls`] says so.
     pub consul: Option<Consul>,
+    /// The store, where [`HerdOptions::kubernetes`] says so.
+    pub kubernetes: Option<KubeApi>,
     /// The members, in the order of their names.
     pub members: Vec<Member>,
     scope: String,
@@ -119,8 +125,8 @@ impl Herd {
             Some(program) => program.clone(),
             None => AgentProgram::pgherd()?,
         };
-        let stores = match options.consuls {
-            0 => options.stores,
+        let stores = match (options.consuls, options.kubernetes) {
+            (0, false) => options.stores,
             _ => 0,
         };
         let etcd = Etcd::start_named(&bed, &format!("{prefix}etcd"), stores)
@@ -141,6 +147,10 @@ impl Herd {
                 Some(started.with_context(|| bed.report())?)
             }
         };
+        let kubernetes = match options.kubernetes {
+            false => None,
+            true => Some(KubeApi::start(&bed).await.with_context(|| bed.report())?),
+        };
         let store = |at: usize| match (&consul, &zookeeper) {
             (Some(consul), _) => yaml::consul(&consul.endpoints(), at),
             (None, Some(zookeeper)) => yaml::hosts("zookeeper", &zookeeper.endpoints()),
@@ -151,17 +161,30 @@ impl Herd {
             fs_err::create_dir_all(&archive)?;
             PostgresTools::find()?.give(&archive)?;
         }
-        let members = bed
-            .hosts(&format!("{prefix}pg"), options.members)?
-            .into_iter()
-            .enumerate()
-            .map(|(at, host)| Member::new(host, story, &store(at), program.clone(), options))
-            .collect::<Result<_>>()?;
+        let mut members = Vec::new();
+        let hosts = bed.hosts(&format!("{prefix}pg"), options.members)?;
+        for (at, host) in hosts.into_iter().enumerate() {
+            let mut section = store(at);
+            if let Some(kubernetes) = &kubernetes {
+                kubernetes
+                    .admit(&host, story, &PostgresTools::find()?)
+                    .await?;
+                section = yaml::kubernetes(&host);
+            }
+            members.push(Member::new(
+                host,
+                story,
+                &section,
+                program.clone(),
+                options,
+            )?);
+        }
         Ok(Self {
             bed,
             etcd,
             zookeeper,
             consul,
+            kubernetes,
             members,
             scope: story.to_owned(),
             program,
@@ -434,15 +457,15 @@ impl Herd {
         program: &AgentProgram,
         arguments: &[&str],
     ) -> Result<tokio::process::Command> {
-        let config = self
-            .members
-            .first()
-            .context("a herd needs a member")?
-            .config();
+        let first = self.members.first().context("a herd needs a member")?;
+        let config = first.config();
         let argv = program.ctl(&config.to_string_lossy());
         let (program, rest) = argv.split_first().context("an empty command line")?;
         let mut command = tokio::process::Command::new(program);
         command.args(rest).args(arguments);
+        if self.kubernetes.is_some() {
+            command.env("KUBECONFIG", first.kubeconfig());
+        }
         Ok(command)
     }
 
