@@ -1,6 +1,6 @@
 //! The connections to the API servers, and one request over them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ const OLD: Duration = Duration::from_secs(60);
 /// The API, however it is reached.
 #[derive(Debug)]
 pub(crate) struct Http {
-    settings: Kubernetes,
+    pub(crate) settings: Kubernetes,
     around: Surroundings,
-    ttl: Duration,
+    pub(crate) ttl: Duration,
     idle: Duration,
     codes: watch::Sender<Vec<u16>>,
     /// Made when first needed and again after a silence: certificates may have been renewed, and a connection may lead
@@ -37,15 +37,15 @@ pub(crate) struct Http {
     /// Where it was found, for messages.
     found: Mutex<String>,
     /// This account may not read where the servers are, so it is not asked again.
-    no_bypass: std::sync::atomic::AtomicBool,
+    pub(crate) no_bypass: std::sync::atomic::AtomicBool,
 }
 
 /// Connections, and what goes with every request over them.
 #[derive(Debug, Clone)]
-struct Line {
-    client: Client,
-    url: String,
-    token: Option<String>,
+pub(crate) struct Line {
+    pub(crate) client: Client,
+    pub(crate) url: String,
+    pub(crate) token: Option<String>,
     place: Place,
     made: Instant,
     read: Instant,
@@ -211,35 +211,6 @@ impl Http {
         Ok(line)
     }
 
-    fn bypasses(&self, place: &Place) -> bool {
-        let refused = self.no_bypass.load(std::sync::atomic::Ordering::Relaxed);
-        self.settings.bypass_api_service && place.in_pod && !refused
-    }
-
-    /// The API servers behind their service; `None`: it is asked as before.
-    async fn servers(&self, line: &Line) -> Option<(u16, Vec<SocketAddr>)> {
-        let url = format!(
-            "{}/api/v1/namespaces/default/endpoints/kubernetes",
-            line.url
-        );
-        let mut sent = line.client.get(url).timeout(connecting(self.ttl));
-        if let Some(token) = &line.token {
-            sent = sent.bearer_auth(token);
-        }
-        let answer = sent.send().await.ok()?;
-        if answer.status().as_u16() == 403 {
-            tracing::warn!(
-                "`kubernetes.bypass_api_service` has no effect: this account may not read the endpoints `kubernetes` in the \
-                 namespace `default`"
-            );
-            self.no_bypass
-                .store(true, std::sync::atomic::Ordering::Relaxed);
-            return None;
-        }
-        let found: Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
-        addresses(&found)
-    }
-
     fn client(&self, place: &Place, servers: &[SocketAddr]) -> Result<Client, Fault> {
         let config = tls::config(place).map_err(Fault::silent)?;
         let mut builder = Client::builder()
@@ -290,17 +261,6 @@ impl Answer {
         serde_json::from_slice(&self.body)
             .map_err(|error| Fault::answered(format!("its answer is not JSON: {error}")))
     }
-}
-
-fn addresses(endpoints: &Value) -> Option<(u16, Vec<SocketAddr>)> {
-    let subset = endpoints.get("subsets")?.as_array()?.first()?;
-    let ports = subset.get("ports")?.as_array()?;
-    let port = ports.first()?.get("port")?.as_u64()?;
-    let port = u16::try_from(port).ok()?;
-    let listed = subset.get("addresses")?.as_array()?.iter();
-    let ips = listed.filter_map(|one| one.get("ip")?.as_str()?.parse::<IpAddr>().ok());
-    let found: Vec<SocketAddr> = ips.map(|ip| SocketAddr::new(ip, port)).collect();
-    (!found.is_empty()).then_some((port, found))
 }
 
 pub(crate) fn silence(error: &reqwest::Error) -> Fault {

@@ -9,6 +9,7 @@
 mod api;
 mod ask;
 mod body;
+mod bypass;
 mod documents;
 mod fault;
 mod http;

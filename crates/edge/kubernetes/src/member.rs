@@ -64,8 +64,17 @@ impl Store {
         if !is_due && said.ttl == ttl && said.leads == leads {
             return true;
         }
-        let document = said.document.as_str();
-        let beaten = self.http.ask(pace, |_| self.tell_pod(document, None, pace));
+        let beaten = self.http.ask(pace, |_| async move {
+            let _one_at_a_time = self.telling.lock().await;
+            match self.said() {
+                // What it says stands there already.
+                Some(said) => self
+                    .tell_pod(&said.document, true, None, pace)
+                    .await
+                    .map(drop),
+                None => Ok(()),
+            }
+        });
         match beaten.await {
             Ok(_) => true,
             Err(error) => {
@@ -110,7 +119,8 @@ impl Store {
                     let version = before.as_ref().map(|pod| pod.version.as_str());
                     let came = match change {
                         Change::Put(document) if is_me => {
-                            self.tell_pod(document, version, pace).await?
+                            let _one_at_a_time = self.telling.lock().await;
+                            self.tell_pod(document, false, version, pace).await?
                         }
                         Change::Put(document) => {
                             let said = Some(document.to_owned());
@@ -130,10 +140,12 @@ impl Store {
             .await
     }
 
-    /// Tells my pod what its member says, on my lease. `None`: it is at another version.
+    /// Tells my pod what its member says, on my lease; `again`: it has been told that before. `None`: it is at another
+    /// version.
     async fn tell_pod(
         &self,
         document: &str,
+        again: bool,
         version: Option<&str>,
         pace: Pace,
     ) -> Result<Option<Object>, Fault> {
@@ -144,8 +156,10 @@ impl Store {
         let leads = self.mine().leads(at);
         // A beat that looks like a former one is none.
         let lease = pod::lease(&self.lease, ttl, self.next_number(), document);
-        let said = [("status", Some(document.to_owned())), (LEASE, Some(lease))];
-        let annotations = Annotations::from(said);
+        let mut annotations = Annotations::from([(LEASE, Some(lease))]);
+        if !again {
+            annotations.insert("status", Some(document.to_owned()));
+        }
         let labels = body::role_labels(&self.settings, document, leads);
         let body = body::patch(&labels, &annotations, version);
         let Some(pod) = self.send_to_pod(me, &body, pace).await? else {

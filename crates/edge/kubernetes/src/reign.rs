@@ -49,34 +49,22 @@ struct Reign {
     settled: bool,
 }
 
-/// What this process knows of its own terms.
+/// What this process knows of its own term, the last one that it took up.
 #[derive(Debug, Default)]
 pub(crate) struct Mine {
     reign: Option<Reign>,
-    /// The last one that ran out on our clock. Its record may still stand there.
-    ended: Option<String>,
 }
 
 impl Mine {
-    /// What a record on my lease is to me.
-    fn judge(&mut self, acquired: &str, now: Moment, ttl: Duration) -> Holder {
+    /// What a record on my lease is to me. One that ran out on our clock is nobody's, though it may still stand there.
+    fn look(&self, acquired: &str, now: Moment) -> Holder {
         match &self.reign {
-            Some(reign) if reign.acquired == acquired => {
-                if reign.until.is_some_and(|until| now >= until) {
-                    self.ended = Some(acquired.to_owned());
-                    self.reign = None;
-                    return Holder::Nobody;
-                }
-                match reign.settled {
-                    true => Holder::Me,
-                    false => Holder::Unsettled,
-                }
-            }
-            Some(_) | None if self.ended.as_deref() == Some(acquired) => Holder::Nobody,
-            Some(_) | None => {
-                self.begin(acquired, None, ttl);
-                Holder::Unsettled
-            }
+            Some(reign) if reign.acquired == acquired => match (reign.until, reign.settled) {
+                (Some(until), _) if now >= until => Holder::Nobody,
+                (Some(_) | None, true) => Holder::Me,
+                (Some(_) | None, false) => Holder::Unsettled,
+            },
+            Some(_) | None => Holder::Unsettled,
         }
     }
 
@@ -88,6 +76,14 @@ impl Mine {
             ttl,
             settled: false,
         });
+    }
+
+    /// The same for a term that somebody gave to me, unless it has begun.
+    fn take_up(&mut self, acquired: &str, ttl: Duration) {
+        let begun = self.reign.as_ref().map(|reign| reign.acquired.as_str());
+        if begun != Some(acquired) {
+            self.begin(acquired, None, ttl);
+        }
     }
 
     /// Ends it.
@@ -133,8 +129,7 @@ impl Store {
         let my_name = self.me.as_ref().map(MemberName::as_str) == Some(&record.leader);
         let owner = Owner::of(object, &record);
         if my_name && owner.is_some_and(|owner| owner.lease == self.lease) {
-            let ttl = record.ttl(self.ttl());
-            return self.mine().judge(&record.acquired, now, ttl);
+            return self.mine().look(&record.acquired, now);
         }
         if now >= since.plus(record.ttl(self.ttl())) {
             return Holder::Nobody;
@@ -172,9 +167,11 @@ impl Store {
     /// Takes up a key that is on my lease: renews it, so that there is a lease to count on, and closes the door behind those
     /// who led before.
     pub(crate) async fn take_up(&self, object: &Object, pace: Pace) -> Result<Object, Fault> {
+        let acquired = Record::of(object).acquired;
+        self.mine().take_up(&acquired, self.ttl());
         let renewed = self.renew_record(object, pace).await?;
         let renewed = renewed.ok_or_else(|| changed(&object.name))?;
-        self.settle(&Record::of(&renewed).acquired, pace).await?;
+        self.settle(&acquired, pace).await?;
         Ok(renewed)
     }
 
@@ -269,22 +266,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_term_that_ran_out_is_not_taken_up_again() {
+    fn a_term_is_mine_from_when_it_is_settled_until_it_runs_out() {
         let (mut mine, ttl) = (Mine::default(), Duration::from_secs(30));
         let at = |seconds: u64| Moment::from_millis(seconds * 1000);
-        assert_eq!(mine.judge("t1", at(1), ttl), Holder::Unsettled);
+        assert_eq!(mine.look("t1", at(1)), Holder::Unsettled);
+        mine.take_up("t1", ttl);
         mine.renewed("t1", at(31), ttl);
-        assert_eq!(mine.judge("t1", at(2), ttl), Holder::Unsettled);
+        assert_eq!(mine.look("t1", at(2)), Holder::Unsettled);
         assert!(!mine.leads(at(2)));
         mine.settle("t0");
         assert!(!mine.leads(at(2)), "that was another term");
         mine.settle("t1");
-        assert_eq!(mine.judge("t1", at(30), ttl), Holder::Me);
+        mine.take_up("t1", ttl);
+        assert_eq!(mine.look("t1", at(30)), Holder::Me);
         assert!(mine.leads(at(30)));
-        assert_eq!(mine.judge("t1", at(31), ttl), Holder::Nobody);
-        assert_eq!(mine.judge("t1", at(32), ttl), Holder::Nobody);
-        // Handed over to me once more.
-        assert_eq!(mine.judge("t2", at(33), ttl), Holder::Unsettled);
+        assert_eq!(mine.look("t1", at(31)), Holder::Nobody);
+        // Handed over to me once more; what a late watch brings of the former term changes nothing.
+        assert_eq!(mine.look("t2", at(33)), Holder::Unsettled);
+        mine.begin("t2", Some(at(63)), ttl);
+        mine.settle("t2");
+        assert_eq!(mine.look("t1", at(34)), Holder::Unsettled);
+        assert_eq!(mine.look("t2", at(34)), Holder::Me);
     }
 
     #[test]

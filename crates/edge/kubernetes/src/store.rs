@@ -69,6 +69,8 @@ pub(crate) struct Store {
     mine: Mutex<Mine>,
     /// What my pod was told last.
     pub(crate) said: Mutex<Option<Said>>,
+    /// One write to my pod at a time, so that none overtakes its successor.
+    pub(crate) telling: tokio::sync::Mutex<()>,
     /// Since when leases have been as they are.
     pub(crate) watched: Watched,
     /// The leader's object as I left it: what the next renewal is compared with.
@@ -105,6 +107,7 @@ impl Store {
             ttl: Mutex::new(ttl),
             mine: Mutex::default(),
             said: Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
             watched: Watched::default(),
             leader: Mutex::default(),
             known: Mutex::default(),

@@ -4,9 +4,10 @@
 //! It is tried by the same tests as a real API server, where there is one (`scripts/kube-apiserver.sh`).
 //!
 //! Read in this order: `state` (objects, versions, what happened), `merge` (patches), `selector`, `route` (requests), `watching`
-//! (the stream of a watch), `serve` (connections, TLS, what a test lets go wrong).
+//! (the stream of a watch), `reply` (what a test lets go wrong) and `serve` (connections, TLS).
 
 mod merge;
+mod reply;
 mod route;
 mod selector;
 mod serve;
