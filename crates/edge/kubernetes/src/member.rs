@@ -9,6 +9,7 @@ use pgherd_ports::{Clock as _, Condition, DcsError, Key, Written};
 use crate::api::Came;
 use crate::body::{self, Annotations};
 use crate::fault::Fault;
+use crate::names::Thing;
 use crate::object::Object;
 use crate::pace::Pace;
 use crate::pod;
@@ -95,49 +96,59 @@ impl Store {
         let Key::Member(name) = key else {
             return Ok(Written::Refused);
         };
-        let is_me = self.me.as_ref() == Some(name);
         self.http
             .ask(pace, |_| async move {
                 for _ in 0..ROUNDS_MAX {
-                    let before = match when.revision {
-                        Some(_) => self.pod(name.as_str(), pace).await?,
-                        None => None,
-                    };
-                    let there = before.as_ref().filter(|pod| pod.get("status").is_some());
-                    if when
-                        .revision
-                        .is_some_and(|wanted| wanted != there.map_or(0, |pod| pod.number))
-                    {
-                        return Ok(Written::Refused);
-                    }
-                    if when.leading {
-                        let leader = self.thing(crate::names::Thing::Leader, pace).await?;
-                        if !self.leads(leader.as_ref(), pace).await? {
-                            return Ok(Written::Refused);
-                        }
-                    }
-                    let version = before.as_ref().map(|pod| pod.version.as_str());
-                    let came = match change {
-                        Change::Put(document) if is_me => {
-                            let _one_at_a_time = self.telling.lock().await;
-                            self.tell_pod(document, false, version, pace).await?
-                        }
-                        Change::Put(document) => {
-                            let said = Some(document.to_owned());
-                            let annotations = Annotations::from([("status", said)]);
-                            self.patch_pod(name, &annotations, version, pace).await?
-                        }
-                        Change::Delete => self.clear_pod(name, version, pace).await?,
-                    };
-                    match (came, change) {
-                        (Some(pod), Change::Put(_)) => return Ok(Written::Done(pod.number)),
-                        (Some(_), Change::Delete) => return Ok(Written::Done(0)),
-                        (None, _) => {}
+                    if let Some(written) = self.member_round(name, change, when, pace).await? {
+                        return Ok(written);
                     }
                 }
                 Err(crate::reign::changed(name.as_str()))
             })
             .await
+    }
+
+    /// `None`: the pod has changed meanwhile.
+    async fn member_round(
+        &self,
+        name: &MemberName,
+        change: Change<'_>,
+        when: Condition,
+        pace: Pace,
+    ) -> Result<Option<Written>, Fault> {
+        let before = match when.revision {
+            Some(_) => self.pod(name.as_str(), pace).await?,
+            None => None,
+        };
+        let there = before.as_ref().filter(|pod| pod.get("status").is_some());
+        let revision = there.map_or(0, |pod| pod.number);
+        if when.revision.is_some_and(|wanted| wanted != revision) {
+            return Ok(Some(Written::Refused));
+        }
+        if when.leading {
+            let leader = self.thing(Thing::Leader, pace).await?;
+            if !self.leads(leader.as_ref(), pace).await? {
+                return Ok(Some(Written::Refused));
+            }
+        }
+        let version = before.as_ref().map(|pod| pod.version.as_str());
+        let is_me = self.me.as_ref() == Some(name);
+        let pod = match change {
+            Change::Put(document) if is_me => {
+                let _one_at_a_time = self.telling.lock().await;
+                self.tell_pod(document, false, version, pace).await?
+            }
+            Change::Put(document) => {
+                let said = Some(document.to_owned());
+                let annotations = Annotations::from([("status", said)]);
+                self.patch_pod(name, &annotations, version, pace).await?
+            }
+            Change::Delete => self.clear_pod(name, version, pace).await?,
+        };
+        Ok(pod.map(|pod| match change {
+            Change::Put(_) => Written::Done(pod.number),
+            Change::Delete => Written::Done(0),
+        }))
     }
 
     /// Tells my pod what its member says, on my lease; `again`: it has been told that before. `None`: it is at another

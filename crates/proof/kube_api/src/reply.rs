@@ -60,20 +60,21 @@ pub(crate) async fn to(
         rule.as_ref()
             .map_or(Verdict::Serve, |rule| rule(&asked.method, &asked.path))
     };
+    Ok(decided(&shared, asked, verdict).await)
+}
+
+/// Does with a request what is to become of it.
+async fn decided(shared: &Shared, asked: Asked, verdict: Verdict) -> Response<Body> {
     match verdict {
-        Verdict::Serve => {}
+        Verdict::Serve => served(shared, &asked),
         Verdict::Refuse(code) | Verdict::RefuseForNow(code) => {
             let refusal = status(&Refusal(code, "Refused", "by a rule of the test".into()));
-            return Ok(object(
-                code,
-                &refusal,
-                matches!(verdict, Verdict::RefuseForNow(_)),
-            ));
+            object(code, &refusal, matches!(verdict, Verdict::RefuseForNow(_)))
         }
         Verdict::Ignore => std::future::pending().await,
         Verdict::LoseAnswer => {
             route::answer(&shared.state, &asked);
-            std::future::pending::<()>().await;
+            std::future::pending().await
         }
         Verdict::Delay(span) => {
             // Also when the client goes away meanwhile, for the request is on its way.
@@ -82,13 +83,16 @@ pub(crate) async fn to(
                 tokio::time::sleep(span).await;
                 route::answer(&state, &asked)
             });
-            return Ok(match late.await {
+            match late.await {
                 Ok(Reply::Object(code, value)) => object(code, &value, false),
                 Ok(Reply::Watch(_)) | Err(_) => object(500, &Value::Null, false),
-            });
+            }
         }
     }
-    Ok(match route::answer(&shared.state, &asked) {
+}
+
+fn served(shared: &Shared, asked: &Asked) -> Response<Body> {
+    match route::answer(&shared.state, asked) {
         Reply::Object(code, value) => object(code, &value, false),
         Reply::Watch(watch) => {
             let (to, events) = mpsc::channel(EVENTS_WAITING_MAX);
@@ -101,7 +105,7 @@ pub(crate) async fn to(
             let frames = events.map(|event| Ok(Frame::data(event)));
             respond(200, StreamBody::new(frames).boxed_unsync(), false)
         }
-    })
+    }
 }
 
 fn object(code: u16, value: &Value, asks_for_another: bool) -> Response<Body> {

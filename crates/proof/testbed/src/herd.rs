@@ -134,11 +134,10 @@ impl Herd {
             .with_context(|| bed.report())?;
         let consul = match options.consuls {
             0 => None,
-            size => Some(
-                Consul::start(&bed, size)
-                    .await
-                    .with_context(|| bed.report())?,
-            ),
+            size => {
+                let started = Consul::start(&bed, size).await;
+                Some(started.with_context(|| bed.report())?)
+            }
         };
         let zookeeper = match options.zookeepers {
             0 => None,
@@ -147,10 +146,7 @@ impl Herd {
                 Some(started.with_context(|| bed.report())?)
             }
         };
-        let kubernetes = match options.kubernetes {
-            false => None,
-            true => Some(KubeApi::start(&bed).await.with_context(|| bed.report())?),
-        };
+        let kubernetes = KubeApi::wanted(&bed, options).await?;
         let store = |at: usize| match (&consul, &zookeeper) {
             (Some(consul), _) => yaml::consul(&consul.endpoints(), at),
             (None, Some(zookeeper)) => yaml::hosts("zookeeper", &zookeeper.endpoints()),
@@ -161,24 +157,25 @@ impl Herd {
             fs_err::create_dir_all(&archive)?;
             PostgresTools::find()?.give(&archive)?;
         }
-        let mut members = Vec::new();
         let hosts = bed.hosts(&format!("{prefix}pg"), options.members)?;
-        for (at, host) in hosts.into_iter().enumerate() {
-            let mut section = store(at);
-            if let Some(kubernetes) = &kubernetes {
+        if let Some(kubernetes) = &kubernetes {
+            for host in &hosts {
                 kubernetes
-                    .admit(&host, story, &PostgresTools::find()?)
+                    .admit(host, story, &PostgresTools::find()?)
                     .await?;
-                section = yaml::kubernetes(&host);
             }
-            members.push(Member::new(
-                host,
-                story,
-                &section,
-                program.clone(),
-                options,
-            )?);
         }
+        let members = hosts
+            .into_iter()
+            .enumerate()
+            .map(|(at, host)| {
+                let section = match options.kubernetes {
+                    true => yaml::kubernetes(&host),
+                    false => store(at),
+                };
+                Member::new(host, story, &section, program.clone(), options)
+            })
+            .collect::<Result<_>>()?;
         Ok(Self {
             bed,
             etcd,

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::bed::Testbed;
+use crate::herd::HerdOptions;
 use crate::host::{Host, Port};
 use crate::http;
 use crate::postgres::PostgresTools;
@@ -44,6 +45,15 @@ impl KubeApi {
         };
         wait_for("the API to be ready", READY, async || api.get("pods").await).await?;
         Ok(api)
+    }
+
+    /// The same, if the options say so.
+    pub(crate) async fn wanted(bed: &Testbed, options: &HerdOptions) -> Result<Option<Self>> {
+        if !options.kubernetes {
+            return Ok(None);
+        }
+        let started = Self::start(bed).await;
+        started.map(Some).with_context(|| bed.report())
     }
 
     /// Makes the pod of a member, and tells its host where the API is.
