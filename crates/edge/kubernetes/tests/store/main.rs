@@ -5,6 +5,7 @@
     reason = "helpers of tests end the test where something is not as it must be"
 )]
 
+mod bypass;
 #[path = "../../../etcd/tests/store/certificates.rs"]
 mod certificates;
 mod contract;

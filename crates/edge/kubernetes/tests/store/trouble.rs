@@ -96,10 +96,11 @@ async fn silence_ends_in_time_and_everything_goes_on_behind_it() {
     assert_eq!(a.renew().await.unwrap().leading, Leading::Me);
 }
 
-fn tls(made: &Certificates) -> Arc<rustls::ServerConfig> {
-    let chain = CertificateDer::pem_file_iter(made.path("server.crt"));
+/// The TLS side of a server with this certificate.
+pub(crate) fn tls(made: &Certificates, certificate: &str) -> Arc<rustls::ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(made.path(&format!("{certificate}.crt")));
     let chain: Vec<_> = chain.unwrap().map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(made.path("server.key")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(made.path(&format!("{certificate}.key"))).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -116,7 +117,7 @@ fn tls(made: &Certificates) -> Arc<rustls::ServerConfig> {
 async fn a_pod_logs_in_with_a_token_that_changes() {
     let made = Certificates::make();
     let api = KubeApi::start(Options {
-        tls: Some(tls(&made)),
+        tls: Some(tls(&made, "server")),
         token: Some("one".to_owned()),
         ..Options::default()
     });
