@@ -40,7 +40,7 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
         "patroni_wale_restore" => wale::run(words),
         _ => {
             eprintln!(
-                "{name} is not supported: the embedded Raft of Patroni is deprecated; use etcd3, consul or zookeeper"
+                "{name} is not supported: the embedded Raft of Patroni is deprecated; use etcd3, consul, zookeeper or kubernetes"
             );
             ExitCode::FAILURE
         }

@@ -14,6 +14,7 @@ const PARTS: [(&str, &[&str]); 13] = [
             "pgherd_etcd",
             "pgherd_etcd2",
             "pgherd_consul",
+            "pgherd_kubernetes",
             "pgherd_zookeeper",
         ],
     ),
@@ -29,7 +30,7 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Every part of ours. Libraries of others tell their warnings only.
-const OURS: [&str; 16] = [
+const OURS: [&str; 17] = [
     "pgherd",
     "pgherd_agent",
     "pgherd_companions",
@@ -40,6 +41,7 @@ const OURS: [&str; 16] = [
     "pgherd_etcd2",
     "pgherd_fence",
     "pgherd_guard",
+    "pgherd_kubernetes",
     "pgherd_log",
     "pgherd_peers",
     "pgherd_postgres",

@@ -10,6 +10,7 @@ use pgherd_consul::{Consul, ConsulOptions};
 use pgherd_domain::MemberName;
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_etcd2::EitherEtcd;
+use pgherd_kubernetes::{Kubernetes, KubernetesOptions, Surroundings};
 use pgherd_ports::{OperatorDcs, Wake};
 use pgherd_settings::Store;
 use pgherd_zookeeper::{ZooKeeper, ZooKeeperOptions};
@@ -74,6 +75,17 @@ pub fn open(options: StoreOptions, me: Option<MemberName>, wake: Wake) -> Arc<dy
                 retry_timeout,
             };
             Arc::new(ZooKeeper::connect(options, me, wake))
+        }
+        Store::Kubernetes(kubernetes) => {
+            // The namespace of keys counts for nothing there: objects have Kubernetes' own (contract §2.4).
+            let options = KubernetesOptions {
+                kubernetes,
+                surroundings: Surroundings::of_this_process(),
+                scope,
+                ttl,
+                retry_timeout,
+            };
+            Arc::new(Kubernetes::connect(options, me, wake))
         }
     }
 }

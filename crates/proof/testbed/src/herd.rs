@@ -11,6 +11,7 @@ use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::http;
+use crate::kube_api::KubeApi;
 use crate::member::Member;
 use crate::oracle::Endpoint;
 use crate::postgres::PostgresTools;
@@ -35,6 +36,8 @@ pub struct HerdOptions {
     pub zookeepers: usize,
     /// Consul servers, each on its own host, in the place of etcd; 0: etcd it is.
     pub consuls: usize,
+    /// Objects of Kubernetes are the store; the members have Endpoints.
+    pub kubernetes: bool,
     /// Seconds a lease lives.
     pub ttl: u32,
     /// Longest sleep between turns, seconds.
@@ -70,6 +73,7 @@ impl Default for HerdOptions {
             old_api: false,
             zookeepers: 0,
             consuls: 0,
+            kubernetes: false,
             ttl: 5,
             loop_wait: 1,
             retry_timeout: 2,
@@ -96,6 +100,8 @@ pub struct Herd {
     pub zookeeper: Option<ZooKeeper>,
     /// The store, where [`HerdOptions::consuls`] says so.
     pub consul: Option<Consul>,
+    /// The store, where [`HerdOptions::kubernetes`] says so.
+    pub kubernetes: Option<KubeApi>,
     /// The members, in the order of their names.
     pub members: Vec<Member>,
     scope: String,
@@ -125,8 +131,8 @@ impl Herd {
             Some(program) => program.clone(),
             None => AgentProgram::pgherd()?,
         };
-        let stores = match options.consuls {
-            0 => options.stores,
+        let stores = match (options.consuls, options.kubernetes) {
+            (0, false) => options.stores,
             _ => 0,
         };
         let etcd = Etcd::start_with(&bed, &format!("{prefix}etcd"), stores, options.old_api)
@@ -134,11 +140,10 @@ impl Herd {
             .with_context(|| bed.report())?;
         let consul = match options.consuls {
             0 => None,
-            size => Some(
-                Consul::start(&bed, size)
-                    .await
-                    .with_context(|| bed.report())?,
-            ),
+            size => {
+                let started = Consul::start(&bed, size).await;
+                Some(started.with_context(|| bed.report())?)
+            }
         };
         let zookeeper = match options.zookeepers {
             0 => None,
@@ -147,6 +152,7 @@ impl Herd {
                 Some(started.with_context(|| bed.report())?)
             }
         };
+        let kubernetes = KubeApi::wanted(&bed, options).await?;
         let store = |at: usize| match (&consul, &zookeeper) {
             (Some(consul), _) => yaml::consul(&consul.endpoints(), at),
             (None, Some(zookeeper)) => yaml::hosts("zookeeper", &zookeeper.endpoints()),
@@ -158,14 +164,25 @@ impl Herd {
             fs_err::create_dir_all(&archive)?;
             PostgresTools::find()?.give(&archive)?;
         }
-        let members = bed
-            .hosts(&format!("{prefix}pg"), options.members)?
+        let hosts = bed.hosts(&format!("{prefix}pg"), options.members)?;
+        if let Some(kubernetes) = &kubernetes {
+            for host in &hosts {
+                kubernetes
+                    .admit(host, story, &PostgresTools::find()?)
+                    .await?;
+            }
+        }
+        let members = hosts
             .into_iter()
             .enumerate()
             .map(|(at, host)| {
+                let section = match options.kubernetes {
+                    true => yaml::kubernetes(&host),
+                    false => store(at),
+                };
                 let group = options.citus.get(at);
                 let citus = group.map_or(String::new(), |group| yaml::citus(*group));
-                let sections = format!("{}{citus}", store(at));
+                let sections = format!("{section}{citus}");
                 Member::new(host, story, &sections, program.clone(), options)
             })
             .collect::<Result<_>>()?;
@@ -174,6 +191,7 @@ impl Herd {
             etcd,
             zookeeper,
             consul,
+            kubernetes,
             members,
             scope: story.to_owned(),
             program,
@@ -446,15 +464,15 @@ impl Herd {
         program: &AgentProgram,
         arguments: &[&str],
     ) -> Result<tokio::process::Command> {
-        let config = self
-            .members
-            .first()
-            .context("a herd needs a member")?
-            .config();
+        let first = self.members.first().context("a herd needs a member")?;
+        let config = first.config();
         let argv = program.ctl(&config.to_string_lossy());
         let (program, rest) = argv.split_first().context("an empty command line")?;
         let mut command = tokio::process::Command::new(program);
         command.args(rest).args(arguments);
+        if self.kubernetes.is_some() {
+            command.env("KUBECONFIG", first.kubeconfig());
+        }
         Ok(command)
     }
 

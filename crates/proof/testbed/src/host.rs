@@ -35,6 +35,8 @@ pub enum Port {
     ConsulServer,
     /// Consul's gossip.
     ConsulSerf,
+    /// The API of Kubernetes.
+    KubeApi,
 }
 
 impl Port {
@@ -51,6 +53,7 @@ impl Port {
             Self::ConsulHttp => 8500,
             Self::ConsulServer => 8300,
             Self::ConsulSerf => 8301,
+            Self::KubeApi => 8001,
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 use crate::herd::HerdOptions;
 use crate::host::{Host, Port};
 use crate::http;
+use crate::kube_api::KUBECONFIG;
 use crate::oracle::{Endpoint, connect};
 use crate::postgres::{Login, PostgresTools};
 use crate::processes::Process;
@@ -111,12 +112,22 @@ impl Member {
         self.host.dir().join("watchdog")
     }
 
+    /// The file that tells it where Kubernetes is; only in a herd on Kubernetes it is there.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.host.dir().join(KUBECONFIG)
+    }
+
     /// Starts the agent; its log continues in `agent.log`.
     ///
     /// # Errors
     /// When the program cannot be started.
     pub fn start(&mut self) -> Result<()> {
-        let argv = self.program.agent(&self.config.to_string_lossy());
+        let mut argv = self.program.agent(&self.config.to_string_lossy());
+        let kubeconfig = self.kubeconfig();
+        if kubeconfig.exists() {
+            let variable = format!("KUBECONFIG={}", kubeconfig.display());
+            argv.splice(..0, ["env".to_owned(), variable]);
+        }
         let account = self
             .tools
             .user

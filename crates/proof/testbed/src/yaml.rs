@@ -86,6 +86,24 @@ pub(crate) fn citus(group: u32) -> String {
     format!("citus:\n  group: {group}\n  database: app\n")
 }
 
+/// The section of Kubernetes for the member on `host`, whose pod has its name.
+pub(crate) fn kubernetes(host: &Host) -> String {
+    format!(
+        "kubernetes:
+  labels:
+    application: patroni
+  context: here
+  use_endpoints: true
+  pod_ip: {ip}
+  ports:
+  - name: postgresql
+    port: {port}
+",
+        ip = host.address(),
+        port = host.at(Port::Postgres).port(),
+    )
+}
+
 /// What is written to the file would be written to the device.
 fn watchdog(host: &Host, options: &HerdOptions) -> String {
     if !options.watchdog {

@@ -167,6 +167,7 @@ mod tests {
                     let place = store.addresses().remove(0).host_port;
                     format!("{} {place}", store.name())
                 }
+                Store::Kubernetes(_) => store.name().to_owned(),
             };
             (place, namespace)
         })
@@ -196,8 +197,10 @@ mod tests {
         assert_eq!(read("c1:8500/x"), ok("consul at http://c1:8500", Some("x")));
         assert_eq!(read("consul://c1"), ok("consul at http://c1:8500", None));
         let refused = read("kubernetes://k1").unwrap_err();
+        assert_eq!(refused, "Unknown dcs scheme: kubernetes");
+        let refused = read("raft://r1").unwrap_err();
         assert!(
-            refused.starts_with("DCS kubernetes is not supported"),
+            refused.starts_with("DCS raft is not supported"),
             "{refused}"
         );
     }

@@ -137,6 +137,7 @@ fn value_of(path: &[String], text: &str) -> Result<Value, String> {
     let kind = keys::find(path).map(|key| key.kind);
     match kind {
         _ if path == ["log", "format"] && !text.contains("%(") => yaml_list(text),
+        _ if path == ["kubernetes", "ports"] => yaml_list(text),
         Some(Kind::List) => yaml_list(text),
         Some(Kind::Texts | Kind::Mapping) => {
             let text = text.trim();

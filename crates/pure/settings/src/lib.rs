@@ -31,11 +31,11 @@ pub use load::{Loaded, Local, load, of_environment, validate_dynamic};
 pub use secret::Secret;
 pub use sections::{
     Authentication, Bootstrap, BootstrapUser, Callbacks, Citus, ClientLogin, Cluster, Consistency,
-    Consul, ConsulAccess, ConsulTls, Ctl, CustomBootstrap, Discovery, Etcd, EtcdTls, Exhibitor,
-    Log, LogFormat, LogType, Login, PermanentSlot, Postgresql, ProgramNames, ProgramOption,
-    ReplicaMethod, Restapi, RoleLists, RoleParameters, SafetyMargin, SlotKind, SlotMatcher,
-    StandbyCluster, Store, StoreAddress, Timing, VerifyClient, Watchdog, ZooKeeper, ZooKeeperAcl,
-    ZooKeeperTls, is_recovery_setting,
+    Consul, ConsulAccess, ConsulTls, Ctl, CustomBootstrap, Discovery, EndpointPort, Etcd, EtcdTls,
+    Exhibitor, Kubernetes, LeaderEndpoints, Log, LogFormat, LogType, Login, PermanentSlot,
+    Postgresql, ProgramNames, ProgramOption, ReplicaMethod, Restapi, RoleLabel, RoleLists,
+    RoleParameters, SafetyMargin, SlotKind, SlotMatcher, StandbyCluster, Store, StoreAddress,
+    Timing, VerifyClient, Watchdog, ZooKeeper, ZooKeeperAcl, ZooKeeperTls, is_recovery_setting,
 };
 pub use settings::{ChangingSettings, FixedSettings, PostgresPlace, Settings};
 

@@ -90,7 +90,7 @@ A value that does not fit is told with the variable's name, and the agent does n
 
 Old names count while the new one is not set: `PATRONI_LOGLEVEL` (`PATRONI_LOG_LEVEL`), `PATRONI_LOGFORMAT`
 (`PATRONI_LOG_FORMAT`), `PATRONI_LOG_DATEFMT` (`PATRONI_LOG_DATEFORMAT`). Variables of the DCS that this version does not
-know (`PATRONI_ZOOKEEPER_*`, `PATRONI_KUBERNETES_*` and the others), and those of a second DCS where a file names the
+know (`PATRONI_RAFT_*`), and those of a second DCS where a file names the
 first, are left alone with a warning.
 
 The command line reads the same variables, and `PATRONICTL_CONFIG_FILE`, `DCS_URL`, `LOGLEVEL`, `EDITOR`, `PAGER` and

@@ -19,6 +19,7 @@ mod fence;
 mod formation;
 mod generate;
 mod host_loss;
+mod kubernetes;
 mod logical;
 mod migrate;
 mod mirror;

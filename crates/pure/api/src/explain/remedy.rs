@@ -52,7 +52,7 @@ pub fn remedy(reason: &str) -> &'static str {
     } else if starts("its WAL position is not known") {
         "look into its log why PostgreSQL does not tell its position"
     } else if starts("the leader key holds what is no member's name") {
-        "delete the key: `etcdctl del /NAMESPACE/SCOPE/leader`, or `consul kv delete NAMESPACE/SCOPE/leader`; the members then race for it"
+        "delete the key: `etcdctl del /NAMESPACE/SCOPE/leader`, `consul kv delete NAMESPACE/SCOPE/leader`, or `kubectl annotate configmap SCOPE-leader leader-`; the members then race for it"
     } else if starts("WAL still arrives") {
         "wait until nothing arrives any more (primary_race_backoff)"
     } else {

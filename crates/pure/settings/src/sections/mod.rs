@@ -6,6 +6,7 @@ mod cluster;
 mod consul;
 mod delay;
 mod etcd;
+mod kubernetes;
 mod log;
 mod login;
 mod postgresql;
@@ -24,6 +25,7 @@ pub use cluster::Cluster;
 pub use consul::{Consistency, Consul, ConsulAccess, ConsulTls};
 pub(crate) use etcd::Endpoint;
 pub use etcd::{Discovery, Etcd, EtcdTls};
+pub use kubernetes::{EndpointPort, Kubernetes, LeaderEndpoints, RoleLabel};
 pub use log::{Log, LogFormat, LogType};
 pub use login::{Authentication, Login};
 pub use postgresql::{

@@ -2,7 +2,7 @@
 
 use crate::Place;
 use crate::reader::Reader;
-use crate::sections::{Consul, Etcd, ZooKeeper};
+use crate::sections::{Consul, Etcd, Kubernetes, ZooKeeper};
 
 /// The DCS, and how it is reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,8 @@ pub enum Store {
     Consul(Consul),
     /// Sections `zookeeper` and `exhibitor`.
     ZooKeeper(ZooKeeper),
+    /// Section `kubernetes`.
+    Kubernetes(Kubernetes),
 }
 
 /// One address of the DCS, and the key that gave it.
@@ -25,11 +27,18 @@ pub struct StoreAddress {
 }
 
 /// The sections that this version speaks to.
-const SPOKEN: [&str; 5] = ["etcd3", "etcd", "consul", "zookeeper", "exhibitor"];
-/// Those that it does not.
-const UNSPOKEN: [&str; 2] = ["kubernetes", "raft"];
-/// What to use in place of those.
-const USE: &str = "use etcd3, consul or zookeeper";
+const SPOKEN: [&str; 6] = [
+    "etcd3",
+    "etcd",
+    "consul",
+    "zookeeper",
+    "exhibitor",
+    "kubernetes",
+];
+/// The one that it does not.
+const UNSPOKEN: [&str; 1] = ["raft"];
+/// What to use in its place.
+const USE: &str = "use etcd3, consul, zookeeper or kubernetes";
 
 impl Store {
     /// Whether a section of this name tells of a store.
@@ -44,6 +53,7 @@ impl Store {
             Self::Consul(_) => "consul",
             Self::ZooKeeper(zookeeper) if zookeeper.exhibitor.is_some() => "exhibitor",
             Self::ZooKeeper(_) => "zookeeper",
+            Self::Kubernetes(_) => "kubernetes",
         }
     }
 
@@ -64,6 +74,8 @@ impl Store {
                 host_port: host_port(&consul.url),
             }],
             Self::ZooKeeper(zookeeper) => of_zookeeper(zookeeper),
+            // Where its API is, the pod or a kubeconfig says.
+            Self::Kubernetes(_) => Vec::new(),
         }
     }
 
@@ -101,6 +113,7 @@ impl Store {
             "consul" => Self::Consul(Consul::read(reader)),
             "zookeeper" => Self::ZooKeeper(ZooKeeper::read(reader)),
             "exhibitor" => Self::ZooKeeper(ZooKeeper::read_exhibitor(reader)),
+            "kubernetes" => Self::Kubernetes(Kubernetes::read(reader)),
             _ => return None,
         };
         let counted = |section: &&&str| !chosen.contains(section) && !refused.contains(section);

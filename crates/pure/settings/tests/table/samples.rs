@@ -24,6 +24,11 @@ pub(crate) fn fitting(key: &Key) -> Option<[Value; 2]> {
         "slots" | "permanent_slots" | "permanent_replication_slots" => {
             Some([json!({"some": 0}), json!({"other": {"type": "physical"}})])
         }
+        "kubernetes.ports" => Some([
+            json!([{"port": 5433}]),
+            json!([{"name": "some", "port": "5434", "protocol": "TCP"}]),
+        ]),
+        "kubernetes.retriable_http_codes" => Some([json!([502, "599"]), json!("418")]),
         "zookeeper.set_acls" => Some([json!({"CN=some": ["READ"]}), json!({"CN=some": "all"})]),
         "bootstrap.dcs" => Some([json!({"loop_wait": 5}), json!({"loop_wait": 6})]),
         "postgresql.superuser" | "postgresql.replication" | "postgresql.pg_rewind" => {
@@ -140,6 +145,18 @@ pub(crate) fn context(path: &str) -> (Value, Value) {
         }
         _ if path.starts_with("exhibitor.") => {
             json!({"etcd3": null, "exhibitor": {"hosts": ["x1"]}})
+        }
+        "kubernetes.pod_ip" => {
+            json!({"etcd3": null, "kubernetes": {"labels": {"a": "b"}, "use_endpoints": true}})
+        }
+        "kubernetes.ports" => json!({"etcd3": null, "kubernetes": {
+            "labels": {"a": "b"}, "use_endpoints": true, "pod_ip": "10.0.0.1",
+        }}),
+        "kubernetes.use_endpoints" => {
+            json!({"etcd3": null, "kubernetes": {"labels": {"a": "b"}, "pod_ip": "10.0.0.1"}})
+        }
+        _ if path.starts_with("kubernetes.") => {
+            json!({"etcd3": null, "kubernetes": {"labels": {"a": "b"}}})
         }
         "consul.key" => json!({"etcd3": null, "consul": {"cert": "/cert"}}),
         _ if path.starts_with("consul.") => json!({"etcd3": null, "consul": {}}),
