@@ -90,7 +90,11 @@ fn since(state: &State, watch: &Watch, at: &mut u64) -> (Vec<Value>, bool) {
         let gone = status(&Refusal(410, "Expired", text));
         return (vec![json!({"type": "ERROR", "object": gone})], true);
     }
-    let new = inner.changes.iter().filter(|change| change.version > *at);
+    // They are in order, and mostly there is one.
+    let known = inner
+        .changes
+        .partition_point(|change| change.version <= *at);
+    let new = inner.changes.range(known..);
     let events = new.filter_map(|change| event(watch, change)).collect();
     *at = inner.version.max(*at);
     (events, false)

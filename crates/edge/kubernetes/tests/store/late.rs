@@ -91,14 +91,12 @@ async fn a_change_that_is_stuck(written_before: bool) {
     assert_eq!(refused, Ok(Written::Refused));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_former_leader_prepared_is_refused() {
+pub(crate) async fn what_a_former_leader_prepared_is_refused() {
     tokio::join!(a_change_that_is_stuck(true), a_change_that_is_stuck(false));
 }
 
 /// The same when the key is handed over: A's change is on its way while it gives the key away.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_prepared_before_a_hand_over_is_refused() {
+pub(crate) async fn what_was_prepared_before_a_hand_over_is_refused() {
     let ours = Ours::start().await;
     let (a, b) = (Arc::new(ours.member("a")), ours.member("b"));
     join(&b, "b").await;
@@ -127,8 +125,7 @@ async fn what_was_prepared_before_a_hand_over_is_refused() {
 }
 
 /// While the objects of the cluster can not be changed nobody begins to lead; the key is taken up when they can.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_leads_before_the_door_is_closed() {
+pub(crate) async fn nobody_leads_before_the_door_is_closed() {
     let ours = Ours::start().await;
     let a = ours.member("a");
     ours.api
@@ -148,8 +145,7 @@ async fn nobody_leads_before_the_door_is_closed() {
 }
 
 /// A write whose answer was lost is known again, also where another one would look the same.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_answers_are_found_out() {
+pub(crate) async fn lost_answers_are_found_out() {
     let ours = Ours::start().await;
     let (a, b) = (ours.member("a"), ours.member("b"));
     let lose_one = |method: &'static str, end: &'static str| {

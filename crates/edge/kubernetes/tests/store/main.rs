@@ -11,6 +11,7 @@ mod certificates;
 mod contract;
 mod late;
 mod looks;
+mod patient;
 mod real;
 mod trouble;
 mod wake_ups;

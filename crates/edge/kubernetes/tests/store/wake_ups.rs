@@ -17,8 +17,7 @@ async fn quiet(wake: &Wake) {
     while timeout(TTL / 8, wake.woken()).await.is_ok() {}
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_wake_the_loop_and_so_does_the_end_of_a_lease() {
+pub(crate) async fn changes_wake_the_loop_and_so_does_the_end_of_a_lease() {
     let ours = Ours::start().await;
     let b = ours.member("b");
     let wake = Wake::new();
