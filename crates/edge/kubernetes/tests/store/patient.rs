@@ -1,6 +1,7 @@
-//! What waits for leases and deadlines, all of it at once: each alone would keep a core from others and do nothing.
+//! What waits for leases and deadlines, all of it at once: each alone would keep a core from others and do nothing. Nothing
+//! here may block, for all of it is one task.
 
-use crate::{late, trouble, wake_ups};
+use crate::{late, wake_ups};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_run_out_and_nothing_comes_late() {
@@ -10,6 +11,5 @@ async fn leases_run_out_and_nothing_comes_late() {
         late::nobody_leads_before_the_door_is_closed(),
         late::lost_answers_are_found_out(),
         wake_ups::changes_wake_the_loop_and_so_does_the_end_of_a_lease(),
-        trouble::a_pod_logs_in_with_a_token_that_changes(),
     );
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use pgherd_kube_api::{KubeApi, Options, Verdict};
@@ -88,10 +87,10 @@ async fn silence_ends_in_time_and_everything_goes_on_behind_it() {
     let begun = Instant::now();
     let silent = a.renew().await.unwrap_err();
     assert!(silent.to_string().contains("no answer"), "{silent}");
-    assert!(begun.elapsed() < TTL / 3, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < TTL / 2, "{:?}", begun.elapsed());
     let begun = Instant::now();
     a.load().await.unwrap_err();
-    assert!(begun.elapsed() < TTL / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < TTL, "{:?}", begun.elapsed());
     ours.api.rule(|_, _| Verdict::Serve);
     assert_eq!(a.renew().await.unwrap().leading, Leading::Me);
 }
@@ -113,7 +112,8 @@ pub(crate) fn tls(made: &Certificates, certificate: &str) -> Arc<rustls::ServerC
 }
 
 /// In a pod: the address out of the environment, the token out of a file that Kubernetes replaces, its own certificates.
-pub(crate) async fn a_pod_logs_in_with_a_token_that_changes() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_logs_in_with_a_token_that_changes() {
     let made = Certificates::make();
     let api = KubeApi::start(Options {
         tls: Some(tls(&made, "server")),
@@ -162,5 +162,5 @@ pub(crate) async fn a_pod_logs_in_with_a_token_that_changes() {
     kubeconfig(&file, "http://127.0.0.1:1", "");
     let refused = member("a", options(file)).load().await.unwrap_err();
     assert!(refused.to_string().contains("refused"), "{refused}");
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < TTL);
 }
