@@ -35,14 +35,25 @@ async fn refusal(servers: &Servers, scope: &str) -> String {
 
 async fn initialize(dcs: &impl Dcs) {
     until("etcd answers", async || dcs.load().await.is_ok()).await;
-    dcs.put(&Key::Initialize, ID, Condition::ABSENT)
-        .await
-        .unwrap();
+    let put = dcs.put(&Key::Initialize, ID, Condition::ABSENT).await;
+    put.expect("the store answers");
 }
 
 async fn leader_of_old(servers: &Servers, scope: &str) -> String {
     let url = format!("{}/v2/keys/service/{scope}/leader", servers.urls()[0]);
-    http().get(url).send().await.unwrap().text().await.unwrap()
+    let answer = http().get(url).send().await.expect("etcd answers");
+    answer.text().await.expect("its answer is complete")
+}
+
+/// What is removed leaves nothing behind, in neither API.
+async fn nothing_is_left_of(servers: &Servers, scope: &str) {
+    let operator = EitherEtcd::connect(of(servers.urls(), scope), None, Wake::new());
+    operator.erase().await.expect("the store answers");
+    let today = Etcd::connect(of(servers.urls(), scope), None, Wake::new());
+    let traces = today.traces().await.expect("the store answers");
+    assert_eq!(traces.agreed, None);
+    let left = leader_of_old(servers, scope).await;
+    assert!(left.contains("Key not found"), "{left}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,16 +132,7 @@ async fn a_cluster_stays_in_the_api_that_it_is_in() {
     old("later").acquire_leader().await.unwrap();
     let said = refusal(&servers, "later").await;
     assert!(said.contains("two would lead"), "{said}");
-
-    // What is removed leaves nothing behind, in neither.
-    let operator = EitherEtcd::connect(of(servers.urls(), "new"), None, Wake::new());
-    operator.erase().await.unwrap();
-    assert_eq!(today("new").traces().await.unwrap().agreed, None);
-    assert!(
-        leader_of_old(&servers, "new")
-            .await
-            .contains("Key not found")
-    );
+    nothing_is_left_of(&servers, "new").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

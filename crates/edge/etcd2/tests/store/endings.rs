@@ -19,11 +19,13 @@ async fn lands(servers: &Servers, revision: i64) -> bool {
     let form = format!("value={}", LATE.replace('"', "%22"));
     let kind = "application/x-www-form-urlencoded";
     let answer = request.header("Content-Type", kind).body(form).send();
-    answer.await.unwrap().status().is_success()
+    let answer = answer.await.expect("etcd answers");
+    answer.status().is_success()
 }
 
 async fn sync(dcs: &Etcd) -> (String, i64) {
-    let sync = dcs.load().await.unwrap().sync.unwrap();
+    let view = dcs.load().await.expect("the store answers");
+    let sync = view.sync.expect("the key is there");
     (format!("{:?}", sync.value), sync.revision)
 }
 

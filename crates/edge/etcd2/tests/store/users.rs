@@ -13,7 +13,8 @@ async fn said(servers: &Servers, path: &str, body: &str) {
         .put(url)
         .header("Content-Type", "application/json")
         .basic_auth("root", Some("right"));
-    let answer = request.body(body.to_owned()).send().await.unwrap();
+    let answer = request.body(body.to_owned()).send().await;
+    let answer = answer.expect("etcd answers");
     assert!(answer.status().is_success(), "{path}: {answer:?}");
 }
 
