@@ -43,7 +43,7 @@ async fn every_rule_is_kept() {
         (scope, tried)
     });
     let running: Vec<_> = running.collect();
-    assert_eq!(running.len(), 25);
+    assert_eq!(running.len(), 26);
     let mut broken = Vec::new();
     for (rule, tried) in running {
         if tried.await.is_err() {

@@ -82,7 +82,7 @@ pub(crate) async fn keeps_every_rule(
             grounds.push((rule, ground));
         }
     }
-    assert_eq!(grounds.len(), 25 * with_endpoints.len());
+    assert_eq!(grounds.len(), 26 * with_endpoints.len());
     // The next one begins when the server has time for it: on a busy machine all at once would meet their deadlines.
     let probe = Kubernetes::connect(options(config.clone()), None, Wake::new());
     let mut running = Vec::new();
