@@ -157,10 +157,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 fn time_of(work: impl FnOnce()) -> Duration {
     let spent = || {
         let time = clock_gettime(ClockId::ProcessCPUTime);
-        Duration::new(
-            time.tv_sec.try_into().unwrap(),
-            time.tv_nsec.try_into().unwrap(),
-        )
+        Duration::try_from(time).unwrap_or_default()
     };
     let before = spent();
     work();

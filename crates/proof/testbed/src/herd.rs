@@ -160,9 +160,7 @@ impl Herd {
             (None, None) => yaml::hosts("etcd3", &etcd.endpoints()),
         };
         if options.archive {
-            let archive = archive_on(&bed);
-            fs_err::create_dir_all(&archive)?;
-            PostgresTools::find()?.give(&archive)?;
+            make_archive_on(&bed)?;
         }
         let hosts = bed.hosts(&format!("{prefix}pg"), options.members)?;
         if let Some(kubernetes) = &kubernetes {
@@ -492,6 +490,13 @@ impl Herd {
         }
         self.etcd.kill_all()
     }
+}
+
+/// Makes the folder of the archive, for the server's account.
+fn make_archive_on(bed: &Testbed) -> Result<()> {
+    let archive = archive_on(bed);
+    fs_err::create_dir_all(&archive)?;
+    PostgresTools::find()?.give(&archive)
 }
 
 fn archive_on(bed: &Testbed) -> PathBuf {
