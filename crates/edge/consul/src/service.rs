@@ -51,8 +51,8 @@ enum Want {
 impl Registration {
     pub(crate) fn new(options: &ConsulOptions, member: &str) -> Self {
         Self {
-            id: format!("{}/{member}", options.scope),
-            name: service_name(&options.scope),
+            id: format!("{}/{member}", options.cluster()),
+            name: service_name(options.cluster()),
             check_interval: options.consul.service_check_interval.clone(),
             check_tls_server_name: options.consul.service_check_tls_server_name.clone(),
             registered: Mutex::default(),
@@ -261,6 +261,24 @@ mod tests {
             assert_eq!(service_name(scope), name);
         }
         assert_eq!(service_name(&"x".repeat(300)).len(), NAME_MAX);
+    }
+
+    #[test]
+    fn the_groups_of_a_citus_cluster_are_one_service() {
+        let options = |scope: &str| ConsulOptions {
+            consul: pgherd_settings::Consul::default(),
+            namespace: "service".into(),
+            scope: scope.into(),
+            ttl: TTL,
+            retry_timeout: TTL,
+        };
+        for scope in ["demo", "demo/0", "demo/12"] {
+            let registration = Registration::new(&options(scope), "a");
+            assert_eq!(
+                (registration.id.as_str(), registration.name.as_str()),
+                ("demo/a", "demo")
+            );
+        }
     }
 
     #[test]

@@ -85,6 +85,8 @@ impl Store {
         let registration = me
             .as_ref()
             .map(|me| Registration::new(&options, me.as_str()));
+        let name = me.as_ref().map_or("", MemberName::as_str);
+        let session_name = format!("{}-{name}", options.cluster());
         let ConsulOptions {
             consul,
             namespace,
@@ -93,12 +95,11 @@ impl Store {
             retry_timeout,
         } = options;
         let access = Access::new(consul.access);
-        let name = me.as_ref().map_or("", MemberName::as_str);
         Self {
             http: Http::new(consul.url, consul.tls, connecting(ttl), access),
             sessions: Sessions::new(ttl),
             prefix: Prefix::new(&namespace, &scope).without_slash_in_front(),
-            session_name: format!("{scope}-{name}"),
+            session_name,
             checks: consul.checks,
             me,
             said,
