@@ -101,6 +101,11 @@ impl<C: Connect> Endpoint<C> {
         }
     }
 
+    /// Drops the connection, whichever it is.
+    pub(crate) fn let_go(&self) {
+        self.state().client = None;
+    }
+
     /// Drops the connection if nothing was heard over it since `since`: it may lead into a black hole.
     pub fn hang_up_if_silent(&self, since: Instant) {
         let mut state = self.state();

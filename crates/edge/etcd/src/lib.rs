@@ -22,6 +22,7 @@ mod renew;
 mod store;
 mod terms;
 mod tls;
+mod user;
 mod watch;
 mod write;
 
@@ -39,4 +40,5 @@ pub mod shared {
     pub use crate::pace::{Pace, connecting, hedge, penalty};
     pub use crate::pool::{Pool, Tries};
     pub use crate::tls::http_builder;
+    pub use crate::user::User;
 }

@@ -34,7 +34,7 @@ impl Store {
             .iter()
             .map(|endpoint| {
                 let mut request = http.get(format!("{endpoint}/{key}"));
-                if let Some((user, password)) = &self.pool.login().user {
+                if let Some((user, password)) = self.pool.login().user.now() {
                     request = request.basic_auth(user, Some(password.reveal()));
                 }
                 async { request.send().await?.text().await }

@@ -106,6 +106,13 @@ impl<C: Connect> Pool<C> {
         &self.login
     }
 
+    /// Every endpoint is connected to anew with its next request. What is under way ends as it began.
+    pub fn connect_anew(&self) {
+        for endpoint in &self.state().endpoints {
+            endpoint.let_go();
+        }
+    }
+
     /// The one of `known` with this address, or a new one.
     fn endpoint(&self, known: &[Arc<Endpoint<C>>], url: &str) -> Arc<Endpoint<C>> {
         let found = known.iter().find(|there| there.url() == url);

@@ -178,13 +178,14 @@ impl<C: Connect> Lane<C> {
 mod tests {
     use super::*;
     use crate::tls::Login;
+    use crate::user::User;
 
     const TTL: Duration = Duration::from_secs(30);
 
     fn race(size: usize, once: bool) -> (Race<Login>, Pace) {
         let login = Arc::new(Login {
             tls: pgherd_settings::EtcdTls::default(),
-            user: None,
+            user: User::default(),
             ttl: TTL,
         });
         let endpoint = |index| Arc::new(Endpoint::new(format!("http://m{index}"), login.clone()));

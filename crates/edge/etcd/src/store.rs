@@ -22,6 +22,7 @@ use crate::pace::Pace;
 use crate::pool::Pool;
 use crate::terms::Terms;
 use crate::tls::Login;
+use crate::user::User;
 use crate::watch;
 use crate::write::Change;
 
@@ -99,10 +100,9 @@ impl Store {
             ttl,
             retry_timeout,
         } = options;
-        let user = etcd.username.zip(etcd.password);
         let login = Login {
+            user: User::of(&etcd),
             tls: etcd.tls,
-            user,
             ttl,
         };
         let seed = me.as_ref().map_or("", MemberName::as_str);
@@ -268,6 +268,14 @@ impl Dcs for Etcd {
 
     fn lease_ttl(&self) -> Option<Duration> {
         self.store.leases.current().map(|lease| lease.ttl)
+    }
+
+    fn configure(&self, store: &pgherd_settings::Store) {
+        if let pgherd_settings::Store::Etcd(etcd) = store
+            && self.store.pool.login().user.follow(etcd)
+        {
+            self.store.pool.connect_anew();
+        }
     }
 
     async fn leave(&self) -> Result<(), DcsError> {

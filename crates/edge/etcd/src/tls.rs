@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
-use pgherd_settings::{EtcdTls, Secret};
+use pgherd_settings::EtcdTls;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::timeout;
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::connect::Connect;
 use crate::fault::{Fault, needs_no_login};
 use crate::pace::connecting;
+use crate::user::User;
 
 /// Pings more often than each five seconds make etcd close the connection.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -20,12 +21,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_PATIENCE: Duration = Duration::from_secs(4);
 
 /// How connections are made: the same for every endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Login {
     /// Certificates and key.
     pub(crate) tls: EtcdTls,
     /// User and password of etcd's own authentication.
-    pub(crate) user: Option<(String, Secret)>,
+    pub(crate) user: User,
     /// The lease's ttl, from which the deadlines follow.
     pub(crate) ttl: Duration,
 }
@@ -37,7 +38,7 @@ impl Connect for Login {
     async fn connect(&self, url: &str) -> Result<Client, Fault> {
         let patience = connecting(self.ttl);
         let options = self.options(url)?;
-        let Some((user, password)) = &self.user else {
+        let Some((user, password)) = self.user.now() else {
             return Ok(Client::connect([url], Some(options)).await?);
         };
         let with_user = options.clone().with_user(user, password.reveal());
@@ -55,7 +56,7 @@ impl Connect for Login {
     }
 
     fn logs_in(&self) -> bool {
-        self.user.is_some()
+        self.user.now().is_some()
     }
 
     fn ttl(&self) -> Duration {

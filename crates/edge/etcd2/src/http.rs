@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pgherd_etcd::shared::Fault;
+use pgherd_etcd::shared::{Fault, User};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
 use reqwest::{Method, Response, Url};
 use tokio::time::{Instant, timeout};
 
 use crate::answer::{NO_SUCH_API, Said, meaning};
 use crate::clocks::Clocks;
-use crate::login::User;
 
 /// No answer is longer: a prefix holds a few documents.
 const ANSWER_BYTES_MAX: usize = 32 << 20;

@@ -1,41 +1,17 @@
 //! How connections are made: certificates, user and password, and what the servers' clocks say.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use pgherd_etcd::shared::{Connect, Fault, connecting, http_builder};
-use pgherd_settings::{EtcdTls, Secret};
+use pgherd_etcd::shared::{Connect, Fault, User, connecting, http_builder};
+use pgherd_settings::EtcdTls;
 
 use crate::clocks::Clocks;
 use crate::http::Client;
 
 /// An idle connection is kept this long.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-
-/// User and password of etcd's own authentication. They may change while the store is open: a reload counts from the next
-/// request on (contract §2.7).
-#[derive(Debug, Default)]
-pub(crate) struct User(Mutex<Option<(String, Secret)>>);
-
-impl User {
-    pub(crate) fn new(user: Option<(String, Secret)>) -> Self {
-        Self(Mutex::new(user))
-    }
-
-    /// As they are now.
-    pub(crate) fn now(&self) -> Option<(String, Secret)> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// From now on.
-    pub(crate) fn set(&self, user: Option<(String, Secret)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = user;
-    }
-}
 
 /// How connections are made: the same for every endpoint.
 pub(crate) struct Login {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pgherd_domain::{ClusterView, MemberName, Revision};
 use pgherd_etcd::EtcdOptions;
-use pgherd_etcd::shared::{Pace, Pool, discover};
+use pgherd_etcd::shared::{Pace, Pool, User, discover};
 use pgherd_ports::keyspace::{self, Item, Prefix};
 use pgherd_ports::{
     Acquisition, Condition, Dcs, DcsError, HandOver, Key, Leading, OperatorDcs, Renewal, Wake,
@@ -20,7 +20,7 @@ use crate::clocks::{self, Clocks};
 use crate::http::Client;
 use crate::keys::odd;
 use crate::lease::{Leases, seconds};
-use crate::login::{Login, User};
+use crate::login::Login;
 use crate::members;
 use crate::node::Node;
 use crate::promised::Promised;
@@ -94,7 +94,7 @@ impl Store {
             ttl,
             retry_timeout,
         } = options;
-        let user = Arc::new(User::new(etcd.username.zip(etcd.password)));
+        let user = Arc::new(User::of(&etcd));
         let clocks = Arc::new(Clocks::new());
         let login = Login {
             tls: etcd.tls,
@@ -177,12 +177,6 @@ impl Store {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = revisions.collect();
         Ok(keyspace::cluster(&items))
     }
-
-    /// The user from now on.
-    fn set_user(&self, etcd: &pgherd_settings::Etcd) {
-        let user = etcd.username.clone().zip(etcd.password.clone());
-        self.user.set(user);
-    }
 }
 
 /// Who leads. My name from a former life is somebody else.
@@ -235,7 +229,7 @@ impl Dcs for OldEtcd {
 
     fn configure(&self, store: &pgherd_settings::Store) {
         if let pgherd_settings::Store::Etcd(etcd) = store {
-            self.store.set_user(etcd);
+            self.store.user.follow(etcd);
         }
     }
 

@@ -3,7 +3,7 @@
 use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
 use pgherd_etcd::{Etcd, EtcdOptions};
 use pgherd_ports::{Acquisition, Condition, Dcs as _, DcsError, Key, Wake};
-use pgherd_settings::Secret;
+use pgherd_settings::{Secret, Store};
 
 use crate::server::Servers;
 use crate::{member, options, ready, until};
@@ -57,7 +57,7 @@ async fn a_user_logs_in_and_again_when_the_token_is_lost() {
     until("the token is replaced", async || dcs.load().await.is_ok()).await;
     assert!(dcs.renew().await.is_ok());
 
-    // A password that is changed meanwhile is a denial, and the text says where.
+    // A password that is changed meanwhile is a denial, and the text says where; a reload brings the new one.
     let root = ConnectOptions::new().with_user("root", "right");
     let mut admin = Client::connect(servers.urls(), Some(root)).await.unwrap();
     admin.user_change_password("pg", "other").await.unwrap();
@@ -65,6 +65,12 @@ async fn a_user_logs_in_and_again_when_the_token_is_lost() {
         matches!(dcs.load().await, Err(DcsError::Denied(_)))
     })
     .await;
+    let told = |user, password| Store::Etcd(as_user(&servers, user, password).etcd);
+    dcs.configure(&told("pg", "other"));
+    assert!(dcs.load().await.is_ok());
+    // So does another user count at once, although the token of the former one is still good.
+    dcs.configure(&told("guest", "right"));
+    assert!(matches!(dcs.load().await, Err(DcsError::Denied(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
